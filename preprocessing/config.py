@@ -1,0 +1,273 @@
+"""One YAML an experiment, validated into typed, frozen objects once, at the door."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import PurePath
+from typing import Any, Literal, TypeVar
+
+import yaml
+from apache_beam.io.filesystems import FileSystems
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from preprocessing.console import UserError
+
+SECTIONS = ("preprocessing", "trainer", "serving")
+Grain = Literal["char", "bigram", "trigram", "word"]
+Stream = Literal["catalog", "searches", "actions"]
+
+
+class Section(BaseModel):
+    """A typed part of the YAML: frozen, and strict about names."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class StreamConfig(Section):
+    """Where one raw stream lies and how its columns are called."""
+
+    pattern: str  # below --input unless it is absolute or has a scheme; .jsonl, .jsonl.gz, .ndjson or .parquet
+    columns: dict[str, str] = {}  # our field name -> theirs, dots descend: `user_id: client.id`
+
+
+class UbiConfig(Section):
+    """User Behavior Insights logs: queries and events in one bulk NDJSON (or index<TAB>JSON) pattern."""
+
+    pattern: str = "ubi*"
+    item_id: str = "event_attributes.object.object_id"  # the path of the item's id in an event
+    position: str = "event_attributes.position.ordinal"
+    actions: dict[str, Literal["impression", "click", "collect", "cart", "order"]] = {
+        "impression": "impression",
+        "click": "click",
+        "item_click": "click",
+        "add_to_cart": "cart",
+        "purchase": "order",
+    }  # events of other names are excluded by rule, and counted
+
+
+class InputConfig(Section):
+    """The raw logs."""
+
+    format: Literal["streams", "ubi"] = "streams"
+    catalog: StreamConfig | None = StreamConfig(pattern="catalog*")  # null: items are known by id alone
+    searches: StreamConfig = StreamConfig(pattern="searches*")
+    actions: StreamConfig = StreamConfig(pattern="actions*")
+    ubi: UbiConfig = UbiConfig()
+    max_rejected_share: float = Field(0.05, ge=0, le=1)  # of a stream's records; the job fails past it
+    earliest: str = "2000-01-01"  # times outside [earliest, latest) are rejected: broken clocks
+    latest: str = "2100-01-01"
+
+
+class JoinConfig(Section):
+    """How actions find the request they answer."""
+
+    request_window_s: int = Field(86_400, gt=0)  # an action that names its request counts for it this long
+    fallback_window_s: int = Field(1_800, gt=0)  # one that does not: same user, item on the page, this long
+    clock_skew_s: int = Field(5, ge=0)  # an action may seem this much earlier than the request it names
+    max_user_events: int = Field(10_000, gt=0)  # newest kept; more than this a month is no person
+
+
+class HistoryConfig(Section):
+    """What a user did strictly before the request, newest first."""
+
+    timezone_offset_h: float = Field(0, ge=-14, le=14)  # where the shop's day begins
+    short_days: int = Field(10, gt=0)
+    long_days: int = Field(30, gt=0)
+    queries: int = Field(10, ge=0)
+    realtime: int = Field(20, ge=0)
+    short: int = Field(30, ge=0)
+    long: int = Field(30, ge=0)  # each of click, order, collect
+
+    @model_validator(mode="after")
+    def _horizons_in_order(self) -> HistoryConfig:
+        if self.long_days <= self.short_days:
+            raise ValueError(
+                f"long_days ({self.long_days}) must reach further back than short_days ({self.short_days})"
+            )
+        return self
+
+
+class StagesConfig(Section):
+    """The request's own items."""
+
+    ordered: int = Field(5, gt=0)
+    clicked: int = Field(5, gt=0)
+    shown: int = Field(8, ge=0)  # shown but not clicked, best positions first
+
+
+class SplitConfig(Section):
+    """Train strictly before eval: the last days, or where days are too coarse the last share of the log's time."""
+
+    eval_days: int | None = Field(3, gt=0)
+    eval_share: float | None = Field(None, gt=0, lt=1)
+
+    @model_validator(mode="after")
+    def _one_rule(self) -> SplitConfig:
+        if (self.eval_days is None) == (self.eval_share is None):
+            raise ValueError("set one of eval_days and eval_share, and the other to null")
+        return self
+
+
+class VocabularyConfig(Section):
+    """One vocabulary: the most frequent values, the rest in hash buckets."""
+
+    max_size: int = Field(gt=0)
+    min_count: int = Field(1, gt=0)
+    hash_buckets: int = Field(1, gt=0)
+
+
+class VocabulariesConfig(Section):
+    """Ids: 0 is padding, then the hash buckets, then the vocabulary, most frequent first."""
+
+    char: VocabularyConfig = VocabularyConfig(max_size=8_000, hash_buckets=16)
+    bigram: VocabularyConfig = VocabularyConfig(max_size=50_000, min_count=2, hash_buckets=1_000)
+    trigram: VocabularyConfig = VocabularyConfig(max_size=200_000, min_count=2, hash_buckets=1_000)
+    word: VocabularyConfig = VocabularyConfig(max_size=100_000, min_count=2, hash_buckets=1_000)
+    item: VocabularyConfig = VocabularyConfig(max_size=2_000_000, hash_buckets=100)
+    brand: VocabularyConfig = VocabularyConfig(max_size=100_000, hash_buckets=100)
+    shop: VocabularyConfig = VocabularyConfig(max_size=200_000, hash_buckets=100)
+    leaf: VocabularyConfig = VocabularyConfig(max_size=20_000, hash_buckets=10)
+    top: VocabularyConfig = VocabularyConfig(max_size=1_000, hash_buckets=10)
+
+
+class TextConfig(Section):
+    """What the text analyser keeps of a query or a title."""
+
+    max_chars: int = Field(256, gt=0)  # of the raw text; the rest is cut before it is analysed
+    max_words: int = Field(32, gt=0)
+    query_grains: tuple[Grain, ...] = ("char", "bigram", "word")  # "trigram" helps languages written with spaces
+    title_grains: tuple[Grain, ...] = ("bigram", "word")  # chars of a title say little and cost most
+
+    @model_validator(mode="after")
+    def _words_are_there(self) -> TextConfig:
+        for name in ("query_grains", "title_grains"):
+            if "word" not in getattr(self, name):
+                raise ValueError(f"{name} must hold 'word': previous queries and titles are read by it")
+        return self
+
+    @property
+    def grains(self) -> tuple[Grain, ...]:
+        """Every grain in use, each once."""
+        return tuple(dict.fromkeys((*self.query_grains, *self.title_grains)))
+
+
+class OutputConfig(Section):
+    """The files that come out."""
+
+    train_shards: int = Field(8, gt=0)
+    eval_shards: int = Field(2, gt=0)
+    catalog_shards: int = Field(2, gt=0)
+    partition_mb: int = Field(8, gt=0)  # raw bytes a join partition: what one worker holds at a time
+
+
+class PreprocessingConfig(Section):
+    """The `preprocessing:` section of an experiment."""
+
+    seed: int = 17
+    input: InputConfig = InputConfig()
+    join: JoinConfig = JoinConfig()
+    history: HistoryConfig = HistoryConfig()
+    stages: StagesConfig = StagesConfig()
+    split: SplitConfig = SplitConfig()
+    vocabularies: VocabulariesConfig = VocabulariesConfig()
+    text: TextConfig = TextConfig()
+    output: OutputConfig = OutputConfig()
+
+
+S = TypeVar("S", bound=Section)
+
+
+def load_section(path: str, name: str, kind: type[S], overrides: Sequence[str] = ()) -> S:
+    """Reads the YAML at `path`, applies `a.b=c` overrides and validates its section `name` as a `kind`."""
+    document = _read_yaml(path)
+    for override in overrides:
+        _apply(document, override)
+    for key in document:
+        if key not in SECTIONS:
+            raise UserError(f"{path}: unknown section {key!r}{_nearest(str(key), SECTIONS)}")
+    try:
+        return kind.model_validate(document.get(name) or {})
+    except ValidationError as error:
+        raise UserError(f"{path}: {_explain(error, name, kind)}") from None
+
+
+def resolved_yaml(name: str, section: Section) -> str:
+    """The section as it was understood, defaults and overrides included."""
+    return yaml.safe_dump({name: json.loads(section.model_dump_json())}, sort_keys=False, allow_unicode=True)
+
+
+def _read_yaml(path: str) -> dict[str, Any]:
+    if not FileSystems.exists(path):
+        raise UserError(f"{path}: no such config file; configs/demo.yaml is one to start from")
+    with FileSystems.open(path) as file:
+        try:
+            document = yaml.safe_load(file.read().decode("utf-8"))
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise UserError(f"{path}: not valid YAML: {error}") from None
+    if document is None:
+        return {}
+    if not isinstance(document, dict):
+        raise UserError(f"{path}: expected sections {', '.join(SECTIONS)}, found a {type(document).__name__}")
+    return document
+
+
+def _apply(document: dict[str, Any], override: str) -> None:
+    """Sets one dotted key; the value is read as YAML, so `true`, `3` and `[a, b]` mean what they say."""
+    key, equals, text = override.partition("=")
+    parts = key.split(".")
+    if not equals or not all(parts):
+        raise UserError(f"--set {override}: expected section.key=value, as in preprocessing.split.eval_days=2")
+    if parts[0] not in SECTIONS:
+        raise UserError(f"--set {override}: unknown section {parts[0]!r}{_nearest(parts[0], SECTIONS)}")
+    node = document
+    for part in parts[:-1]:
+        if not isinstance(node.get(part), dict):
+            node[part] = {}
+        node = node[part]
+    try:
+        node[parts[-1]] = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise UserError(f"--set {override}: {text!r} is not a YAML value; quote it") from None
+
+
+def _explain(error: ValidationError, name: str, kind: type[Section]) -> str:
+    """The first of pydantic's complaints as one line, with the nearest known key where a key is unknown."""
+    first = error.errors()[0]
+    path = ".".join(str(part) for part in (name, *first["loc"]))
+    if first["type"] == "extra_forbidden":
+        key = str(first["loc"][-1])
+        return f"unknown key {path!r}{_nearest(key, _known_keys(kind, first['loc'][:-1]))}"
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    value = "" if isinstance(first["input"], dict) else f", got {first['input']!r}"
+    return f"{path}: {first['msg'].removeprefix('Value error, ')}{value}{more}"
+
+
+def _known_keys(kind: type[BaseModel], location: Sequence[str | int]) -> list[str]:
+    for part in location:
+        field = kind.model_fields.get(str(part))
+        if field is None:
+            continue
+        nested = [t for t in (field.annotation, *getattr(field.annotation, "__args__", ())) if _is_section(t)]
+        if nested:
+            kind = nested[0]
+    return list(kind.model_fields)
+
+
+def _is_section(annotation: object) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def _nearest(word: str, known: Iterable[str]) -> str:
+    """A suggestion to put behind an unknown `word`."""
+    known = list(known)
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else f"; known here: {', '.join(known)}"
+
+
+def join_path(folder: str, pattern: str) -> str:
+    """`pattern` below `folder`, unless it is a path of its own."""
+    if "://" in pattern or PurePath(pattern).is_absolute():
+        return pattern
+    return FileSystems.join(folder, pattern)

@@ -1,0 +1,77 @@
+"""How every command meets a person: one clear line on a mistake, a progress bar on a wait."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from typing import NoReturn
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+USER_MISTAKE = 2
+
+
+class UserError(Exception):
+    """A mistake of the user's: its text names the file, field or flag and the mend."""
+
+
+class Advance:
+    """Moves one progress bar; silent where nobody watches."""
+
+    def __init__(self, progress: Progress | None, task: int | None) -> None:
+        self._progress = progress
+        self._task = task
+
+    def advance(self, steps: float = 1) -> None:
+        """Moves the bar by `steps`."""
+        if self._progress is not None and self._task is not None:
+            self._progress.advance(self._task, steps)  # type: ignore[arg-type]
+
+
+@contextlib.contextmanager
+def progress(description: str, total: float | None) -> Iterator[Advance]:
+    """Shows a bar of `total` steps on a terminal; elsewhere one line at the end of the wait.
+
+    >>> with progress("searches", total=10) as bar:
+    ...     bar.advance(10)
+    """
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield Advance(None, None)
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn() if total else TextColumn(""),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as bars:
+        yield Advance(bars, bars.add_task(description, total=total))
+
+
+def quiet_libraries() -> None:
+    """Silences the libraries' notes to their own developers; what concerns the user still shows."""
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    warnings.filterwarnings("ignore", category=FutureWarning)
+
+
+def fail(message: str, status: int = USER_MISTAKE) -> NoReturn:
+    """Ends the command with one line on stderr."""
+    sys.stderr.write(f"error: {' '.join(message.split())}\n")
+    raise SystemExit(status)
+
+
+def run_command(main: Callable[[list[str] | None], int | None]) -> NoReturn:
+    """Runs a command's `main(argv)`; a `UserError` becomes one line and exit status 2."""
+    quiet_libraries()
+    try:
+        raise SystemExit(main(None) or 0)
+    except UserError as error:
+        fail(str(error))
+    except KeyboardInterrupt:
+        fail("interrupted; run the same command again to go on", status=130)

@@ -1,0 +1,175 @@
+"""Items with those who need them: the catalogue is joined by key, never held whole by one worker."""
+
+from __future__ import annotations
+
+import collections
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import apache_beam as beam
+
+from preprocessing.config import PreprocessingConfig
+from preprocessing.encoding import Encoder, count_grains, encoder
+from preprocessing.examples import example, fragment
+from preprocessing.join_users import TOKENS
+from preprocessing.parse import COUNTS
+from preprocessing.records import Item, pack, unpack
+from preprocessing.shards import ShardKey, order_key, shard_of
+from preprocessing.vocabulary import ATTRIBUTES
+
+JOINED, TOTALS, KNOWN, CATALOG = "joined", "totals", "known", "catalog_examples"
+
+
+class CountedItem(NamedTuple):
+    """An item, how often it was acted on and how often it answered a request, both in the training time."""
+
+    item: Item
+    deeds: int
+    positives: int
+
+    @classmethod
+    def unpacked(cls, packed: tuple) -> CountedItem:
+        """Back from plain tuples."""
+        item, deeds, positives = packed
+        return cls(Item._make(item), deeds, positives)
+
+
+class KnownItem(NamedTuple):
+    """An item as an example holds it."""
+
+    item_id: str
+    item: int
+    brand: int
+    shop: int
+    leaf: int
+    top: int
+    log_prob: float
+    title: tuple[list[int], ...]  # one list of ids a title grain
+
+
+class Totals(NamedTuple):
+    """Live items and their positives, over the whole catalogue."""
+
+    items: int
+    positives: int
+
+    def log_prob(self, positives: int) -> float:
+        """How likely an item is to be drawn as a positive, each item counted once more than it was seen."""
+        return math.log((positives + 1) / (self.positives + self.items))
+
+
+class JoinItems(beam.DoFn):
+    """(partition, catalogue and needs) -> counted items with who needs them, and the tokens they bring."""
+
+    def __init__(self, config: PreprocessingConfig) -> None:
+        self._config = config
+
+    def process(self, element: tuple[int, Mapping[str, Iterable[bytes]]]) -> Iterator[Any]:
+        partition, sides = element
+        needed_by: dict[str, list[int]] = collections.defaultdict(list)
+        deeds: collections.Counter[str] = collections.Counter()
+        positives: collections.Counter[str] = collections.Counter()
+        for batch in sides["needs"]:
+            for item_id, user_partition, deed_count, positive_count in unpack(tuple, batch):
+                needed_by[item_id].append(user_partition)
+                deeds[item_id] += deed_count
+                positives[item_id] += positive_count
+        items, counts = self._catalog(sides["catalog"], needed_by)
+        counted = [CountedItem(item, deeds[item.item_id], positives[item.item_id]) for item in items]
+        askers = [sorted(needed_by[item.item_id]) for item in items]
+        packed = pack((tuple(item.item), item.deeds, item.positives) for item in counted)
+        yield beam.pvalue.TaggedOutput(JOINED, (partition, (packed, pack(map(tuple, askers)))))
+        live = [item.positives for item in counted if item.item.in_stock]
+        counts["items",] += len(live)
+        yield beam.pvalue.TaggedOutput(TOTALS, (len(live), sum(live)))
+        for token in self._tokens(counted):
+            yield beam.pvalue.TaggedOutput(TOKENS, token)
+        counts.update(("frequency", "item", str(item.positives)) for item in counted if item.positives)
+        for count in counts.items():
+            yield beam.pvalue.TaggedOutput(COUNTS, count)
+
+    def _catalog(
+        self, batches: Iterable[bytes], needed: Iterable[str]
+    ) -> tuple[list[Item], collections.Counter[tuple[str, ...]]]:
+        """The items in order, each once; without a catalogue those that were acted on or shown."""
+        counts: collections.Counter[tuple[str, ...]] = collections.Counter()
+        if self._config.input.catalog is None:
+            return [Item(item_id) for item_id in sorted(needed)], counts
+        items: dict[str, Item] = {}
+        for item in sorted((item for batch in batches for item in unpack(Item._make, batch)), key=repr):
+            if items.setdefault(item.item_id, item) is not item:
+                counts["catalog", "excluded", "duplicate"] += 1
+            elif item.in_stock:
+                counts["catalog", "used"] += 1
+            else:
+                counts["catalog", "excluded", "out of stock"] += 1
+        return [items[item_id] for item_id in sorted(items)], counts
+
+    def _tokens(self, counted: Sequence[CountedItem]) -> Iterator[tuple[tuple[str, str], int]]:
+        text = self._config.text
+        titles = collections.Counter(item.item.title for item in counted if item.item.title)
+        yield from count_grains(titles, text.title_grains, text).items()
+        attributes: collections.Counter[tuple[str, str]] = collections.Counter()
+        for item, deeds, _ in counted:
+            # An attribute counts for the item that has it and for each time that item was chosen.
+            for name in ("brand", "shop", "leaf", "top"):
+                attributes[name, getattr(item, name)] += 1 + deeds
+            attributes["item", item.item_id] += 1 + deeds
+        yield from ((key, count) for key, count in attributes.items() if key[1])
+
+
+class EncodeItems(beam.DoFn):
+    """Counted items -> known items for each user partition that needs them, and the catalogue's examples."""
+
+    def __init__(self, config: PreprocessingConfig, buckets: Mapping[str, int]) -> None:
+        self._config = config
+        self._buckets = dict(buckets)
+
+    def process(
+        self, element: tuple[int, tuple[bytes, bytes]], words: Mapping[str, Sequence[str]], totals: tuple[int, int]
+    ) -> Iterator[Any]:
+        _, (packed, packed_askers) = element
+        counted = unpack(CountedItem.unpacked, packed)
+        known = self._known(counted, encoder(words, self._buckets, self._config.text), Totals(*totals))
+        wanted: dict[int, list[KnownItem]] = collections.defaultdict(list)
+        for item, askers in zip(known, unpack(tuple, packed_askers), strict=True):
+            for user_partition in askers:
+                wanted[user_partition].append(item)
+        for user_partition, items in wanted.items():
+            yield beam.pvalue.TaggedOutput(KNOWN, (user_partition, pack(items)))
+        for shard in self._catalog(counted, known):
+            yield beam.pvalue.TaggedOutput(CATALOG, shard)
+
+    def _known(self, counted: Sequence[CountedItem], encode: Encoder, totals: Totals) -> list[KnownItem]:
+        items = [item for item, _, _ in counted]
+        titles = encode.texts([item.title for item in items], self._config.text.title_grains)
+        values = {"item": [item.item_id for item in items]}
+        values |= {name: [getattr(item, name) for item in items] for name in ATTRIBUTES[1:]}
+        ids = zip(*(encode.ids(name, values[name]) for name in ATTRIBUTES), strict=True)
+        return [
+            KnownItem._make((one.item.item_id, *keys, totals.log_prob(one.positives), title))
+            for one, keys, title in zip(counted, ids, titles, strict=True)
+        ]
+
+    def _catalog(self, counted: Iterable[CountedItem], known: Iterable[KnownItem]) -> Iterator[tuple[ShardKey, bytes]]:
+        shards: dict[ShardKey, list[tuple[bytes, bytes]]] = collections.defaultdict(list)
+        for one, item in zip(counted, known, strict=True):
+            if one.item.in_stock:
+                order = order_key(self._config.seed, item.item_id)
+                shard = shard_of("catalog", order, self._config.output.catalog_shards)
+                shards[shard].append((order, self._example(one, item)))
+        for shard, records in shards.items():
+            yield shard, pack(records)
+
+    def _example(self, one: CountedItem, known: KnownItem) -> bytes:
+        item = one.item
+        raw = {"item_id": item.item_id, "title": item.title, "brand_name": item.brand, "shop_name": item.shop}
+        raw |= {"leaf_name": item.leaf, "top_name": item.top}
+        values: dict[str, list] = {name: [value.encode()] for name, value in raw.items()}
+        values |= {name: [getattr(known, name)] for name in ATTRIBUTES}
+        values |= {"count": [one.positives], "price": [item.price], "log_prob": [known.log_prob]}
+        values |= {
+            f"title_{grain}": ids for grain, ids in zip(self._config.text.title_grains, known.title, strict=True)
+        }
+        return example([fragment(values)])

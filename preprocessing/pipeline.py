@@ -1,0 +1,177 @@
+"""python -m preprocessing.pipeline: raw search logs to TFRecords and vocabularies."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import functools
+import json
+import logging
+import os
+import threading
+import traceback
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions, _BeamArgumentParser
+from rich.console import Console
+
+from preprocessing import stats as statistics
+from preprocessing.config import PreprocessingConfig, _nearest, load_section
+from preprocessing.console import UserError, fail, progress, run_command
+from preprocessing.parse import document_loader, parser
+from preprocessing.sources import Source, find, sniff
+
+if TYPE_CHECKING:
+    from preprocessing.output import DataFolder
+
+_IN_PROCESS = (None, "DirectRunner")
+_SECOND_PROCESS_FROM = 64 << 20  # bytes of raw log from which worker processes repay their start
+
+_HELP = """\
+Turns raw search logs (catalogue, searches, actions; or UBI) into training-ready TFRecords and vocabularies.
+
+examples:
+  python -m preprocessing.pipeline --config configs/demo.yaml --input out/raw --output out/data
+  python -m preprocessing.pipeline --config configs/demo.yaml --input raw --output data \\
+      --direct_running_mode=multi_processing --direct_num_workers=2
+  python -m preprocessing.pipeline --config c.yaml --input gs://b/raw --output gs://b/data \\
+      --runner=DataflowRunner --project=p --region=r --temp_location=gs://b/tmp --setup_file=./setup.py
+"""
+
+
+class PipelineStopped(Exception):
+    """The job broke off on the way; the cause may be the machine's, the cluster's or a file's."""
+
+
+def arguments(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
+    """Our flags, and the rest for Beam."""
+    flags = argparse.ArgumentParser(
+        prog="python -m preprocessing.pipeline",
+        description=_HELP,
+        epilog="Every other flag is Beam's own (--runner, --direct_num_workers, --parallelism, ...).",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    flags.add_argument("--config", required=True, help="the experiment's YAML; its `preprocessing` section is read")
+    flags.add_argument("--input", required=True, help="folder of the raw logs; the config's patterns are below it")
+    flags.add_argument("--output", required=True, help="folder for the records; what an earlier run left is replaced")
+    flags.add_argument("--set", action="append", default=[], metavar="A.B=C", help="overrides one key of the config")
+    return flags.parse_known_args(argv)
+
+
+def beam_options(flags: Sequence[str], size: int) -> PipelineOptions:
+    """Beam's options; a flag that nobody knows is a mistake, not a silence."""
+    known = _BeamArgumentParser(allow_abbrev=False, add_help=False, exit_on_error=False)
+    for kind in PipelineOptions.__subclasses__():
+        with contextlib.suppress(argparse.ArgumentError):
+            kind._add_argparse_args(known)  # type: ignore[attr-defined]
+    unknown = [flag.split("=")[0] for flag in known.parse_known_args(list(flags))[1] if flag.startswith("-")]
+    if unknown:
+        names = [name for action in known._actions for name in action.option_strings]
+        raise UserError(f"unknown flag {unknown[0]}{_nearest(unknown[0], (*names, '--config', '--input', '--output'))}")
+    options = PipelineOptions(list(flags), pickle_library="cloudpickle")
+    if options.view_as(StandardOptions).runner in _IN_PROCESS:
+        # Beam's switch would first try a runner that it downloads, and on a failure run everything again.
+        options.view_as(StandardOptions).runner = "FnApiRunner"
+        if not any(flag.startswith("--direct_") for flag in flags) and size > _SECOND_PROCESS_FROM:
+            options.view_as(DirectOptions).direct_running_mode = "multi_processing"
+            options.view_as(DirectOptions).direct_num_workers = os.cpu_count() or 1
+    return options
+
+
+def sources_of(config: PreprocessingConfig, folder: str) -> list[Source]:
+    """The raw files, each looked into."""
+    if config.input.format == "ubi":
+        patterns = {"ubi": config.input.ubi.pattern}
+    else:
+        patterns = {name: getattr(config.input, name).pattern for name in ("searches", "actions")}
+    if config.input.catalog is not None:
+        patterns["catalog"] = config.input.catalog.pattern
+    sources = [find(stream, folder, pattern) for stream, pattern in patterns.items()]
+    for source in sources:
+        parse = parser(source.stream, config.input)
+        sniff(source, document_loader(source, config.input), functools.partial(parse, source=""))
+    return sources
+
+
+@contextlib.contextmanager
+def _shown_progress(folder: DataFolder, files: int) -> Iterator[None]:
+    """A bar of the files that come out; they come late, so the clock beside it tells that work goes on."""
+    done = threading.Event()
+
+    def watch() -> None:
+        seen = 0
+        while not done.wait(1):
+            with contextlib.suppress(Exception):  # a bar must never end the work
+                now = len(folder.staged())
+                bar.advance(now - seen)
+                seen = now
+
+    with progress("reading, joining, writing", total=files) as bar:
+        watcher = threading.Thread(target=watch, daemon=True)
+        watcher.start()
+        try:
+            yield
+        finally:
+            done.set()
+            watcher.join()
+
+
+def run(config: PreprocessingConfig, input_folder: str, output: str, flags: Sequence[str]) -> dict:
+    """Runs the pipeline to its end; returns the statistics."""
+    sources = sources_of(config, input_folder)
+    options = beam_options(flags, sum(source.size for source in sources))
+    # TensorFlow takes seconds to import: a mistake above is told before that.
+    from preprocessing.graph import build, shard_keys
+    from preprocessing.output import FAILED, SUCCESS, DataFolder
+
+    folder = DataFolder(output)
+    folder.prepare()
+    pipeline = beam.Pipeline(options=options)
+    build(pipeline, sources, config, folder.staging)
+    try:
+        with _shown_progress(folder, len(shard_keys(config)) + len(config.text.grains) + 6):
+            pipeline.run().wait_until_finish()
+    except Exception as error:
+        folder.mark(FAILED, traceback.format_exc())
+        cause = str(error).strip().splitlines() or [type(error).__name__]
+        raise PipelineStopped(f"the pipeline stopped: {cause[-1]}; the whole report is in {output}/{FAILED}") from error
+    stats = folder.finish(config)
+    problem = _problem(stats, config)
+    folder.mark(FAILED if problem else SUCCESS, json.dumps({"reason": problem}) if problem else "")
+    if problem:
+        raise UserError(f"{problem}; nothing was marked usable, see {output}/rejected and {output}/stats.json")
+    return stats
+
+
+def _problem(stats: dict, config: PreprocessingConfig) -> str | None:
+    rejected = statistics.too_many_rejected(stats, config.input.max_rejected_share)
+    if rejected:
+        return f"{rejected}; preprocessing.input.max_rejected_share allows more"
+    if not stats["examples"]["train"]:
+        return (
+            f"no training example came out: no request before {stats['split_at']} has an action on a known item "
+            "(preprocessing.split decides that moment)"
+        )
+    return None
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command."""
+    flags, beam_flags = arguments(argv)
+    logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # what stops the job is told once, by us
+    config = load_section(flags.config, "preprocessing", PreprocessingConfig, flags.set)
+    try:
+        stats = run(config, flags.input, flags.output.rstrip("/"), beam_flags)
+    except PipelineStopped as stopped:
+        fail(str(stopped), status=1)
+    console = Console()
+    statistics.print_table(stats, console)
+    console.print(f"records, vocabularies and stats.json are in {flags.output}")
+    return 0
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,153 @@
+"""What went in, what came out, and why not all of it: `stats.json`, and its short table."""
+
+from __future__ import annotations
+
+import datetime
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+_QUANTILES = (0.5, 0.9, 0.99, 1.0)
+_STREAMS = ("ubi", "catalog", "searches", "actions", "impressions")
+Histogram = Mapping[int, int]
+
+
+def summarise(counted: Mapping[str, Any], vocabularies: Mapping[str, int]) -> dict[str, Any]:
+    """The statistics, from the pipeline's counts: `[..., key, count]` rows and the moment of the split."""
+    streams: dict[str, dict[str, Any]] = {}
+    histograms: dict[str, dict[str, dict[int, int]]] = {
+        kind: defaultdict(lambda: defaultdict(int)) for kind in ("length", "frequency")
+    }
+    examples, single = {"train": 0, "eval": 0}, {"items": 0, "shown_unknown_items": 0}
+    for *key, count in counted["counts"]:
+        if key[0] in histograms:
+            histograms[key[0]][key[1]][int(key[2])] += count
+        elif key[0] == "examples":
+            examples[key[1]] = count
+        elif key[0] in single:
+            single[key[0]] = count
+        else:
+            _add(streams.setdefault(key[0], _empty_stream()), key[1:], count)
+    lengths = histograms["length"]
+    return {
+        "streams": {name: streams[name] for name in sorted(streams, key=_stream_order)},
+        "examples": examples,
+        **single,
+        "split_at": iso(counted["cut"]),
+        "split_at_ms": counted["cut"],
+        "lengths": {name: quantiles(lengths[name]) for name in sorted(lengths)},
+        "frequency": {name: head_and_tail(one) for name, one in sorted(histograms["frequency"].items())},
+        "vocabularies": dict(sorted(vocabularies.items())),
+    }
+
+
+def _empty_stream() -> dict[str, Any]:
+    return {"in": 0, "used": 0, "rejected": {}, "excluded": {}}
+
+
+def _stream_order(name: str) -> tuple[int, str]:
+    return (_STREAMS.index(name) if name in _STREAMS else len(_STREAMS)), name
+
+
+def _add(stream: dict[str, Any], key: list[str], count: int) -> None:
+    outcome, *reason = key
+    if not count:
+        return
+    if outcome == "used":
+        stream["used"] += count
+        if reason:
+            as_kind = stream.setdefault("used_as", {})
+            as_kind[reason[0]] = as_kind.get(reason[0], 0) + count
+    elif reason:
+        stream[outcome][reason[0]] = stream[outcome].get(reason[0], 0) + count
+    else:
+        stream[outcome] += count
+
+
+def quantiles(histogram: Histogram) -> dict[str, float]:
+    """Mean and quantiles of exact counts.
+
+    >>> quantiles({1: 3, 5: 1})
+    {'mean': 2.0, 'p50': 1, 'p90': 5, 'p99': 5, 'p100': 5}
+    """
+    total = sum(histogram.values())
+    result: dict[str, float] = {"mean": round(sum(value * n for value, n in histogram.items()) / total, 3)}
+    for quantile in _QUANTILES:
+        seen, wanted = 0, math.ceil(quantile * total)
+        for value in sorted(histogram):
+            seen += histogram[value]
+            if seen >= wanted:
+                result[f"p{round(quantile * 100)}"] = value
+                break
+    return result
+
+
+def head_and_tail(histogram: Histogram) -> dict[str, float]:
+    """How the occurrences are shared out: what the most frequent have, and what occurs just once.
+
+    >>> head_and_tail({1: 99, 101: 1})["top_1_percent_share"]
+    0.505
+    """
+    distinct = sum(histogram.values())
+    occurrences = sum(count * n for count, n in histogram.items())
+    result: dict[str, float] = {"distinct": distinct, "occurrences": occurrences}
+    for percent in (1, 10):
+        left, share = math.ceil(distinct * percent / 100), 0
+        for count in sorted(histogram, reverse=True):
+            taken = min(left, histogram[count])
+            share += taken * count
+            left -= taken
+        result[f"top_{percent}_percent_share"] = round(share / max(occurrences, 1), 4)
+    result["once_share"] = round(histogram.get(1, 0) / max(occurrences, 1), 4)
+    return result
+
+
+def iso(ts: int) -> str:
+    """A time for people."""
+    return datetime.datetime.fromtimestamp(ts / 1000, datetime.UTC).isoformat(timespec="milliseconds")
+
+
+def too_many_rejected(stats: Mapping[str, Any], limit: float) -> str | None:
+    """What is wrong, where a stream's rejected share is past the limit."""
+    for name, stream in stats["streams"].items():
+        rejected = sum(stream["rejected"].values())
+        if rejected > limit * stream["in"]:
+            reason = max(sorted(stream["rejected"]), key=lambda one: stream["rejected"][one])
+            return (
+                f"{name}: {rejected:,} of {stream['in']:,} records were rejected ({rejected / stream['in']:.1%}, "
+                f"allowed {limit:.0%}), mostly for {reason!r}"
+            )
+    return None
+
+
+def print_table(stats: Mapping[str, Any], console: Console) -> None:
+    """The short form."""
+    table = Table("stream", "in", "used", "excluded", "rejected", "why not", title="records")
+    for name, stream in stats["streams"].items():
+        left_out = {**stream["excluded"], **stream["rejected"]}
+        reasons = ", ".join(f"{reason} {count:,}" for reason, count in sorted(left_out.items(), key=_by_count)[:4])
+        sums = (sum(stream[outcome].values()) for outcome in ("excluded", "rejected"))
+        table.add_row(name, f"{stream['in']:,}", f"{stream['used']:,}", *(f"{one:,}" for one in sums), reasons)
+    console.print(table)
+    examples, lengths = stats["examples"], stats["lengths"]
+    console.print(
+        f"examples: {examples['train']:,} train, {examples['eval']:,} eval (from {stats['split_at']}); "
+        f"{_words(f'{name} {size:,}' for name, size in stats['vocabularies'].items())}"
+    )
+    shown = _words(f"{name} {lengths[name]['mean']:.1f}/{lengths[name]['p99']:.0f}" for name in lengths)
+    console.print(f"a request holds (mean/p99): {shown}")
+    for name, share in stats["frequency"].items():
+        top, once = share["top_1_percent_share"], share["once_share"]
+        console.print(f"{name}: {share['distinct']:,} distinct; the top 1 % hold {top:.0%}, those seen once {once:.0%}")
+
+
+def _by_count(reason: tuple[str, int]) -> int:
+    return -reason[1]
+
+
+def _words(parts: Iterable[str]) -> str:
+    return ", ".join(parts)

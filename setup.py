@@ -1,0 +1,49 @@
+"""The distribution: everything from raw logs to a served index."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+BEAM = "2.77.0"
+
+setup(
+    name="multigrain",
+    version="0.1.0",
+    description="Embedding-based product retrieval for e-commerce search, from raw logs to a served index",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11,<3.12",
+    packages=find_packages(include=["preprocessing*", "trainer*", "serving*"]),
+    package_data={"preprocessing": ["**/*.yaml"]},
+    install_requires=[
+        "tensorflow>=2.20.0,<2.21",  # ScaNN's ops are built for this one
+        "tf-keras>=2.20,<2.21",
+        "tensorflow-recommenders>=0.7.7,<0.8",
+        "scann>=1.4.2,<1.5",
+        "tensorflow-serving-api>=2.20.0,<2.21",
+        f"apache-beam>={BEAM},<2.78",
+        "google-crc32c",
+        "numpy",
+        "orjson",
+        "pyarrow",
+        "pydantic>=2,<3",
+        "pyyaml",
+        "rich",
+    ],
+    extras_require={
+        "gcp": [f"apache-beam[gcp]>={BEAM},<2.78", "google-cloud-aiplatform"],
+        "dev": [
+            "build",
+            "hypothesis",
+            "mypy",
+            "psutil",
+            "pytest",
+            "pytest-timeout",
+            "pytest-xdist",
+            "ruff",
+            "setuptools",
+            "types-PyYAML",
+        ],
+    },
+)
