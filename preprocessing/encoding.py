@@ -24,24 +24,31 @@ def _batches(strings: Sequence[str]) -> Iterable[tf.Tensor]:
 
 
 @functools.cache
-def _analyser(grains: tuple[str, ...], max_chars: int, max_words: int) -> tf.types.experimental.PolymorphicFunction:
-    return tf.function(
-        lambda texts: text.analyse(texts, grains, max_chars, max_words), input_signature=_STRINGS, autograph=False
-    )
+def _counter(grains: tuple[str, ...], max_chars: int, max_words: int) -> tf.types.experimental.PolymorphicFunction:
+    """Texts and their counts -> for each grain the distinct strings and their summed counts."""
+
+    def count(texts: tf.Tensor, counts: tf.Tensor) -> dict[str, tuple[tf.Tensor, tf.Tensor]]:
+        summed = {}
+        for name, found in text.analyse(texts, grains, max_chars, max_words).items():
+            distinct, index = tf.unique(found.values)
+            weights = tf.gather(counts, found.value_rowids())
+            summed[name] = distinct, tf.math.unsorted_segment_sum(weights, index, tf.size(distinct))
+        return summed
+
+    return tf.function(count, input_signature=[*_STRINGS, tf.TensorSpec([None], tf.int64)], autograph=False)
 
 
 def count_grains(counts: Mapping[str, int], grains: tuple[str, ...], config: TextConfig) -> dict[tuple[str, str], int]:
     """How often each (grain, its text) occurs in texts that occur `counts` times."""
-    analyse = _analyser(grains, config.max_chars, config.max_words)
-    totals: collections.Counter[tuple[str, bytes]] = collections.Counter()
-    texts = list(counts)
-    weights = np.fromiter(counts.values(), np.int64, len(texts))
-    for start, batch in zip(range(0, len(texts), _BATCH), _batches(texts), strict=True):
-        for name, found in analyse(batch).items():
-            repeated = np.repeat(weights[start : start + _BATCH], found.row_lengths().numpy())
-            for gram, weight in zip(found.values.numpy().tolist(), repeated.tolist(), strict=True):
-                totals[name, gram] += weight
-    return {(name, gram.decode()): count for (name, gram), count in totals.items()}
+    count = _counter(grains, config.max_chars, config.max_words)
+    totals: collections.Counter[tuple[str, str]] = collections.Counter()
+    weights = np.fromiter(counts.values(), np.int64, len(counts))
+    for start, batch in enumerate(_batches(list(counts))):
+        of_batch = tf.constant(weights[start * _BATCH : (start + 1) * _BATCH])
+        for name, (grams, summed) in count(batch, of_batch).items():
+            for gram, weight in zip(grams.numpy().tolist(), summed.numpy().tolist(), strict=True):
+                totals[name, gram.decode()] += weight
+    return dict(totals)
 
 
 class Encoder:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from preprocessing.history import HORIZONS
 from preprocessing.vocabulary import ATTRIBUTES
+from preprocessing.wire import FeatureWriter
 
 SCHEMA_VERSION = 1
 STAGES = ("ordered", "clicked", "shown")
@@ -60,32 +61,24 @@ def parsing_spec(features: Iterable[Feature]) -> dict[str, Any]:
     return spec
 
 
-def fragment(values: Mapping[str, list]) -> bytes:
-    """Serialised features, empty lists left out; fragments end to end are features too, so parts can be shared."""
-    features = tf.train.Features()
-    for name, value in values.items():
-        if not value:
-            continue
-        feature = features.feature[name]
-        if isinstance(value[0], int):
-            feature.int64_list.value.extend(value)
-        elif isinstance(value[0], float):
-            feature.float_list.value.extend(value)
-        else:
-            feature.bytes_list.value.extend(value)
-    return features.SerializeToString(deterministic=True)
+def item_columns(title_grains: Iterable[str]) -> list[tuple[str, str]]:
+    """(name, dtype) of what one item gives to a stage of a request, in the order of a known item's contents."""
+    columns = [("item_id", "string"), *((name, "int64") for name in ATTRIBUTES), ("log_prob", "float32")]
+    for grain in title_grains:
+        columns += [(f"title_{grain}", "int64"), (f"title_{grain}{LENGTH}", "int64")]
+    return columns
 
 
-def example(fragments: Iterable[bytes]) -> bytes:
-    """A serialised `tf.train.Example` of the fragments."""
-    features = b"".join(fragments)
-    return b"\x0a" + _varint(len(features)) + features  # field 1, `features`, by its length
+ATTRIBUTE_COLUMNS = slice(1, 1 + len(ATTRIBUTES))  # of `item_columns`
 
 
-def _varint(number: int) -> bytes:
-    encoded = bytearray()
-    while number > 0x7F:
-        encoded.append(number & 0x7F | 0x80)
-        number >>= 7
-    encoded.append(number)
-    return bytes(encoded)
+class ItemsWriter:
+    """Writes some items' columns as the features of one stage or horizon."""
+
+    def __init__(self, prefix: str, columns: Iterable[tuple[str, str]]) -> None:
+        self._writers = [FeatureWriter(f"{prefix}_{name}", dtype) for name, dtype in columns]
+
+    def __call__(self, items: Sequence[Sequence[bytes]]) -> bytes:
+        """The features, from each item's contents in the order of the columns."""
+        columns = zip(*items, strict=True) if items else ()
+        return b"".join([write(b"".join(column)) for write, column in zip(self._writers, columns, strict=False)])

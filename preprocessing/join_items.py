@@ -9,14 +9,16 @@ from typing import Any, NamedTuple
 
 import apache_beam as beam
 
+from preprocessing import wire
 from preprocessing.config import PreprocessingConfig
 from preprocessing.encoding import Encoder, count_grains, encoder
-from preprocessing.examples import example, fragment
+from preprocessing.examples import catalog_features, item_columns
 from preprocessing.join_users import TOKENS
 from preprocessing.parse import COUNTS
 from preprocessing.records import Item, pack, unpack
 from preprocessing.shards import ShardKey, order_key, shard_of
 from preprocessing.vocabulary import ATTRIBUTES
+from preprocessing.wire import FeatureWriter
 
 JOINED, TOTALS, KNOWN, CATALOG = "joined", "totals", "known", "catalog_examples"
 
@@ -35,17 +37,7 @@ class CountedItem(NamedTuple):
         return cls(Item._make(item), deeds, positives)
 
 
-class KnownItem(NamedTuple):
-    """An item as an example holds it."""
-
-    item_id: str
-    item: int
-    brand: int
-    shop: int
-    leaf: int
-    top: int
-    log_prob: float
-    title: tuple[list[int], ...]  # one list of ids a title grain
+KnownItem = tuple[bytes, ...]  # the contents of `examples.item_columns`, ready to be joined
 
 
 class Totals(NamedTuple):
@@ -126,16 +118,20 @@ class EncodeItems(beam.DoFn):
         self._config = config
         self._buckets = dict(buckets)
 
+    def setup(self) -> None:
+        features = catalog_features(self._config.text.title_grains)
+        self._writers = {feature.name: FeatureWriter(feature.name, feature.dtype) for feature in features}
+
     def process(
         self, element: tuple[int, tuple[bytes, bytes]], words: Mapping[str, Sequence[str]], totals: tuple[int, int]
     ) -> Iterator[Any]:
         _, (packed, packed_askers) = element
         counted = unpack(CountedItem.unpacked, packed)
         known = self._known(counted, encoder(words, self._buckets, self._config.text), Totals(*totals))
-        wanted: dict[int, list[KnownItem]] = collections.defaultdict(list)
-        for item, askers in zip(known, unpack(tuple, packed_askers), strict=True):
+        wanted: dict[int, list[tuple]] = collections.defaultdict(list)
+        for one, item, askers in zip(counted, known, unpack(tuple, packed_askers), strict=True):
             for user_partition in askers:
-                wanted[user_partition].append(item)
+                wanted[user_partition].append((one.item.item_id, item))
         for user_partition, items in wanted.items():
             yield beam.pvalue.TaggedOutput(KNOWN, (user_partition, pack(items)))
         for shard in self._catalog(counted, known):
@@ -148,7 +144,12 @@ class EncodeItems(beam.DoFn):
         values |= {name: [getattr(item, name) for item in items] for name in ATTRIBUTES[1:]}
         ids = zip(*(encode.ids(name, values[name]) for name in ATTRIBUTES), strict=True)
         return [
-            KnownItem._make((one.item.item_id, *keys, totals.log_prob(one.positives), title))
+            (
+                wire.strings([one.item.item_id.encode()]),
+                *(wire.varint(key) for key in keys),
+                wire.floats([totals.log_prob(one.positives)]),
+                *(content for grain in title for content in (wire.ints(grain), wire.varint(len(grain)))),
+            )
             for one, keys, title in zip(counted, ids, titles, strict=True)
         ]
 
@@ -156,7 +157,7 @@ class EncodeItems(beam.DoFn):
         shards: dict[ShardKey, list[tuple[bytes, bytes]]] = collections.defaultdict(list)
         for one, item in zip(counted, known, strict=True):
             if one.item.in_stock:
-                order = order_key(self._config.seed, item.item_id)
+                order = order_key(self._config.seed, one.item.item_id)
                 shard = shard_of("catalog", order, self._config.output.catalog_shards)
                 shards[shard].append((order, self._example(one, item)))
         for shard, records in shards.items():
@@ -164,12 +165,10 @@ class EncodeItems(beam.DoFn):
 
     def _example(self, one: CountedItem, known: KnownItem) -> bytes:
         item = one.item
-        raw = {"item_id": item.item_id, "title": item.title, "brand_name": item.brand, "shop_name": item.shop}
+        raw = {"title": item.title, "brand_name": item.brand, "shop_name": item.shop}
         raw |= {"leaf_name": item.leaf, "top_name": item.top}
-        values: dict[str, list] = {name: [value.encode()] for name, value in raw.items()}
-        values |= {name: [getattr(known, name)] for name in ATTRIBUTES}
-        values |= {"count": [one.positives], "price": [item.price], "log_prob": [known.log_prob]}
-        values |= {
-            f"title_{grain}": ids for grain, ids in zip(self._config.text.title_grains, known.title, strict=True)
-        }
-        return example([fragment(values)])
+        contents = {name: wire.strings([value.encode()]) for name, value in raw.items()}
+        contents |= {"count": wire.varint(one.positives), "price": wire.floats([item.price])}
+        columns = [name for name, _ in item_columns(self._config.text.title_grains)]
+        contents |= {name: content for name, content in zip(columns, known, strict=True) if name in self._writers}
+        return wire.example(self._writers[name](content) for name, content in sorted(contents.items()))

@@ -62,17 +62,19 @@ class JoinUsers(beam.DoFn):
 
     def _needs(self, partition: int, logs: Iterable[UserLog], cut: int) -> Iterator[tuple[int, bytes]]:
         """What to ask of each item partition: (item, who asks, deeds and positives of the training time)."""
+        needed: set[str] = set()
         deeds: collections.Counter[str] = collections.Counter()
         positives: collections.Counter[str] = collections.Counter()
         for log in logs:
             for request in log.requests:
-                deeds.update(dict.fromkeys(request.results, 0))
-            deeds.update({deed.item_id: 0 for deed in log.deeds})
-            deeds.update(deed.item_id for deed in log.deeds if deed.effective < cut)
-            positives.update(item_id for _, item_id in _training_positives(log, cut))
+                needed.update(request.results)
+            needed.update([deed.item_id for deed in log.deeds])
+            deeds.update([deed.item_id for deed in log.deeds if deed.effective < cut])
+            positives.update([item_id for _, item_id in _training_positives(log, cut)])
         asked: dict[int, list[tuple]] = collections.defaultdict(list)
-        for item_id, count in deeds.items():
-            asked[partition_of(item_id, self._item_partitions)].append((item_id, partition, count, positives[item_id]))
+        for item_id in needed:
+            need = (item_id, partition, deeds[item_id], positives[item_id])
+            asked[partition_of(item_id, self._item_partitions)].append(need)
         for item_partition, needs in asked.items():
             yield item_partition, pack(needs)
 

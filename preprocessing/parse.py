@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import functools
+import math
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
@@ -95,7 +96,7 @@ class ParseRecords(beam.DoFn):
 
     def start_bundle(self) -> None:
         self._counts: collections.Counter[Key] = collections.Counter()
-        self._times: list[int] = []
+        self._first, self._last = math.inf, -math.inf
         self._clear()
 
     def _clear(self) -> None:
@@ -136,7 +137,7 @@ class ParseRecords(beam.DoFn):
             partition = partition_of(record.user_id, self._user_partitions)  # type: ignore[attr-defined]
         self._batches[kind, partition].append(record)
         if isinstance(record, Search):
-            self._times = [min((record.ts, *self._times)), max((record.ts, *self._times))]
+            self._first, self._last = min(self._first, record.ts), max(self._last, record.ts)
 
     def _flush(self) -> Iterator[Any]:
         for (kind, partition), records in self._batches.items():
@@ -149,7 +150,7 @@ class ParseRecords(beam.DoFn):
         last: Iterable[Any] = (
             *self._flush(),
             *(beam.pvalue.TaggedOutput(COUNTS, count) for count in self._counts.items()),
-            *(beam.pvalue.TaggedOutput(TIMES, ts) for ts in self._times),
+            *(beam.pvalue.TaggedOutput(TIMES, ts) for ts in (self._first, self._last) if math.isfinite(ts)),
         )
         for output in last:
             value = WindowedValue(output.value, GlobalWindow().max_timestamp(), (GlobalWindow(),))

@@ -78,7 +78,7 @@ def pack(records: Iterable[tuple]) -> bytes:
 
 def unpack(kind: Callable[[Any], R], batch: bytes) -> list[R]:
     """The records of a `pack`, as `kind` (such as `Search._make`)."""
-    return [kind(record) for record in marshal.loads(batch)]
+    return list(map(kind, marshal.loads(batch)))
 
 
 class TimeBounds(NamedTuple):

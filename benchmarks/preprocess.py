@@ -1,0 +1,127 @@
+"""python -m benchmarks.preprocess: the pipeline against the floor of reading, parsing and writing the same bytes."""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import orjson
+import psutil
+
+from benchmarks.large_log import make
+from preprocessing.shards import framed
+
+_ROOT = Path(__file__).resolve().parent.parent
+
+
+class PeakMemory:
+    """The most resident memory of a process and all it started, sampled."""
+
+    def __init__(self, pid: int) -> None:
+        self.peak = 0
+        self._process = psutil.Process(pid)
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+
+    def _watch(self) -> None:
+        while not self._done.wait(0.2):
+            try:
+                family = [self._process, *self._process.children(recursive=True)]
+                self.peak = max(self.peak, sum(process.memory_info().rss for process in family))
+            except psutil.NoSuchProcess:
+                continue
+
+    def stop(self) -> float:
+        """Ends the watch; the peak in MiB."""
+        self._done.set()
+        self._thread.join()
+        return round(self.peak / 2**20, 1)
+
+
+def run_pipeline(raw: Path, data: Path, workers: int) -> dict[str, float]:
+    """One run with `workers` processes: seconds and peak memory, start-up included."""
+    command = [sys.executable, "-m", "preprocessing.pipeline", "--config", "configs/demo.yaml"]
+    command += ["--input", str(raw), "--output", str(data)]
+    command += ["--direct_running_mode=multi_processing", f"--direct_num_workers={workers}"]
+    started = time.perf_counter()
+    process = subprocess.Popen(command, cwd=_ROOT, stdout=subprocess.DEVNULL)
+    memory = PeakMemory(process.pid)
+    if process.wait():
+        raise SystemExit(f"the pipeline ended with status {process.returncode}")
+    return {"seconds": round(time.perf_counter() - started, 2), "peak_mib": memory.stop()}
+
+
+def output_bytes(data: Path) -> int:
+    """What the pipeline wrote, before compression."""
+    total = 0
+    for path in data.glob("*.tfrecord.gz"):
+        with gzip.open(path) as file:
+            while chunk := file.read(1 << 20):
+                total += len(chunk)
+    return total
+
+
+def run_floor(raw: Path, target: Path, size: int) -> float:
+    """Reads and parses every line and writes lines as records until as many bytes are out; seconds, one process."""
+    started = time.perf_counter()
+    lines = []
+    for path in sorted(raw.glob("*.jsonl")):
+        with open(path, "rb") as file:
+            for line in file:
+                orjson.loads(line)
+                lines.append(line)
+    written = 0
+    with gzip.open(target, "wb", compresslevel=6) as file:
+        while written < size:
+            for line in lines:
+                record = framed(line)
+                written += file.write(record)
+                if written >= size:
+                    break
+    return round(time.perf_counter() - started, 2)
+
+
+def measure(events: int, workers: int, folder: Path) -> dict[str, float]:
+    """Pipeline and floor on one log, one after the other."""
+    raw, data = folder / f"raw-{events}", folder / f"data-{events}"
+    exact = make(raw, events)
+    result = run_pipeline(raw, data, workers)
+    size = output_bytes(data)
+    floor = run_floor(raw, folder / "floor.gz", size)
+    shutil.rmtree(raw)
+    shutil.rmtree(data)
+    return {
+        "events": exact,
+        **result,
+        "events_per_second": round(exact / result["seconds"]),
+        "output_mib": round(size / 2**20, 1),
+        "floor_seconds": floor,
+        "times_the_floor": round(result["seconds"] / floor, 2),
+    }
+
+
+def main() -> None:
+    """Measures a large log and a quarter of it."""
+    flags = argparse.ArgumentParser(prog="python -m benchmarks.preprocess", description=__doc__)
+    flags.add_argument("--events", type=int, default=1_000_000, help="searches and actions of the large log")
+    flags.add_argument("--workers", type=int, default=2, help="worker processes")
+    flags.add_argument("--folder", type=Path, help="where the logs are made (default: a temporary folder)")
+    arguments = flags.parse_args()
+    with tempfile.TemporaryDirectory(dir=arguments.folder) as name:
+        small = measure(arguments.events // 4, arguments.workers, Path(name))
+        large = measure(arguments.events, arguments.workers, Path(name))
+    growth = round(large["seconds"] / small["seconds"], 2)
+    print(json.dumps({"large": large, "quarter": small, "seconds_large_over_quarter": growth}))
+
+
+if __name__ == "__main__":
+    main()
