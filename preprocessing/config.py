@@ -186,7 +186,7 @@ def load_section(path: str, name: str, kind: type[S], overrides: Sequence[str] =
         _apply(document, override)
     for key in document:
         if key not in SECTIONS:
-            raise UserError(f"{path}: unknown section {key!r}{_nearest(str(key), SECTIONS)}")
+            raise UserError(f"{path}: unknown section {key!r}{nearest(str(key), SECTIONS)}")
     try:
         return kind.model_validate(document.get(name) or {})
     except ValidationError as error:
@@ -220,7 +220,7 @@ def _apply(document: dict[str, Any], override: str) -> None:
     if not equals or not all(parts):
         raise UserError(f"--set {override}: expected section.key=value, as in preprocessing.split.eval_days=2")
     if parts[0] not in SECTIONS:
-        raise UserError(f"--set {override}: unknown section {parts[0]!r}{_nearest(parts[0], SECTIONS)}")
+        raise UserError(f"--set {override}: unknown section {parts[0]!r}{nearest(parts[0], SECTIONS)}")
     node = document
     for part in parts[:-1]:
         if not isinstance(node.get(part), dict):
@@ -238,7 +238,7 @@ def _explain(error: ValidationError, name: str, kind: type[Section]) -> str:
     path = ".".join(str(part) for part in (name, *first["loc"]))
     if first["type"] == "extra_forbidden":
         key = str(first["loc"][-1])
-        return f"unknown key {path!r}{_nearest(key, _known_keys(kind, first['loc'][:-1]))}"
+        return f"unknown key {path!r}{nearest(key, _known_keys(kind, first['loc'][:-1]))}"
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     value = "" if isinstance(first["input"], dict) else f", got {first['input']!r}"
     return f"{path}: {first['msg'].removeprefix('Value error, ')}{value}{more}"
@@ -259,7 +259,7 @@ def _is_section(annotation: object) -> bool:
     return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
-def _nearest(word: str, known: Iterable[str]) -> str:
+def nearest(word: str, known: Iterable[str]) -> str:
     """A suggestion to put behind an unknown `word`."""
     known = list(known)
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)

@@ -7,28 +7,25 @@ import contextlib
 import functools
 import json
 import logging
-import os
 import threading
 import traceback
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions, _BeamArgumentParser
 from rich.console import Console
 
 from preprocessing import stats as statistics
-from preprocessing.config import PreprocessingConfig, _nearest, load_section
+from preprocessing.config import PreprocessingConfig, load_section
 from preprocessing.console import UserError, fail, progress, run_command
 from preprocessing.parse import document_loader, parser
+from preprocessing.runners import beam_options, runner_of
 from preprocessing.sources import Source, find, sniff
 
 if TYPE_CHECKING:
     from preprocessing.output import DataFolder
 
-_IN_PROCESS = (None, "DirectRunner")
-_SECOND_PROCESS_FROM = 64 << 20  # bytes of raw log from which worker processes repay their start
-
+OWN_FLAGS = ("--config", "--input", "--output", "--set")
 _HELP = """\
 Turns raw search logs (catalogue, searches, actions; or UBI) into training-ready TFRecords and vocabularies.
 
@@ -59,26 +56,6 @@ def arguments(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]
     flags.add_argument("--output", required=True, help="folder for the records; what an earlier run left is replaced")
     flags.add_argument("--set", action="append", default=[], metavar="A.B=C", help="overrides one key of the config")
     return flags.parse_known_args(argv)
-
-
-def beam_options(flags: Sequence[str], size: int) -> PipelineOptions:
-    """Beam's options; a flag that nobody knows is a mistake, not a silence."""
-    known = _BeamArgumentParser(allow_abbrev=False, add_help=False, exit_on_error=False)
-    for kind in PipelineOptions.__subclasses__():
-        with contextlib.suppress(argparse.ArgumentError):
-            kind._add_argparse_args(known)  # type: ignore[attr-defined]
-    unknown = [flag.split("=")[0] for flag in known.parse_known_args(list(flags))[1] if flag.startswith("-")]
-    if unknown:
-        names = [name for action in known._actions for name in action.option_strings]
-        raise UserError(f"unknown flag {unknown[0]}{_nearest(unknown[0], (*names, '--config', '--input', '--output'))}")
-    options = PipelineOptions(list(flags), pickle_library="cloudpickle")
-    if options.view_as(StandardOptions).runner in _IN_PROCESS:
-        # Beam's switch would first try a runner that it downloads, and on a failure run everything again.
-        options.view_as(StandardOptions).runner = "FnApiRunner"
-        if not any(flag.startswith("--direct_") for flag in flags) and size > _SECOND_PROCESS_FROM:
-            options.view_as(DirectOptions).direct_running_mode = "multi_processing"
-            options.view_as(DirectOptions).direct_num_workers = os.cpu_count() or 1
-    return options
 
 
 def sources_of(config: PreprocessingConfig, folder: str) -> list[Source]:
@@ -122,14 +99,14 @@ def _shown_progress(folder: DataFolder, files: int) -> Iterator[None]:
 def run(config: PreprocessingConfig, input_folder: str, output: str, flags: Sequence[str]) -> dict:
     """Runs the pipeline to its end; returns the statistics."""
     sources = sources_of(config, input_folder)
-    options = beam_options(flags, sum(source.size for source in sources))
+    options = beam_options(flags, OWN_FLAGS, sum(source.size for source in sources))
     # TensorFlow takes seconds to import: a mistake above is told before that.
     from preprocessing.graph import build, shard_keys
     from preprocessing.output import FAILED, SUCCESS, DataFolder
 
     folder = DataFolder(output)
     folder.prepare()
-    pipeline = beam.Pipeline(options=options)
+    pipeline = beam.Pipeline(runner=runner_of(options), options=options)
     build(pipeline, sources, config, folder.staging)
     try:
         with _shown_progress(folder, len(shard_keys(config)) + len(config.text.grains) + 6):

@@ -46,22 +46,29 @@ def strings(values: Iterable[bytes]) -> bytes:
 
 
 class FeatureWriter:
-    """Puts one feature's name and kind before its content."""
+    """Puts one feature's name, kind and lengths before its content."""
 
     def __init__(self, name: str, dtype: str) -> None:
         self._key = _KEY + varint(len(name.encode())) + name.encode() + _VALUE
         self._tag = _KIND_TAG[dtype]
         self._packed = dtype != "string"
+        self._headers: dict[int, bytes] = {}  # all that comes before a content depends on its length alone
 
     def __call__(self, content: bytes) -> bytes:
         """The feature as an entry of `Features`; an empty list leaves no trace."""
-        if not content:
+        size = len(content)
+        if not size:
             return b""
-        if self._packed:
-            content = b"".join((_PACKED, varint(len(content)), content))
-        feature = b"".join((self._tag, varint(len(content)), content))
-        size = len(self._key) + len(varint(len(feature))) + len(feature)
-        return b"".join((b"\x0a", varint(size), self._key, varint(len(feature)), feature))
+        header = self._headers.get(size)
+        if header is None:
+            header = self._headers[size] = self._header(size)
+        return header + content
+
+    def _header(self, size: int) -> bytes:
+        values = _PACKED + varint(size) if self._packed else b""
+        feature = self._tag + varint(len(values) + size) + values
+        value = self._key + varint(len(feature) + size) + feature
+        return b"\x0a" + varint(len(value) + size) + value
 
 
 def example(entries: Iterable[bytes]) -> bytes:
