@@ -1,0 +1,167 @@
+"""python -m preprocessing.simulate: the simulated marketplace's raw logs, and its ground truth apart."""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import contextlib
+import gzip
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import orjson
+from rich.console import Console
+from rich.table import Table
+
+from preprocessing.console import UserError, progress, run_command
+from preprocessing.marketplace.catalog import make_catalog
+from preprocessing.marketplace.engine import Engine
+from preprocessing.marketplace.lexicon import lexicon
+from preprocessing.marketplace.market import Day, Market
+from preprocessing.marketplace.truth import Truth
+from preprocessing.marketplace.users import make_users
+
+VERSION = 1
+_SESSIONS_A_DAY = 0.42
+_TRUTH_DAYS, _TRUTH_QUERIES = 3, 400
+_PARTIAL = ".partial"
+_HELP = """\
+Writes the raw logs of a simulated marketplace: catalog, searches and actions as the pipeline reads them, and under
+truth/ graded relevance over the whole catalogue, which training never reads. The same seed gives the same bytes.
+
+example:
+  python -m preprocessing.simulate --output out/raw --items 20000 --users 5000 --days 40
+"""
+
+
+class Counts(NamedTuple):
+    """What came out."""
+
+    items: int
+    searches: int
+    searches_with_click: int
+    actions: dict[str, int]
+
+
+class OutputFiles:
+    """Files that appear together: written under another name, renamed when all are whole."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._open: dict[Path, Any] = {}
+        self._stack = contextlib.ExitStack()
+
+    def __enter__(self) -> OutputFiles:
+        return self
+
+    def write(self, name: str, records: Iterable[dict[str, Any]]) -> None:
+        """Appends lines to a file."""
+        path = self._folder / name
+        if path not in self._open:
+            self._open[path] = self._stack.enter_context(self._create(path))
+        self._open[path].write(b"".join(orjson.dumps(record) + b"\n" for record in records))
+
+    def _create(self, path: Path) -> contextlib.AbstractContextManager[Any]:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = f"{path}{_PARTIAL}"
+        if path.suffix != ".gz":
+            return open(partial, "wb")
+        # Neither time nor name in the header: the same seed gives the same bytes.
+        return gzip.GzipFile(filename="", mode="wb", fileobj=self._stack.enter_context(open(partial, "wb")), mtime=0)
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._stack.close()
+        for path in self._open:
+            partial = Path(f"{path}{_PARTIAL}")
+            if kind is None:
+                os.replace(partial, path)
+            else:
+                partial.unlink()
+
+
+def simulate(output: Path, items: int, users: int, days: int, seed: int) -> Counts:
+    """Writes everything; the last file to appear is `simulation.json`."""
+    words, random = lexicon(), np.random.default_rng(seed)
+    catalog = make_catalog(items, days, words, random)
+    people = make_users(users, days, _SESSIONS_A_DAY, words, random)
+    market = Market(catalog, people, words, Engine(catalog, words, random), random)
+    truth = Truth(catalog, words)
+    actions: collections.Counter[str] = collections.Counter()
+    searches = clicked = 0
+    with OutputFiles(output) as files, progress("days", total=days) as bar:
+        files.write("catalog.jsonl.gz", catalog.records(words))
+        for number, day in enumerate(market.days(days)):
+            files.write("searches.jsonl.gz", day.searches)
+            files.write("actions.jsonl.gz", day.actions)
+            if number >= days - _TRUTH_DAYS:
+                for query in day.queries:
+                    truth.add(query)
+            searches += len(day.searches)
+            clicked += _clicked(day)
+            actions.update(action["action"] for action in day.actions)
+            bar.advance()
+        for name, records in _truth(truth, random):
+            files.write(name, records)
+        counts = Counts(items, searches, clicked, dict(sorted(actions.items())))
+        arguments = {"items": items, "users": users, "days": days, "seed": seed}
+        files.write("simulation.json", [{"version": VERSION, **arguments, "counts": counts._asdict()}])
+    return counts
+
+
+def _clicked(day: Day) -> int:
+    """Searches with a click, of those that the actions name."""
+    return len({action["request_id"] for action in day.actions if "request_id" in action})
+
+
+def _truth(truth: Truth, random: np.random.Generator) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    for query, segment in truth.sample(_TRUTH_QUERIES, random):
+        yield "truth/queries.jsonl", [{"query": query, "segment": segment, "intents": truth.intents(query)}]
+        yield "truth/judgments.jsonl.gz", list(truth.judgments(query))
+
+
+def _print(counts: Counts, output: Path, console: Console) -> None:
+    table = Table("what", "count", title="simulated marketplace")
+    table.add_row("items", f"{counts.items:,}")
+    table.add_row("searches", f"{counts.searches:,}")
+    for action, count in counts.actions.items():
+        table.add_row(action, f"{count:,}")
+    table.add_row("searches with a click", f"{counts.searches_with_click / counts.searches:.0%}")
+    console.print(table)
+    console.print(f"raw logs are in {output}; next: python -m preprocessing.pipeline --input {output} ...")
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    flags = argparse.ArgumentParser(
+        prog="python -m preprocessing.simulate",
+        description=_HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    flags.add_argument("--output", required=True, type=Path, help="folder for the logs")
+    flags.add_argument("--items", type=int, default=20_000, help="items in the catalogue (default %(default)s)")
+    flags.add_argument("--users", type=int, default=5_000, help="users (default %(default)s)")
+    flags.add_argument("--days", type=int, default=40, help="days of log (default %(default)s)")
+    flags.add_argument("--seed", type=int, default=17, help="the same seed gives the same bytes (default %(default)s)")
+    arguments = flags.parse_args(argv)
+    for name, least in {"items": 200, "users": 10, "days": 5, "seed": 0}.items():
+        if getattr(arguments, name) < least:
+            raise UserError(f"--{name} {getattr(arguments, name)}: at least {least} is needed")
+    return arguments
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command."""
+    arguments = _arguments(argv)
+    try:
+        counts = simulate(arguments.output, arguments.items, arguments.users, arguments.days, arguments.seed)
+    except OSError as error:
+        raise UserError(f"--output {arguments.output} cannot be written: {error}") from None
+    _print(counts, arguments.output, Console())
+    return 0
+
+
+if __name__ == "__main__":
+    run_command(main)
