@@ -20,9 +20,9 @@ Record = dict[str, Any]
 
 
 def read(path: Path) -> list[Record]:
-    opened = gzip.open(path, "rb") if path.suffix == ".gz" else open(path, "rb")
-    with opened as file:
-        return [json.loads(line) for line in file]
+    content = path.read_bytes()
+    content = gzip.decompress(content) if path.suffix == ".gz" else content
+    return [json.loads(line) for line in content.splitlines()]
 
 
 @pytest.fixture(scope="module")
