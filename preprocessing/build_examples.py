@@ -5,22 +5,23 @@ from __future__ import annotations
 import collections
 import operator
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import apache_beam as beam
 
 from preprocessing import wire
 from preprocessing.config import PreprocessingConfig
-from preprocessing.encoding import Encoder, encoder
 from preprocessing.examples import ATTRIBUTE_COLUMNS, LENGTH, STAGES, ItemsWriter, item_columns
 from preprocessing.history import HORIZONS, History, previous_queries
 from preprocessing.join_items import KnownItem
-from preprocessing.join_users import unpack_logs
 from preprocessing.parse import COUNTS, REJECTED, rejection
 from preprocessing.records import ORDER, days, pack, unpack
 from preprocessing.shards import ShardKey, order_key, shard_of
 from preprocessing.users import Deed, Request, UserLog
 from preprocessing.wire import FeatureWriter
+
+if TYPE_CHECKING:
+    from preprocessing.encoding import Encoder
 
 EXAMPLES = "examples"
 UNKNOWN_SHOWN = "shown_unknown_items"
@@ -36,6 +37,9 @@ class BuildExamples(beam.DoFn):
         self._buckets = dict(buckets)
 
     def setup(self) -> None:
+        from preprocessing import encoding
+
+        self._encoder = encoding.encoder
         self._format = ExampleFormat(self._config)
 
     def process(
@@ -43,10 +47,10 @@ class BuildExamples(beam.DoFn):
     ) -> Iterator[Any]:
         _, sides = element
         items: dict[str, KnownItem] = dict(known for batch in sides["items"] for known in unpack(tuple, batch))
-        logs = [log for batch in sides["logs"] for log in unpack_logs(batch)]
+        logs = [log for batch in sides["logs"] for log in unpack(UserLog.unpacked, batch)]
         if not logs:
             return
-        queries = self._encoded_queries(logs, encoder(words, self._buckets, self._config.text))
+        queries = self._encoded_queries(logs, self._encoder(words, self._buckets, self._config.text))
         builder = ExampleBuilder(self._config, self._format, items, queries, cut)
         for log in logs:
             builder.add(log)

@@ -159,7 +159,7 @@ class OutputConfig(Section):
     train_shards: int = Field(8, gt=0)
     eval_shards: int = Field(2, gt=0)
     catalog_shards: int = Field(2, gt=0)
-    partition_mb: int = Field(8, gt=0)  # raw bytes a join partition: what one worker holds at a time
+    partition_mb: int = Field(32, gt=0)  # raw bytes a join partition: what one worker holds at a time
 
 
 class PreprocessingConfig(Section):

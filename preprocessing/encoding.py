@@ -1,4 +1,7 @@
-"""TensorFlow inside a Beam worker: one call a batch, the graph built once a process."""
+"""TensorFlow inside a Beam worker: one call a batch, the graph built once a process.
+
+The transforms import this file when a worker sets them up, so that building a job needs no TensorFlow.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,8 @@ import tensorflow as tf
 
 from preprocessing import text
 from preprocessing.config import TextConfig
-from preprocessing.vocabulary import ATTRIBUTES, Lookup, TextEncoder, Vocabulary
+from preprocessing.records import ATTRIBUTES
+from preprocessing.vocabulary import Lookup, TextEncoder, Vocabulary
 
 _BATCH = 8_192  # texts a call: enough to hide the call, few enough to stay small
 _STRINGS = [tf.TensorSpec([None], tf.string)]
@@ -24,12 +28,12 @@ def _batches(strings: Sequence[str]) -> Iterable[tf.Tensor]:
 
 
 @functools.cache
-def _counter(grains: tuple[str, ...], max_chars: int, max_words: int) -> tf.types.experimental.PolymorphicFunction:
+def _counter(config: TextConfig) -> tf.types.experimental.PolymorphicFunction:
     """Texts and their counts -> for each grain the distinct strings and their summed counts."""
 
     def count(texts: tf.Tensor, counts: tf.Tensor) -> dict[str, tuple[tf.Tensor, tf.Tensor]]:
         summed = {}
-        for name, found in text.analyse(texts, grains, max_chars, max_words).items():
+        for name, found in text.analyse(texts, config.grains, config.max_chars, config.max_words).items():
             distinct, index = tf.unique(found.values)
             weights = tf.gather(counts, found.value_rowids())
             summed[name] = distinct, tf.math.unsorted_segment_sum(weights, index, tf.size(distinct))
@@ -38,14 +42,16 @@ def _counter(grains: tuple[str, ...], max_chars: int, max_words: int) -> tf.type
     return tf.function(count, input_signature=[*_STRINGS, tf.TensorSpec([None], tf.int64)], autograph=False)
 
 
-def count_grains(counts: Mapping[str, int], grains: tuple[str, ...], config: TextConfig) -> dict[tuple[str, str], int]:
-    """How often each (grain, its text) occurs in texts that occur `counts` times."""
-    count = _counter(grains, config.max_chars, config.max_words)
+def count_grains(counts: Mapping[str, int], grains: Sequence[str], config: TextConfig) -> dict[tuple[str, str], int]:
+    """How often each (grain, its text) of `grains` occurs in texts that occur `counts` times."""
+    count = _counter(config)
     totals: collections.Counter[tuple[str, str]] = collections.Counter()
     weights = np.fromiter(counts.values(), np.int64, len(counts))
     for start, batch in enumerate(_batches(list(counts))):
         of_batch = tf.constant(weights[start * _BATCH : (start + 1) * _BATCH])
-        for name, (grams, summed) in count(batch, of_batch).items():
+        found = count(batch, of_batch)
+        for name in grains:
+            grams, summed = found[name]
             for gram, weight in zip(grams.numpy().tolist(), summed.numpy().tolist(), strict=True):
                 totals[name, gram.decode()] += weight
     return dict(totals)

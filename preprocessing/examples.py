@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-import tensorflow as tf
-
 from preprocessing.history import HORIZONS
-from preprocessing.vocabulary import ATTRIBUTES
+from preprocessing.records import ATTRIBUTES
 from preprocessing.wire import FeatureWriter
 
 SCHEMA_VERSION = 1
@@ -51,6 +49,8 @@ def catalog_features(title_grains: Iterable[str]) -> list[Feature]:
 
 def parsing_spec(features: Iterable[Feature]) -> dict[str, Any]:
     """For `tf.io.parse_example`: scalars dense, lists ragged."""
+    import tensorflow as tf  # for readers alone: whoever builds a job starts seconds sooner without it
+
     spec: dict[str, Any] = {}
     for name, dtype, rank in features:
         if rank == 0:

@@ -5,20 +5,21 @@ from __future__ import annotations
 import collections
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import apache_beam as beam
 
 from preprocessing import wire
 from preprocessing.config import PreprocessingConfig
-from preprocessing.encoding import Encoder, count_grains, encoder
 from preprocessing.examples import catalog_features, item_columns
 from preprocessing.join_users import TOKENS
 from preprocessing.parse import COUNTS
-from preprocessing.records import Item, pack, unpack
+from preprocessing.records import ATTRIBUTES, Item, pack, unpack
 from preprocessing.shards import ShardKey, order_key, shard_of
-from preprocessing.vocabulary import ATTRIBUTES
 from preprocessing.wire import FeatureWriter
+
+if TYPE_CHECKING:
+    from preprocessing.encoding import Encoder
 
 JOINED, TOTALS, KNOWN, CATALOG = "joined", "totals", "known", "catalog_examples"
 
@@ -56,6 +57,11 @@ class JoinItems(beam.DoFn):
 
     def __init__(self, config: PreprocessingConfig) -> None:
         self._config = config
+
+    def setup(self) -> None:
+        from preprocessing import encoding
+
+        self._count_grains = encoding.count_grains
 
     def process(self, element: tuple[int, Mapping[str, Iterable[bytes]]]) -> Iterator[Any]:
         partition, sides = element
@@ -101,7 +107,7 @@ class JoinItems(beam.DoFn):
     def _tokens(self, counted: Sequence[CountedItem]) -> Iterator[tuple[tuple[str, str], int]]:
         text = self._config.text
         titles = collections.Counter(item.item.title for item in counted if item.item.title)
-        yield from count_grains(titles, text.title_grains, text).items()
+        yield from self._count_grains(titles, text.title_grains, text).items()
         attributes: collections.Counter[tuple[str, str]] = collections.Counter()
         for item, deeds, _ in counted:
             # An attribute counts for the item that has it and for each time that item was chosen.
@@ -119,6 +125,9 @@ class EncodeItems(beam.DoFn):
         self._buckets = dict(buckets)
 
     def setup(self) -> None:
+        from preprocessing import encoding
+
+        self._encoder = encoding.encoder
         features = catalog_features(self._config.text.title_grains)
         self._writers = {feature.name: FeatureWriter(feature.name, feature.dtype) for feature in features}
 
@@ -127,7 +136,7 @@ class EncodeItems(beam.DoFn):
     ) -> Iterator[Any]:
         _, (packed, packed_askers) = element
         counted = unpack(CountedItem.unpacked, packed)
-        known = self._known(counted, encoder(words, self._buckets, self._config.text), Totals(*totals))
+        known = self._known(counted, self._encoder(words, self._buckets, self._config.text), Totals(*totals))
         wanted: dict[int, list[tuple]] = collections.defaultdict(list)
         for one, item, askers in zip(counted, known, unpack(tuple, packed_askers), strict=True):
             for user_partition in askers:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import collections
-import marshal
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import apache_beam as beam
 
 from preprocessing.config import PreprocessingConfig
-from preprocessing.encoding import count_grains
 from preprocessing.parse import COUNTS, partition_of
 from preprocessing.records import Action, Impression, Search, pack, unpack
 from preprocessing.users import UserEvents, UserLog
@@ -23,22 +21,17 @@ _EVENTS: dict[str, Callable[[Any], Search | Action | Impression]] = {
 }
 
 
-def pack_logs(logs: Iterable[UserLog]) -> bytes:
-    """Users' logs as one element."""
-    return marshal.dumps([log.packable() for log in logs])
-
-
-def unpack_logs(packed: bytes) -> list[UserLog]:
-    """Back from `pack_logs`."""
-    return [UserLog.unpacked(log) for log in marshal.loads(packed)]
-
-
 class JoinUsers(beam.DoFn):
     """(partition, batches by stream) -> logs in order, items needed with their counts, tokens of queries."""
 
     def __init__(self, config: PreprocessingConfig, item_partitions: int) -> None:
         self._config = config
         self._item_partitions = item_partitions
+
+    def setup(self) -> None:
+        from preprocessing import encoding
+
+        self._count_grains = encoding.count_grains
 
     def process(self, element: tuple[int, Mapping[str, Iterable[bytes]]], cut: int) -> Iterator[Any]:
         partition, batches = element
@@ -52,7 +45,7 @@ class JoinUsers(beam.DoFn):
         for user_id in sorted(users):
             logs.append(_without_idle_pages(users[user_id].log(user_id, self._config.join)))
             counts.update(users[user_id].dropped)
-        yield beam.pvalue.TaggedOutput(LOGS, (partition, pack_logs(logs)))
+        yield beam.pvalue.TaggedOutput(LOGS, (partition, pack(log.packable() for log in logs)))
         for need in self._needs(partition, logs, cut):
             yield beam.pvalue.TaggedOutput(NEEDS, need)
         for token in self._tokens(logs, cut):
@@ -82,7 +75,7 @@ class JoinUsers(beam.DoFn):
         """((vocabulary, token), count) of the training time's queries, and the queries themselves."""
         queries = collections.Counter(request.query for log in logs for request in log.requests if request.ts < cut)
         text = self._config.text
-        yield from count_grains(queries, text.query_grains, text).items()
+        yield from self._count_grains(queries, text.query_grains, text).items()
         for query, count in queries.items():
             yield ("query", query), count
 

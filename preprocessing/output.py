@@ -12,8 +12,8 @@ from preprocessing.config import PreprocessingConfig, VocabulariesConfig, resolv
 from preprocessing.console import UserError
 from preprocessing.examples import SCHEMA_VERSION, catalog_features, request_features
 from preprocessing.graph import COUNTS_FILE, hash_buckets
+from preprocessing.records import ATTRIBUTES
 from preprocessing.stats import summarise
-from preprocessing.vocabulary import ATTRIBUTES
 
 SUCCESS, FAILED, STAGING = "_SUCCESS", "FAILED", "_staging"
 SPEC, STATS, CONFIG = "spec.json", "stats.json", "config.yaml"

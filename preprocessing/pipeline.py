@@ -10,7 +10,6 @@ import logging
 import threading
 import traceback
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 import apache_beam as beam
 from rich.console import Console
@@ -18,12 +17,11 @@ from rich.console import Console
 from preprocessing import stats as statistics
 from preprocessing.config import PreprocessingConfig, load_section
 from preprocessing.console import UserError, fail, progress, run_command
+from preprocessing.graph import build, shard_keys
+from preprocessing.output import FAILED, SUCCESS, DataFolder
 from preprocessing.parse import document_loader, parser
 from preprocessing.runners import beam_options, runner_of
 from preprocessing.sources import Source, find, sniff
-
-if TYPE_CHECKING:
-    from preprocessing.output import DataFolder
 
 OWN_FLAGS = ("--config", "--input", "--output", "--set")
 _HELP = """\
@@ -100,10 +98,6 @@ def run(config: PreprocessingConfig, input_folder: str, output: str, flags: Sequ
     """Runs the pipeline to its end; returns the statistics."""
     sources = sources_of(config, input_folder)
     options = beam_options(flags, OWN_FLAGS, sum(source.size for source in sources))
-    # TensorFlow takes seconds to import: a mistake above is told before that.
-    from preprocessing.graph import build, shard_keys
-    from preprocessing.output import FAILED, SUCCESS, DataFolder
-
     folder = DataFolder(output)
     folder.prepare()
     pipeline = beam.Pipeline(runner=runner_of(options), options=options)

@@ -58,8 +58,6 @@ def write_file(path: str, chunks: Iterable[bytes]) -> None:
     with FileSystems.create(aside, _MIME, compression_type=CompressionTypes.UNCOMPRESSED) as file:
         for chunk in _gzipped(chunks) if path.endswith(".gz") else chunks:
             file.write(chunk)
-    if FileSystems.exists(path):
-        FileSystems.delete([path])
     FileSystems.rename([aside], [path])
 
 

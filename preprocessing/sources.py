@@ -19,6 +19,7 @@ from preprocessing.records import Excluded, Rejected
 
 TEXT_ENDINGS = (".jsonl", ".ndjson", ".json", ".tsv")
 _SNIFFED = 200
+_SPLIT = 16 << 20  # bytes of a text file that are read in one go: workers share even one file
 
 
 class Source(NamedTuple):
@@ -142,4 +143,4 @@ class Read(beam.PTransform):
         paths = root | beam.Create(self._source.paths, reshuffle=False)
         if self._source.parquet:
             return paths | beam.io.ReadAllFromParquetBatched(with_filename=True)
-        return paths | beam.io.ReadAllFromText(coder=BytesCoder(), with_filename=True)
+        return paths | beam.io.ReadAllFromText(coder=BytesCoder(), with_filename=True, desired_bundle_size=_SPLIT)

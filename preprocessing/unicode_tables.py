@@ -40,8 +40,10 @@ class Decompositions(NamedTuple):
 
 
 def _pages(values: np.ndarray) -> PageTable:
-    pages, page_of = np.unique(values.reshape(-1, PAGE), axis=0, return_inverse=True)
-    return PageTable(page_of.reshape(-1).astype(np.int32), pages.reshape(-1).astype(np.int32))
+    number: dict[bytes, int] = {}
+    pages = values.astype(np.int32).reshape(-1, PAGE)
+    page_of = [number.setdefault(page.tobytes(), len(number)) for page in pages]
+    return PageTable(np.array(page_of, np.int32), np.frombuffer(b"".join(number), np.int32))
 
 
 @functools.cache

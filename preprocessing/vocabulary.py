@@ -9,8 +9,6 @@ import tensorflow as tf
 
 from preprocessing import text
 
-ATTRIBUTES = ("item", "brand", "shop", "leaf", "top")
-
 
 class Vocabulary(NamedTuple):
     """The known strings, most frequent first, and how many hash buckets the others share."""
