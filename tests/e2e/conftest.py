@@ -1,0 +1,30 @@
+"""One run over one odd log, for every test that looks at what comes out."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import market
+
+
+class Run(NamedTuple):
+    """A log, the folders and the statistics."""
+
+    log: market.Log
+    raw: Path
+    data: Path
+    stats: dict[str, Any]
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    folder = tmp_path_factory.mktemp("run")
+    log = market.make()
+    raw = market.write(log, folder / "raw")
+    return Run(log, raw, folder / "data", market.process(raw, folder / "data"))

@@ -1,0 +1,163 @@
+"""Every record recomputed in plain Python from the stated rules; and that no record knows its future."""
+
+from __future__ import annotations
+
+import collections
+from typing import Any, NamedTuple
+
+import market
+import pytest
+from conftest import Run
+
+Record = dict[str, Any]
+DAY = market.DAY
+KINDS = {"long_click": {"click"}, "long_order": {"order"}, "long_collect": {"cart", "collect"}}
+
+
+class Deed(NamedTuple):
+    effective: int
+    item: str
+    action: str
+    ts: int
+    request: str | None
+
+
+def unique(records: list[Record], *key: str) -> list[Record]:
+    """Each once; of actions that differ in the request id alone the one that has it."""
+    ordered = sorted(records, key=lambda one: (one["ts"], not one.get("request_id"), one.get("request_id") or ""))
+    return list({tuple(one[name] for name in key): one for one in reversed(ordered)}.values())
+
+
+class Oracle:
+    """The log by user, joined the slow way."""
+
+    def __init__(self, run: Run) -> None:
+        self.cut = run.stats["split_at_ms"]
+        self.known = {one["item_id"] for one in run.log.catalog}
+        self.requests: dict[str, list[Record]] = collections.defaultdict(list)
+        for search in unique(run.log.searches, "user_id", "request_id"):
+            self.requests[search["user_id"]].append(search)
+        self.deeds: dict[str, list[Deed]] = collections.defaultdict(list)
+        for action in unique(run.log.actions, "user_id", "item_id", "action", "ts"):
+            if action["item_id"] in self.known:
+                self.deeds[action["user_id"]].append(self._deed(action))
+
+    def _deed(self, action: Record) -> Deed:
+        mine = self.requests[action["user_id"]]
+        named = [one for one in mine if action.get("request_id") and one["request_id"] == action["request_id"]]
+        if named:
+            late = action["ts"] - named[0]["ts"]
+            answered = named[0] if -5_000 <= late <= 86_400_000 else None
+        else:
+            shown = [
+                one
+                for one in mine
+                if 0 <= action["ts"] - one["ts"] <= 1_800_000 and action["item_id"] in one["results"]
+            ]
+            answered = max(shown, key=lambda one: (one["ts"], one["request_id"]), default=None)
+        effective = max(action["ts"], answered["ts"]) if answered else action["ts"]
+        request = answered["request_id"] if answered else None
+        return Deed(effective, action["item_id"], action["action"], action["ts"], request)
+
+    def stages(self, search: Record) -> dict[str, list[str]]:
+        answers = [one for one in self.deeds[search["user_id"]] if one.request == search["request_id"]]
+        counted = [one for one in answers if search["ts"] >= self.cut or one.effective < self.cut]
+        place = {item: number for number, item in enumerate(dict.fromkeys(search["results"]))}
+        ordered = {one.item for one in counted if one.action == "order"}
+        others = {one.item for one in counted} - ordered
+        shown = [item for item in place if item in self.known and item not in {one.item for one in answers}]
+        by_place = lambda items: sorted(items, key=lambda item: (place.get(item, len(place)), item))  # noqa: E731
+        return {"ordered": by_place(ordered)[:5], "clicked": by_place(others)[:5], "shown": shown[:8]}
+
+    def horizons(self, search: Record) -> dict[str, list[str]]:
+        ts = search["ts"]
+        today = ts // DAY * DAY
+        spans = {"realtime": (today, ts, 20), "short": (today - 10 * DAY, today, 30)}
+        found = {}
+        for name in ("realtime", "short", *KINDS):
+            since, before, cap = spans.get(name, (today - 30 * DAY, today - 10 * DAY, 30))
+            deeds = [
+                one
+                for one in sorted(self.deeds[search["user_id"]], key=lambda one: (one.effective, one.item, one.action))
+                if since <= one.effective < before and one.action in KINDS.get(name, {one.action})
+            ]
+            found[name] = list(dict.fromkeys(one.item for one in reversed(deeds)))[:cap]
+        return found
+
+    def previous(self, search: Record) -> list[str]:
+        mine = [one for one in self.requests[search["user_id"]] if search["ts"] - 30 * DAY <= one["ts"] < search["ts"]]
+        mine.sort(key=lambda one: (one["ts"], one["request_id"]))
+        return list(dict.fromkeys(one["query"] for one in reversed(mine)))[:10]
+
+
+@pytest.fixture(scope="module")
+def oracle(finished: Run) -> Oracle:
+    return Oracle(finished)
+
+
+@pytest.fixture(scope="module")
+def records(finished: Run) -> dict[str, Record]:
+    both = market.examples(finished.data, "train") + market.examples(finished.data, "eval")
+    return {one["request_id"][0].decode(): one for one in both}
+
+
+def test_every_request_with_an_answer_is_there_with_its_stages(oracle: Oracle, records: dict[str, Record]) -> None:
+    expected = {}
+    for searches in oracle.requests.values():
+        for search in searches:
+            stages = oracle.stages(search)
+            if stages["ordered"] or stages["clicked"]:
+                expected[search["request_id"]] = stages
+    assert len(expected) > 200
+    found = {
+        request_id: {
+            stage: [item.decode() for item in record.get(f"{stage}_item_id", [])]
+            for stage in ("ordered", "clicked", "shown")
+        }
+        for request_id, record in records.items()
+    }
+    assert found == expected
+
+
+def test_every_history_is_what_came_before(finished: Run, oracle: Oracle, records: dict[str, Record]) -> None:
+    first = 1 + 100  # padding and the hash buckets come before the words
+    item_of = dict(enumerate(market.vocabulary(finished.data, "item"), start=first))
+    filled: collections.Counter[str] = collections.Counter()
+    for searches in oracle.requests.values():
+        for search in searches:
+            if search["request_id"] not in records:
+                continue
+            record, horizons = records[search["request_id"]], oracle.horizons(search)
+            for name, items in horizons.items():
+                assert [item_of[key] for key in record.get(f"{name}_item", [])] == items
+                filled[name] += bool(items)
+            assert len(record.get("history_word_length", [])) == len(oracle.previous(search))
+    assert all(filled[name] > 20 for name in ("realtime", "short", *KINDS))
+
+
+def test_attributes_are_those_of_the_item(finished: Run, records: dict[str, Record]) -> None:
+    fields = {"brand": "brand", "shop": "shop", "leaf": "category_leaf", "top": "category_top"}
+    item_of = dict(enumerate(market.vocabulary(finished.data, "item"), start=101))
+    catalog = {one["item_id"]: one for one in finished.log.catalog[:200]}
+    for name, field in fields.items():
+        buckets = 100 if name in ("brand", "shop") else 10
+        known = dict(enumerate(market.vocabulary(finished.data, name), start=1 + buckets)) | {0: ""}
+        for record in records.values():
+            for prefix in ("shown", "clicked", "short", "long_click"):
+                items = record.get(f"{prefix}_item", [])
+                values = [known[key] for key in record.get(f"{prefix}_{name}", [])]
+                assert values == [catalog[item_of[key]][field] for key in items]
+
+
+def test_no_record_knows_its_future(finished: Run, oracle: Oracle, records: dict[str, Record]) -> None:
+    """Straight from the log: an item in a history was acted on before; a training label before the cut."""
+    item_of = dict(enumerate(market.vocabulary(finished.data, "item"), start=101))
+    for record in records.values():
+        ts, user = record["ts"][0], record["user_id"][0].decode()
+        earlier = {one.item for one in oracle.deeds[user] if one.effective < ts and one.ts < ts}
+        for name in ("realtime", "short", *KINDS):
+            assert {item_of[key] for key in record.get(f"{name}_item", [])} <= earlier
+        if ts < oracle.cut:
+            labels = record.get("ordered_item_id", []) + record.get("clicked_item_id", [])
+            before_cut = {one.item for one in oracle.deeds[user] if one.ts < oracle.cut}
+            assert {label.decode() for label in labels} <= before_cut

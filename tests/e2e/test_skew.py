@@ -1,0 +1,65 @@
+"""The served graph and the records read every text alike."""
+
+from __future__ import annotations
+
+import market
+import tensorflow as tf
+from conftest import Run
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from preprocessing.config import TextConfig, VocabulariesConfig
+from preprocessing.encoding import encoder
+from preprocessing.graph import hash_buckets
+from preprocessing.vocabulary import TextEncoder, Vocabulary
+
+
+def graph(run: Run) -> TextEncoder:
+    """The encoder over the written vocabularies, as a server would build it."""
+    text, buckets = TextConfig(), hash_buckets(VocabulariesConfig())
+    grains = {name: Vocabulary(market.vocabulary(run.data, name), buckets[name]) for name in text.grains}
+    return TextEncoder(grains, text.max_chars, text.max_words)
+
+
+def test_queries(finished: Run) -> None:
+    encode = graph(finished)
+    records = market.examples(finished.data, "train") + market.examples(finished.data, "eval")
+    queries = {one["query"][0] for one in records}
+    assert {odd.encode() for odd in market.ODD_QUERIES} <= queries
+    found = encode(tf.constant([one["query"][0] for one in records]))
+    for grain in ("char", "bigram", "word"):
+        assert found[grain].to_list() == [one.get(f"query_{grain}", []) for one in records]
+
+
+def test_previous_queries_and_titles(finished: Run) -> None:
+    encode = graph(finished)
+    words = {
+        query: tuple(ids)
+        for query, ids in zip(
+            (one["query"] for one in finished.log.searches),
+            encode(tf.constant([one["query"] for one in finished.log.searches]))["word"].to_list(),
+            strict=True,
+        )
+    }
+    for record in market.examples(finished.data, "train"):
+        flat, known = list(record.get("history_word", [])), set(words.values())
+        for length in record.get("history_word_length", []):
+            assert tuple(flat[:length]) in known
+            del flat[:length]
+        assert not flat
+    items = market.examples(finished.data, "catalog")
+    titles = encode(tf.constant([one["title"][0] for one in items]))
+    for grain in ("bigram", "word"):
+        assert titles[grain].to_list() == [one.get(f"title_{grain}", []) for one in items]
+
+
+@settings(max_examples=100, deadline=None)
+@given(texts=st.lists(st.text(max_size=60), min_size=1, max_size=8))
+def test_a_worker_and_the_graph_agree_on_any_text(finished: Run, texts: list[str]) -> None:
+    text, buckets = TextConfig(), hash_buckets(VocabulariesConfig())
+    texts = [one.encode("utf-8", "replace").decode() for one in texts]
+    words = {name: market.vocabulary(finished.data, name) for name in buckets if name != "trigram"}
+    rows = encoder(words, buckets, text).texts(texts, text.grains)
+    found = graph(finished)(tf.constant([one.encode() for one in texts]))
+    for number, grain in enumerate(text.grains):
+        assert [row[number] for row in rows] == found[grain].to_list()
