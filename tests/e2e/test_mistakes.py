@@ -56,9 +56,9 @@ MISTAKES: dict[str, tuple[Prepare, str]] = {
         flags("--set", "preprocessing.input.actions={pattern: actions*, columns: {user_id: client}}"),
         "missing user_id",
     ),
-    "broken gzip": (flags("--set", "preprocessing.input.actions.pattern=*.gz"), "cannot read"),
+    "broken gzip": (flags("--set", "preprocessing.input.actions.pattern=broken.jsonl.gz"), "cannot read"),
     "no eval day to cut": (flags("--set", "preprocessing.split.eval_days=400"), "no training example"),
-    "no such ending": (flags("--set", "preprocessing.input.actions.pattern=*.csv"), "neither JSON Lines"),
+    "no such ending": (flags("--set", "preprocessing.input.actions.pattern=table.csv"), "neither JSON Lines"),
 }
 
 
@@ -115,10 +115,10 @@ def test_a_file_that_breaks_off_stops_the_job_with_one_line(
     finished: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     raw, data = market.write(finished.log, tmp_path / "raw"), tmp_path / "data"
-    market.write_gzip(raw / "actions.jsonl.gz", (raw / "actions.jsonl").read_bytes())
-    (raw / "actions.jsonl").unlink()
-    whole = (raw / "actions.jsonl.gz").read_bytes()
-    (raw / "actions.jsonl.gz").write_bytes(whole[: len(whole) // 2] + b"\0" * 100)
+    more = raw / "actions-more.jsonl.gz"
+    market.write_gzip(more, (raw / "actions.jsonl").read_bytes())
+    (raw / "actions.jsonl").rename(raw / "actions-first.jsonl")  # the one that is looked into
+    more.write_bytes(more.read_bytes()[:2_000] + b"\0" * 100)
     status, error = told(capsys, raw, data)
     assert status == 1
     assert error.count("\n") == 1

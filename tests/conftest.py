@@ -1,0 +1,3 @@
+"""TensorFlow's environment is set before any test imports it."""
+
+import preprocessing  # noqa: F401
