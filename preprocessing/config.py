@@ -205,7 +205,7 @@ def _read_yaml(path: str) -> dict[str, Any]:
         try:
             document = yaml.safe_load(file.read().decode("utf-8"))
         except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise UserError(f"{path}: not valid YAML: {error}") from None
+            raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     if document is None:
         return {}
     if not isinstance(document, dict):
@@ -233,8 +233,8 @@ def _apply(document: dict[str, Any], override: str) -> None:
 
 
 def _explain(error: ValidationError, name: str, kind: type[Section]) -> str:
-    """The first of pydantic's complaints as one line, with the nearest known key where a key is unknown."""
-    first = error.errors()[0]
+    """One of pydantic's complaints as one line: an unknown key comes first, since it explains what is missing."""
+    first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
     path = ".".join(str(part) for part in (name, *first["loc"]))
     if first["type"] == "extra_forbidden":
         key = str(first["loc"][-1])

@@ -22,7 +22,7 @@ from preprocessing.records import unpack
 ShardKey = tuple[str, int, int]  # name, shard, shards
 _CRC_DELTA = 0xA282EAD8
 _MIME = "application/octet-stream"
-_GZIP_LEVEL = 3
+GZIP_LEVEL = 3
 
 
 def order_key(seed: int, key: str) -> bytes:
@@ -63,7 +63,7 @@ def write_file(path: str, chunks: Iterable[bytes]) -> None:
 
 def _gzipped(chunks: Iterable[bytes]) -> Iterator[bytes]:
     """A quicker level than Beam's: records of ids gain little from more; no time stamp, so equal in is equal out."""
-    compressor = zlib.compressobj(level=_GZIP_LEVEL, wbits=zlib.MAX_WBITS | 16)
+    compressor = zlib.compressobj(level=GZIP_LEVEL, wbits=zlib.MAX_WBITS | 16)
     for chunk in chunks:
         yield compressor.compress(chunk)
     yield compressor.flush()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import itertools
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -10,7 +12,7 @@ import apache_beam as beam
 import orjson
 import pyarrow.parquet
 from apache_beam.coders import BytesCoder
-from apache_beam.io.filesystem import FileMetadata
+from apache_beam.io.filesystem import CompressionTypes, FileMetadata
 from apache_beam.io.filesystems import FileSystems
 
 from preprocessing.config import join_path
@@ -140,7 +142,29 @@ class Read(beam.PTransform):
         self._source = source
 
     def expand(self, root: beam.pvalue.PBegin) -> beam.PCollection:
-        paths = root | beam.Create(self._source.paths, reshuffle=False)
         if self._source.parquet:
-            return paths | beam.io.ReadAllFromParquetBatched(with_filename=True)
-        return paths | beam.io.ReadAllFromText(coder=BytesCoder(), with_filename=True, desired_bundle_size=_SPLIT)
+            return root | beam.Create(self._source.paths) | beam.io.ReadAllFromParquetBatched(with_filename=True)
+        plain = [path for path in self._source.paths if not path.endswith(".gz")]
+        zipped = [path for path in self._source.paths if path.endswith(".gz")]
+        lines = (
+            root
+            | "Plain files" >> beam.Create(plain)
+            | beam.io.ReadAllFromText(coder=BytesCoder(), with_filename=True, desired_bundle_size=_SPLIT)
+        )
+        unzipped = root | "Gzip files" >> beam.Create(zipped) | beam.ParDo(ReadGzip())
+        return (lines, unzipped) | beam.Flatten()
+
+
+class ReadGzip(beam.DoFn):
+    """path -> (path, line); Beam's own reader takes a file that breaks off for a whole one."""
+
+    def process(self, path: str) -> Iterator[tuple[str, bytes]]:
+        try:
+            with (
+                FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as raw,
+                gzip.GzipFile(fileobj=raw) as file,
+            ):
+                for line in file:
+                    yield path, line.rstrip(b"\r\n")
+        except (EOFError, OSError, zlib.error) as error:
+            raise OSError(f"{path}: {error}") from error

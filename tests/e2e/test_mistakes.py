@@ -123,6 +123,7 @@ def test_a_file_that_breaks_off_stops_the_job_with_one_line(
     assert status == 1
     assert error.count("\n") == 1
     assert "the pipeline stopped" in error
+    assert "actions-more.jsonl.gz: " in error
     assert "Traceback" in (data / "FAILED").read_text()
     assert not (data / "_SUCCESS").exists()
 
