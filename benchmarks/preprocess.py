@@ -17,7 +17,7 @@ import orjson
 import psutil
 
 from benchmarks.large_log import make
-from preprocessing.shards import framed
+from preprocessing.shards import GZIP_LEVEL, framed
 
 _ROOT = Path(__file__).resolve().parent.parent
 
@@ -80,7 +80,7 @@ def run_floor(raw: Path, target: Path, size: int) -> float:
                 orjson.loads(line)
                 lines.append(line)
     written = 0
-    with gzip.open(target, "wb", compresslevel=6) as file:
+    with gzip.open(target, "wb", compresslevel=GZIP_LEVEL) as file:
         while written < size:
             for line in lines:
                 record = framed(line)

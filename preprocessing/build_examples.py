@@ -171,6 +171,7 @@ class ExampleBuilder:
         head = (request.request_id, user_id, request.query)
         entries = [write(wire.strings([value.encode()])) for write, value in zip(form.head, head, strict=True)]
         entries += [form.ts(wire.varint(request.ts)), self._queries[request.query][0], past]
+        self.lengths["positives"][len(stages["ordered"]) + len(stages["clicked"])] += 1
         for stage, item_ids in stages.items():
             self.lengths[stage][len(item_ids)] += 1
             entries.append(form.stages[stage]([self._items[item_id] for item_id in item_ids]))

@@ -86,11 +86,8 @@ def build(root: beam.Pipeline, sources: Sequence[Source], config: PreprocessingC
     parsed = [_parse(root, source, config, partitions) for source in sources]
     streams = {kind: _flatten(parsed, kind) for kind in KINDS.values()}
     offset = round(config.history.timezone_offset_h * 3_600_000)
-    cut = AsSingleton(
-        _flatten(parsed, TIMES)
-        | "Span of searches" >> beam.CombineGlobally(FirstAndLast())
-        | "Cut" >> beam.Map(cut_of, config.split, offset)
-    )
+    span = _flatten(parsed, TIMES) | "Span of searches" >> beam.CombineGlobally(FirstAndLast())
+    cut = AsSingleton(span | "Cut" >> beam.Map(cut_of, config.split, offset))
     users = (
         {kind: streams[kind] for kind in ("searches", "actions", "impressions")}
         | "By user" >> beam.CoGroupByKey()
@@ -118,7 +115,7 @@ def build(root: beam.Pipeline, sources: Sequence[Source], config: PreprocessingC
     words | "Write vocabularies" >> beam.ParDo(WriteVocabulary(staging))
     _write_rejected([*(one[REJECTED] for one in parsed), examples[REJECTED]], staging)
     counts = [*(one[COUNTS] for one in parsed), users[COUNTS], items[COUNTS], examples[COUNTS], frequencies]
-    _write_counts(root, counts, cut, staging)
+    _write_counts(root, counts, AsSingleton(span), cut, staging)
 
 
 def _parse(root: beam.Pipeline, source: Source, config: PreprocessingConfig, partitions: Partitions) -> Any:
@@ -181,17 +178,22 @@ def _write_rejected(rejected: Sequence[beam.PCollection], staging: str) -> None:
     )
 
 
-def _write_counts(root: beam.Pipeline, counts: Sequence[beam.PCollection], cut: AsSingleton, staging: str) -> None:
+def _write_counts(
+    root: beam.Pipeline, counts: Sequence[beam.PCollection], span: AsSingleton, cut: AsSingleton, staging: str
+) -> None:
     summed = counts | "All counts" >> beam.Flatten() | "Sum counts" >> beam.CombinePerKey(sum) | beam.combiners.ToList()
     (
         root
         | beam.Create([COUNTS_FILE])
-        | "Write counts" >> beam.FlatMap(_write_counts_file, staging, AsSingleton(summed), cut)
+        | "Write counts" >> beam.FlatMap(_write_counts_file, staging, AsSingleton(summed), span, cut)
     )
 
 
-def _write_counts_file(name: str, staging: str, counts: list[tuple[tuple[str, ...], int]], cut: int) -> Iterator[str]:
-    content = {"cut": cut, "counts": sorted([*key, count] for key, count in counts)}
+def _write_counts_file(
+    name: str, staging: str, counts: list[tuple[tuple[str, ...], int]], span: tuple[float, float], cut: int
+) -> Iterator[str]:
+    times = [int(ts) for ts in span if math.isfinite(ts)]
+    content = {"cut": cut, "times": times, "counts": sorted([*key, count] for key, count in counts)}
     path = FileSystems.join(staging, name)
     write_file(path, [json.dumps(content).encode()])
     yield path

@@ -37,6 +37,7 @@ def summarise(counted: Mapping[str, Any], vocabularies: Mapping[str, int]) -> di
         "streams": {name: streams[name] for name in sorted(streams, key=_stream_order)},
         "examples": examples,
         **single,
+        "searches_from_to": [iso(ts) for ts in counted["times"]],
         "split_at": iso(counted["cut"]),
         "split_at_ms": counted["cut"],
         "lengths": {name: quantiles(lengths[name]) for name in sorted(lengths)},
@@ -135,6 +136,7 @@ def print_table(stats: Mapping[str, Any], console: Console) -> None:
     console.print(table)
     examples, lengths = stats["examples"], stats["lengths"]
     console.print(
+        f"searches {' to '.join(stats['searches_from_to'])}\n"
         f"examples: {examples['train']:,} train, {examples['eval']:,} eval (from {stats['split_at']}); "
         f"{_words(f'{name} {size:,}' for name, size in stats['vocabularies'].items())}"
     )

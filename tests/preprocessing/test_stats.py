@@ -13,6 +13,7 @@ from preprocessing.stats import head_and_tail, print_table, quantiles, summarise
 
 COUNTED = {
     "cut": 86_400_000,
+    "times": [0, 90_000_000],
     "counts": [
         ["actions", "in", 10],
         ["actions", "rejected", "unknown item", 2],
@@ -51,6 +52,7 @@ def test_summary_and_table() -> None:
     }
     assert stats["examples"] == {"train": 2, "eval": 0}
     assert stats["items"] == 5
+    assert stats["searches_from_to"] == ["1970-01-01T00:00:00.000+00:00", "1970-01-02T01:00:00.000+00:00"]
     assert stats["split_at"] == "1970-01-02T00:00:00.000+00:00"
     assert stats["lengths"]["short"]["mean"] == 2
     assert stats["frequency"]["query"]["top_10_percent_share"] == 0.55

@@ -1,0 +1,1 @@
+"""Export, serving and batch use of trained towers."""

@@ -1,0 +1,1 @@
+"""Towers, losses, training and evaluation on the records that `preprocessing` writes."""
