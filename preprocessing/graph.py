@@ -31,6 +31,7 @@ from preprocessing.sources import Read, Source
 
 COUNTS_FILE = "counts.json"
 _REJECTED_SHARDS = 4
+_LEAST_PARTITIONS = 4
 
 
 class Partitions(NamedTuple):
@@ -45,7 +46,8 @@ class Partitions(NamedTuple):
         sizes = {"users": 0, "items": 0}
         for source in sources:
             sizes["items" if source.stream == "catalog" else "users"] += source.size
-        return cls(*(max(4, math.ceil(size / (partition_mb << 20))) for size in sizes.values()))
+        users, items = (max(_LEAST_PARTITIONS, math.ceil(size / (partition_mb << 20))) for size in sizes.values())
+        return cls(users, max(items, users // 8))  # a log without a catalogue still names its items
 
 
 class FirstAndLast(beam.CombineFn):

@@ -33,7 +33,7 @@ def beam_options(flags: Sequence[str], own_flags: Sequence[str], size: int) -> P
     for kind in PipelineOptions.__subclasses__():
         with contextlib.suppress(argparse.ArgumentError):
             kind._add_argparse_args(known)  # type: ignore[attr-defined]
-    unknown = [flag.split("=")[0] for flag in known.parse_known_args(list(flags))[1] if flag.startswith("-")]
+    unknown = [flag.split("=")[0] for flag in known.parse_known_args(list(flags))[1]]
     if unknown:
         names = [name for action in known._actions for name in action.option_strings]
         raise UserError(f"unknown flag {unknown[0]}{nearest(unknown[0], (*names, *own_flags))}")

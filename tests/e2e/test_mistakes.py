@@ -50,6 +50,7 @@ MISTAKES: dict[str, tuple[Prepare, str]] = {
     "unknown key": (flags("--set", "preprocessing.sed=1"), "did you mean 'seed'"),
     "bad override": (flags("--set", "preprocessing.seed"), "--set preprocessing.seed: expected"),
     "unknown flag": (flags("--runer=DirectRunner"), "unknown flag --runer; did you mean '--runner'"),
+    "stray word": (flags("data2"), "unknown flag data2"),
     "empty stream": (replace("searches.jsonl", b""), "searches.jsonl holds no usable record"),
     "another stream": (flags("--set", "preprocessing.input.searches.pattern=actions*"), "actions.jsonl can be read"),
     "column map": (

@@ -82,3 +82,4 @@ def test_the_cut() -> None:
 def test_partitions_grow_with_the_log() -> None:
     sources = [Source("catalog", ("c",), 1), Source("searches", ("s",), 900 << 20), Source("actions", ("a",), 60 << 20)]
     assert Partitions.of(sources, partition_mb=32) == (30, 4)
+    assert Partitions.of(sources[1:], partition_mb=8) == (120, 15)
