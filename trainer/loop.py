@@ -57,20 +57,23 @@ class Trainer:
 
     def __init__(self, config: TrainerConfig, data: str, spec: Spec, job_dir: str) -> None:
         self._config, self._data, self._spec = config, data, spec
-        tf.random.set_seed(config.seed)
+        keras.utils.set_random_seed(config.seed)  # first weights come from Python's generator
+        tf.config.experimental.enable_op_determinism()  # the same seed, the same sums in the same order
         self.model = Retrieval(config, spec)
         self._optimizers = Optimizers(config.optimizer)
         self._step, self._digest = tf.Variable(0, dtype=tf.int64), tf.Variable(0, dtype=tf.int64)
         self._loss = tf.Variable(0.0)
-        state = tf.train.Checkpoint(
+        self._state = tf.train.Checkpoint(
             model=self.model, optimizers=self._optimizers, step=self._step, digest=self._digest, loss=self._loss
         )
-        self._checkpoints = tf.train.CheckpointManager(state, f"{job_dir}/checkpoints", max_to_keep=3)
+        self._checkpoints = tf.train.CheckpointManager(self._state, f"{job_dir}/checkpoints", max_to_keep=3)
         self._update = tf.function(self._update_step, reduce_retracing=True)
 
     def train(self) -> Progress:
         """From the latest checkpoint, or the start, to the last step."""
-        self._checkpoints.restore_or_initialize()
+        if self._checkpoints.latest_checkpoint:
+            # Weights appear when a batch first needs them; a finished job never needs its optimizers' any more.
+            self._state.restore(self._checkpoints.latest_checkpoint).expect_partial()
         an_epoch = self._spec["examples"]["train"] // self._config.batch
         if not an_epoch:
             count = self._spec["examples"]["train"]

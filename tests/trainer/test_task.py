@@ -75,8 +75,7 @@ def test_a_killed_run_goes_on_and_sees_what_it_would_have_seen(job: Path, data: 
     assert not (killed / "metrics.json").exists()
     assert main([*command[3:]]) == 0
     whole, resumed = metrics(job), metrics(killed)
-    assert (resumed["step"], resumed["data_digest"]) == (whole["step"], whole["data_digest"])
-    assert resumed["loss"] == pytest.approx(whole["loss"], rel=1e-2)
+    assert {**resumed, "train_seconds": 0} == {**whole, "train_seconds": 0}
 
 
 def test_a_finished_job_is_not_trained_again(job: Path, data: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
+import tf_keras as keras
 
 from preprocessing.history import HORIZONS
 from trainer import dataset
@@ -22,7 +23,7 @@ def model_of(spec: dataset.Spec, *changes: dict[str, Any]) -> Retrieval:
     values: dict[str, Any] = {"dim": 16, "heads": 2}
     for change in changes:
         values |= change
-    tf.random.set_seed(1)
+    keras.utils.set_random_seed(1)
     return Retrieval(TrainerConfig.model_validate({"model": values}), spec)
 
 
