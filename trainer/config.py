@@ -1,85 +1,274 @@
-"""The `trainer:` section of an experiment: which parts a model has, and how it is trained."""
+"""The `trainer:` section of an experiment: which model, with which parts, against which loss, trained how."""
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Literal
 
-from preprocessing.config import Section
+from pydantic import Field, model_validator
+
+from preprocessing.config import Grain, Section
+
+Stage = Literal["ordered", "clicked"]
+Attribute = Literal["item", "brand", "shop", "leaf", "top"]
+SideAttribute = Literal["brand", "shop", "leaf", "top"]
+LongAttribute = Literal["item", "shop", "leaf", "brand"]
+LongAction = Literal["long_click", "long_order", "long_collect"]
+StagePair = Literal[
+    "ordered>clicked", "ordered>shown", "ordered>random", "clicked>shown", "clicked>random", "shown>random"
+]
+
+
+class TablesConfig(Section):
+    """Embedding widths that are not the model's `dim`; words, grams and items are `dim` wide."""
+
+    brand: int = Field(16, gt=0)
+    shop: int = Field(16, gt=0)
+    leaf: int = Field(16, gt=0)
+    top: int = Field(8, gt=0)
 
 
 class GrainsConfig(Section):
-    """The grains of a query (Q_mgs); each can be left out."""
+    """The query's grains; `mix` is the sum of the others."""
 
-    char: bool = True
-    bigram: bool = True
-    word: bool = True
-    word_sequence: bool = True  # a Transformer block over the words
-    history: bool = True  # attention over previous queries
-    mix: bool = True  # the sum of the others
+    grams: tuple[Grain, ...] = ("char", "bigram", "word")  # each a mean of embeddings; "trigram" where the data has it
+    sequence: bool = True  # a Transformer block over the words
+    sequence_heads: int = Field(4, gt=0)
+    sequence_hidden: int = Field(128, gt=0)
+    history: bool = True  # attention over the user's previous queries
+    mix: bool = True
+
+    @model_validator(mode="after")
+    def _words_lead(self) -> GrainsConfig:
+        if "word" not in self.grams:
+            raise ValueError("grams must hold 'word': the sequence and the previous queries are read by it")
+        return self
+
+
+class RealtimeConfig(Section):
+    """Today: LSTM, self-attention, zero vector, query attention."""
+
+    on: bool = True
+    lstm_layers: int = Field(1, ge=0)  # the paper has 2; a day here is short
+    dropout: float = Field(0.2, ge=0, lt=1)
+    heads: int = Field(4, gt=0)
+
+
+class ShortConfig(Section):
+    """The days before today: self-attention, zero vector, query attention."""
+
+    on: bool = True
+    self_attention: bool = True
+    heads: int = Field(4, gt=0)
+
+
+class LongConfig(Section):
+    """The month before that: means by attribute and action, zero vector, query attention."""
+
+    on: bool = True
+    attributes: tuple[LongAttribute, ...] = ("item", "shop", "leaf", "brand")
+    actions: tuple[LongAction, ...] = ("long_click", "long_order", "long_collect")
 
 
 class HorizonsConfig(Section):
-    """What of the user's past the query attends to."""
+    """What the user did before."""
 
-    realtime: bool = True
-    short: bool = True
-    long: bool = True
-
-
-class ItemTowerConfig(Section):
-    """e + tanh(W_t . mean(title words))."""
-
-    item_id: bool = True
-    attributes: bool = True  # brand, shop and categories beside the id
-    title: bool = True
-    item_id_dropout: float = Field(0.3, ge=0, lt=1)  # so that an item never seen still has a useful vector
+    realtime: RealtimeConfig = RealtimeConfig()
+    short: ShortConfig = ShortConfig()
+    long: LongConfig = LongConfig()
+    zero_vector: bool = True  # lets a query ignore a past that does not concern it
 
 
-class ModelConfig(Section):
-    """The towers."""
+class ItemConfig(Section):
+    """The item tower: e + tanh(W . mean(title))."""
+
+    id: bool = True
+    side: tuple[SideAttribute, ...] = ("brand", "shop", "leaf", "top")
+    title_grams: tuple[Grain, ...] = ("word",)
+    id_dropout: float = Field(0.1, ge=0, lt=1)  # of items trained without their id, as a new item is served
+
+    @model_validator(mode="after")
+    def _something_is_left(self) -> ItemConfig:
+        if not (self.id or self.side or self.title_grams):
+            raise ValueError("id, side and title_grams are all off: nothing of the item is left")
+        return self
+
+
+class MgdsprConfig(Section):
+    """Embedding-based product retrieval in Taobao search (arXiv 2106.09297)."""
 
     dim: int = Field(64, gt=0)
-    heads: int = Field(4, gt=0)
     grains: GrainsConfig = GrainsConfig()
     horizons: HorizonsConfig = HorizonsConfig()
-    item_tower: ItemTowerConfig = ItemTowerConfig()
+    fusion: Literal["cls", "mean"] = "cls"
+    fusion_heads: int = Field(4, gt=0)
+    item: ItemConfig = ItemConfig()
+    normalize: bool = False  # unit vectors on both sides; choose a temperature near 0.05 with it
+    tables: TablesConfig = TablesConfig()
+
+
+class MmseConfig(Section):
+    """Multi-stage multi-grained semantic embeddings (arXiv 2303.11009): similarities fused, not representations."""
+
+    dim: int = Field(32, gt=0)  # of one level; the served vector holds all levels side by side
+    item_dim: int = Field(64, gt=0)  # of the item's one vector, which each level has its own view of
+    grains: GrainsConfig = GrainsConfig(mix=False)
+    horizons: HorizonsConfig = HorizonsConfig()
+    level_weights: bool = True  # learned w_g >= 0; off: every level weighs 1
+    item: ItemConfig = ItemConfig(title_grams=("bigram", "word"))
+    normalize: bool = False  # each level's vectors to length 1
+    tables: TablesConfig = TablesConfig()
+
+
+class DnnConfig(Section):
+    """alpha-DNN style two-tower: averaged grams and attributes through an MLP a side."""
+
+    dim: int = Field(64, gt=0)
+    query_grams: tuple[Grain, ...] = ("bigram", "word")
+    title_grams: tuple[Grain, ...] = ("bigram", "word")
+    attributes: tuple[Attribute, ...] = ("item", "brand", "shop", "leaf", "top")
+    behaviours: bool = True  # the averaged past beside the query, as alpha-DNN has it
+    id_dropout: float = Field(0.1, ge=0, lt=1)
+    hidden: tuple[int, ...] = (128,)
+    normalize: bool = False
+    tables: TablesConfig = TablesConfig()
+
+
+class TfrsConfig(Section):
+    """The stock TFRS retrieval tutorial: ids and bags of words, nothing else."""
+
+    dim: int = Field(64, gt=0)
 
 
 class HardNegativesConfig(Section):
-    """I_mix = alpha * positive + (1 - alpha) * hard negative, alpha from U(low, high)."""
+    """Mixed in the embedding space: alpha * positive + (1 - alpha) * hardest negatives."""
 
-    count: int = Field(0, ge=0)  # a positive; 0 leaves them out
-    low: float = Field(0.4, ge=0, le=1)
-    high: float = Field(0.6, ge=0, le=1)
+    count: int = Field(0, ge=0)  # N hardest sampled negatives of each query; 0: off
+    alpha: tuple[float, float] = (0.4, 0.6)  # each mixture draws its own
+
+    @model_validator(mode="after")
+    def _range(self) -> HardNegativesConfig:
+        low, high = self.alpha
+        if not 0 <= low < high <= 1:
+            raise ValueError(f"alpha must be 0 <= a < b <= 1, got {list(self.alpha)}")
+        return self
+
+
+class RankingConfig(Section):
+    """Order within a request: ordered over clicked over shown over random."""
+
+    weight: float = Field(0.0, ge=0)  # lambda; 0: off
+    kind: Literal["hinge", "logistic"] = "hinge"
+    random_items: int = Field(32, gt=0)  # of the shared negatives, the lowest stage of every request
+    # (higher stage, lower stage) -> (margin, weight), written `ordered>clicked: [0.5, 1.0]`
+    pairs: dict[StagePair, tuple[float, float]] = Field(
+        {
+            "ordered>clicked": (0.5, 1.0),
+            "ordered>shown": (1.0, 1.0),
+            "clicked>shown": (0.5, 1.0),
+            "shown>random": (1.0, 0.5),
+        }
+    )
 
 
 class LossConfig(Section):
-    """Softmax over the positive and many negatives."""
+    """L_retrieval + lambda * L_rank."""
 
-    temperature: float = Field(1.0, gt=0)
-    shared_negatives: int = Field(1024, gt=0)  # from the whole catalogue, the same for the batch
+    kind: Literal["softmax", "hinge", "tfrs"] = "softmax"  # "tfrs": the library's own Retrieval task, in-batch
+    catalog_negatives: int = Field(2048, ge=0)  # a step, shared by the batch; over all replicas
     in_batch: bool = True
-    order_weight: float = Field(2.0, gt=0)  # a click weighs 1
+    correction: bool = True  # each logit less the log of how often its item is expected in the pool
+    mask_accidental_hits: bool = True
+    temperature: float = Field(1.0, gt=0)
+    stage_weights: dict[Stage, float] = Field({"ordered": 2.0, "clicked": 1.0})  # 0 leaves a stage out
+    mined_negatives: int = Field(0, ge=0)  # TFRS's mining: only the hardest stay in the softmax; 0: all stay
+    hinge_margin: float = Field(1.0, gt=0)  # for kind "hinge"
     hard_negatives: HardNegativesConfig = HardNegativesConfig()
+    ranking: RankingConfig = RankingConfig()
+
+    @model_validator(mode="after")
+    def _has_negatives(self) -> LossConfig:
+        if not self.in_batch and not self.catalog_negatives:
+            raise ValueError("no negatives are left: set in_batch or catalog_negatives")
+        if not any(self.stage_weights.values()):
+            raise ValueError("stage_weights leave no positive: give ordered or clicked a weight above 0")
+        if self.kind == "tfrs" and not self.in_batch:
+            raise ValueError("kind 'tfrs' draws its negatives in-batch: set in_batch")
+        return self
 
 
 class OptimizerConfig(Section):
-    """Adagrad for embeddings, Adam for the rest."""
+    """Adagrad for embeddings, whose rare rows keep large steps; Adam for the rest."""
 
     embedding_rate: float = Field(0.1, gt=0)
-    dense_rate: float = Field(1e-3, gt=0)
-    warm_up_steps: int = Field(50, ge=0)
-    clip_norm: float = Field(3.0, gt=0)
+    embedding_accumulator: float = Field(0.1, ge=0)
+    dense_rate: float = Field(0.001, gt=0)
+    warmup_steps: int = Field(100, ge=0)
+    decay: Literal["constant", "linear", "cosine"] = "linear"  # after the warm-up, to `final_share` at the last step
+    final_share: float = Field(0.1, ge=0, le=1)
+    clip_norm: float = Field(3.0, ge=0)  # of all gradients together; 0: off
+
+
+class DataConfig(Section):
+    """How records are read."""
+
+    batch: int = Field(1024, gt=0)  # requests a step, over all replicas
+    shuffle: int = Field(20_000, gt=0)  # records in the shuffling window
+    readers: int = Field(4, gt=0)  # files read at once
+    prefetch: int = Field(4, gt=0)  # batches made ahead
+
+
+class ValidationConfig(Section):
+    """A cheap figure while training: recall over the whole catalogue, of a sample of eval requests."""
+
+    every_steps: int = Field(200, gt=0)
+    requests: int = Field(2048, gt=0)
+    k: int = Field(100, gt=0)
+    block: int = Field(65_536, gt=0)  # items scored at once
+
+
+class TrainingConfig(Section):
+    """The loop."""
+
+    epochs: float = Field(4, gt=0)
+    steps: int | None = Field(None, gt=0)  # instead of epochs
+    steps_per_call: int = Field(20, gt=0)  # steps inside one compiled call
+    checkpoint_every_steps: int = Field(200, gt=0)
+    keep_checkpoints: int = Field(2, gt=0)
+    histograms: bool = True
+    mixed_precision: bool = False  # bfloat16 matrix products, for a GPU
+    xla: bool = False  # compiles again for every new shape: pays where lists are capped to few widths
+
+
+class DistributionConfig(Section):
+    """none: one device; mirrored: the GPUs of one machine; multiworker: machines, by TF_CONFIG."""
+
+    strategy: Literal["none", "mirrored", "multiworker"] = "none"
+    devices: tuple[str, ...] = ()  # for mirrored; empty: every GPU, or the CPU
 
 
 class TrainerConfig(Section):
-    """The whole section."""
+    """The `trainer:` section."""
 
     seed: int = 17
-    model: ModelConfig = ModelConfig()
+    model: Literal["mgdspr", "mmse", "dnn", "tfrs"] = "mgdspr"
+    mgdspr: MgdsprConfig = MgdsprConfig()
+    mmse: MmseConfig = MmseConfig()
+    dnn: DnnConfig = DnnConfig()
+    tfrs: TfrsConfig = TfrsConfig()
     loss: LossConfig = LossConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
-    batch: int = Field(512, gt=0)
-    epochs: int = Field(3, gt=0)
-    positives: int = Field(3, gt=0)  # of a request, ordered ones first
-    checkpoint_steps: int = Field(100, gt=0)
+    data: DataConfig = DataConfig()
+    validation: ValidationConfig = ValidationConfig()
+    training: TrainingConfig = TrainingConfig()
+    distribution: DistributionConfig = DistributionConfig()
+
+    @model_validator(mode="after")
+    def _ranking_has_random_items(self) -> TrainerConfig:
+        ranking = self.loss.ranking
+        wants = ranking.weight and any(pair.endswith(">random") for pair in ranking.pairs)
+        if wants and self.loss.catalog_negatives < ranking.random_items:
+            raise ValueError(
+                f"loss.ranking.random_items ({ranking.random_items}) are taken from the shared negatives: "
+                f"loss.catalog_negatives ({self.loss.catalog_negatives}) must be at least as many"
+            )
+        return self

@@ -1,68 +1,211 @@
-"""Records as batches: what `preprocessing` wrote, parsed by the batch, shuffled by a seed."""
+"""TFRecords as batches: deterministic, resumable by arithmetic, no Python an example."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import tensorflow as tf
 
 from preprocessing.console import UserError
-from preprocessing.examples import SCHEMA_VERSION, Feature, parsing_spec
+from preprocessing.examples import SCHEMA_VERSION, STAGES, Feature, parsing_spec
+from preprocessing.output import SPEC, SUCCESS
+from trainer.config import DataConfig
 
-Spec = dict[str, Any]
-_SHUFFLED = 20_000  # records held to draw from; the files lie in a shuffled order already
+Features = dict[str, Any]  # name -> Tensor or RaggedTensor
+_COMPRESSION = "GZIP"
+_KEYS = 2**62
 
 
-def read_spec(data: str) -> Spec:
-    """The data folder's description; a folder that is not whole, or of another schema, is the user's to mend."""
-    if not tf.io.gfile.exists(f"{data}/_SUCCESS"):
-        raise UserError(f"--data {data} has no _SUCCESS; run python -m preprocessing.pipeline to its end first")
-    with tf.io.gfile.GFile(f"{data}/spec.json") as file:
+def read_spec(data_dir: str) -> dict[str, Any]:
+    """`spec.json` of a whole data folder of this schema."""
+    if not tf.io.gfile.exists(f"{data_dir}/{SUCCESS}"):
+        raise UserError(f"--data {data_dir}: no {SUCCESS} in it; run python -m preprocessing.pipeline to its end first")
+    with tf.io.gfile.GFile(f"{data_dir}/{SPEC}") as file:
         spec = json.loads(file.read())
-    if spec["schema_version"] != SCHEMA_VERSION:
-        found = spec["schema_version"]
-        raise UserError(f"--data {data} is of schema {found}, this version reads {SCHEMA_VERSION}; preprocess it anew")
+    if spec.get("schema_version") != SCHEMA_VERSION:
+        raise UserError(
+            f"--data {data_dir}: its schema version is {spec.get('schema_version')}, this program reads "
+            f"{SCHEMA_VERSION}; run python -m preprocessing.pipeline again"
+        )
     return spec
 
 
-def requests(data: str, spec: Spec, split: str, batch: int, seed: int | None = None) -> tf.data.Dataset:
-    """One pass over the requests of `train` or `eval`; shuffled where a seed is given, and then whole batches alone."""
-    dataset = _records(data, split, seed)
-    if seed is not None:
-        dataset = dataset.shuffle(_SHUFFLED, seed=seed)
-    return _parsed(dataset.batch(batch, drop_remainder=seed is not None), spec["requests"])
+def requests(data_dir: str, split: str, batch: int, features: Collection[str] | None = None) -> tf.data.Dataset:
+    """The requests of "train" or "eval" in the files' order, parsed, the last batch as it falls out.
+
+    Args:
+      data_dir: the folder of `preprocessing.pipeline`.
+      split: "train" or "eval".
+      batch: requests a batch.
+      features: names to read; all by default. Fewer are read faster.
+    """
+    return _read(data_dir, split, "requests", batch, features)
 
 
-def catalog(data: str, spec: Spec, batch: int) -> tf.data.Dataset:
-    """One pass over the live items, in the order of the files."""
-    return _parsed(_records(data, "catalog", None).batch(batch), spec["catalog"])
+def catalog(data_dir: str, batch: int, features: Collection[str] | None = None) -> tf.data.Dataset:
+    """The live items in the files' order, parsed, the last batch as it falls out."""
+    return _read(data_dir, "catalog", "catalog", batch, features)
 
 
-def negatives(data: str, spec: Spec, batch: int, seed: int) -> tf.data.Dataset:
-    """Live items without end, shuffled over the whole catalogue: each equally likely."""
-    shuffled = _records(data, "catalog", None).cache().shuffle(max(spec["items"], 1), seed=seed)
-    return _parsed(shuffled.repeat().batch(batch), spec["catalog"])
+def _read(data_dir: str, split: str, kind: str, batch: int, names: Collection[str] | None) -> tf.data.Dataset:
+    spec = select(read_spec(data_dir)[kind], names)
+    records = tf.data.TFRecordDataset(record_files(data_dir, split), _COMPRESSION, num_parallel_reads=None)
+    parsed = records.batch(batch).map(lambda x: tf.io.parse_example(x, spec), tf.data.AUTOTUNE, deterministic=True)
+    return parsed.prefetch(2)
 
 
-def _records(data: str, name: str, seed: int | None) -> tf.data.Dataset:
-    files = sorted(tf.io.gfile.glob(f"{data}/{name}-*.tfrecord.gz"))
+def record_files(data_dir: str, split: str) -> list[str]:
+    """The files of a split, in order."""
+    files = sorted(tf.io.gfile.glob(f"{data_dir}/{split}-*.tfrecord.gz"))
     if not files:
-        raise UserError(f"--data {data} holds no {name}-*.tfrecord.gz; run python -m preprocessing.pipeline again")
-    paths = tf.data.Dataset.from_tensor_slices(files)
-    if seed is not None:
-        paths = paths.shuffle(len(files), seed=seed)
-    return paths.interleave(_read, cycle_length=4, num_parallel_calls=2, deterministic=True)
+        raise UserError(f"--data {data_dir}: no {split}-*.tfrecord.gz in it")
+    return files
 
 
-def _read(path: tf.Tensor) -> tf.data.Dataset:
-    return tf.data.TFRecordDataset(path, "GZIP", buffer_size=1 << 20)
+def select(features: Iterable[Mapping[str, Any]], names: Collection[str] | None) -> dict[str, Any]:
+    """The parsing spec of the features in `names`, or of all."""
+    described = [Feature(**feature) for feature in features]
+    if names is not None:
+        unknown = set(names) - {feature.name for feature in described}
+        if unknown:
+            raise UserError(
+                f"the data has no {', '.join(sorted(unknown))}; preprocessing.text decides which grains there are"
+            )
+        described = [feature for feature in described if feature.name in names]
+    return parsing_spec(described)
 
 
-def _parsed(serialized: tf.data.Dataset, features: list[dict[str, Any]]) -> tf.data.Dataset:
-    parsing = parsing_spec(Feature(**feature) for feature in features)
+class Stream:
+    """An endless, shuffled stream of records: epoch after epoch, the order decided by the seed alone.
 
-    def parse(batch: tf.Tensor) -> dict[str, Any]:
-        return tf.io.parse_example(batch, parsing)
+    Batches are cut across the ends of epochs, so the record at which a step begins is arithmetic, and a
+    run resumes at any step by skipping what lies before it in the running epoch.
+    """
 
-    return serialized.map(parse, num_parallel_calls=2, deterministic=True).prefetch(4)
+    def __init__(self, files: list[str], records: int, config: DataConfig, seed: int) -> None:
+        self._files = files
+        self._records = records
+        self._config = config
+        self._seed = seed
+
+    def examples(self, start: int) -> tf.data.Dataset:
+        """Serialised examples from record `start` of the stream on."""
+        first, offset = divmod(start, self._records)
+        running = self._epoch(tf.constant(first, tf.int64)).skip(offset)
+        later = tf.data.Dataset.range(first + 1, tf.int64.max)
+        return running.concatenate(later.flat_map(self._epoch))
+
+    def _epoch(self, epoch: tf.Tensor) -> tf.data.Dataset:
+        order = tf.random.experimental.stateless_shuffle(
+            tf.constant(self._files), seed=tf.stack([tf.constant(self._seed, tf.int64), epoch])
+        )
+        records = tf.data.Dataset.from_tensor_slices(order).interleave(
+            lambda file: tf.data.TFRecordDataset(file, _COMPRESSION),
+            cycle_length=self._config.readers,
+            block_length=16,
+            num_parallel_calls=min(self._config.readers, 2),
+            deterministic=True,
+        )
+        window = min(self._config.shuffle, self._records)
+        return records.shuffle(window, seed=self._seed + epoch, reshuffle_each_iteration=False)
+
+
+class TrainingData:
+    """Batches of requests with, beside each, items of the whole catalogue as shared negatives."""
+
+    def __init__(
+        self,
+        data_dir: str,
+        config: DataConfig,
+        seed: int,
+        negatives: int,
+        request_names: Collection[str],
+        item_names: Collection[str],
+    ) -> None:
+        self._spec = read_spec(data_dir)
+        self._batch, self._negatives = config.batch, negatives
+        self._prefetch = config.prefetch
+        self.requests = int(self._spec["examples"]["train"])
+        self.items = int(self._spec["items"])
+        self._request_spec = select(self._spec["requests"], request_names)
+        self._item_spec = select(self._spec["catalog"], {*item_names, "item_id"})
+        self._streams = (
+            Stream(record_files(data_dir, "train"), self.requests, config, seed),
+            Stream(record_files(data_dir, "catalog"), self.items, config, seed + 1),
+        )
+
+    def batches(self, step: int, pipelines: int = 1, pipeline: int = 0, replicas: int = 1) -> tf.data.Dataset:
+        """The batches from `step` on that are due to one of several input pipelines.
+
+        Args:
+          step: steps done before.
+          pipelines: input pipelines in all (one a worker); each reads every file and keeps its share of records,
+            so that the records of a step do not depend on how many there are.
+          pipeline: which of them this is.
+          replicas: replicas in all; each gets a batch of its own.
+        """
+        parts = [self._records(step, self._streams[0], self._batch, pipelines, pipeline, replicas, self._request_spec)]
+        parts[0] = parts[0].map(keyed_requests, tf.data.AUTOTUNE, deterministic=True)
+        if self._negatives:
+            items = self._records(
+                step, self._streams[1], self._negatives, pipelines, pipeline, replicas, self._item_spec
+            )
+            parts.append(items.map(keyed_items, tf.data.AUTOTUNE, deterministic=True))
+            both = tf.data.Dataset.zip(tuple(parts)).map(lambda one, other: {"requests": one, "catalog": other})
+        else:
+            both = parts[0].map(lambda one: {"requests": one})
+        options = tf.data.Options()
+        options.deterministic = True
+        options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+        return both.prefetch(self._prefetch).with_options(options)
+
+    def request_ids(self, step: int) -> list[str]:
+        """The requests of one step's batch, of all replicas."""
+        spec = {"request_id": tf.io.FixedLenFeature([], tf.string)}
+        batch = next(iter(self._records(step, self._streams[0], self._batch, 1, 0, 1, spec)))
+        return [one.decode(errors="replace") for one in batch["request_id"].numpy()]
+
+    @staticmethod
+    def _records(
+        step: int, stream: Stream, batch: int, pipelines: int, pipeline: int, replicas: int, spec: Mapping[str, Any]
+    ) -> tf.data.Dataset:
+        records = stream.examples(step * batch)
+        if pipelines > 1:
+            records = records.shard(pipelines, pipeline)
+        batches = records.batch(batch // replicas, drop_remainder=True)
+        return batches.map(lambda x: tf.io.parse_example(x, spec), tf.data.AUTOTUNE, deterministic=True)
+
+
+def keyed_requests(features: Features) -> Features:
+    """Item ids of the stages as int64 keys, which devices without strings can compare."""
+    keyed = dict(features)
+    for stage in STAGES:
+        ids = keyed.pop(f"{stage}_item_id", None)
+        if ids is not None:
+            keyed[f"{stage}_key"] = ids.with_values(key_of(ids.values))
+    return keyed
+
+
+def keyed_items(features: Features) -> Features:
+    """The same for items of the catalogue."""
+    keyed = dict(features)
+    keyed["key"] = key_of(keyed.pop("item_id"))
+    return keyed
+
+
+def key_of(item_ids: tf.Tensor) -> tf.Tensor:
+    """int64 keys of item ids; that any two of a million items share one has odds of one to nine million."""
+    return tf.strings.to_hash_bucket_fast(item_ids, _KEYS)
+
+
+def empty_batch(spec: Mapping[str, Any], request_names: Collection[str], item_names: Collection[str]) -> Features:
+    """A training batch of nothing, from which a model makes its variables."""
+    nothing = tf.constant([], tf.string)
+    request_spec = select(spec["requests"], request_names)
+    item_spec = select(spec["catalog"], {*item_names, "item_id"})
+    return {
+        "requests": keyed_requests(tf.io.parse_example(nothing, request_spec)),
+        "catalog": keyed_items(tf.io.parse_example(nothing, item_spec)),
+    }

@@ -1,44 +1,38 @@
-"""The item tower: `e + tanh(W_t . mean(title words))`, the same for positives, negatives and the catalogue."""
+"""e + tanh(W . mean(title)): an item's id, its attributes and its title as one vector."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from typing import Any
 
 import tensorflow as tf
-import tf_keras as keras
 
-from preprocessing.records import ATTRIBUTES
-from trainer.config import ModelConfig
-from trainer.layers import Embeddings, masked_mean
+from trainer.config import ItemConfig
+from trainer.tables import Tables
 
 
-class ItemTower(keras.Model):
-    """Items to vectors `[m, d]`."""
+class ItemTower(tf.keras.layers.Layer):
+    """The item side of both systems; an item never seen lives on its attributes and its title."""
 
-    def __init__(self, config: ModelConfig, embeddings: Embeddings, random: tf.random.Generator) -> None:
+    def __init__(self, tables: Tables, dim: int, config: ItemConfig) -> None:
         super().__init__(name="item_tower")
-        self._config = config.item_tower
-        self._embeddings = embeddings
-        self._random = random
-        self._attributes = keras.layers.Dense(config.dim, name="attributes")
-        self._title = keras.layers.Dense(config.dim, "tanh", name="title")
+        self.tables = tables
+        self._config = config
+        self.columns = {*(["item"] if config.id else []), *config.side, *(f"title_{g}" for g in config.title_grams)}
+        self._side = tf.keras.layers.Dense(dim, use_bias=False, name="side") if config.side else None
+        self._titles = {gram: tf.keras.layers.Dense(dim, name=f"title_{gram}") for gram in config.title_grams}
 
-    def call(self, ids: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:  # type: ignore[override]
-        """`ids`: item, brand, shop, leaf, top `[m]` and title_word `[m, words]`, 0 for padding."""
+    def call(self, items: dict[str, Any], training: bool = False) -> tf.Tensor:
+        """Features of `[N]` items -> `[N, d]`."""
         parts = []
-        if self._config.item_id:
-            parts.append(self._embeddings.of("item", self._dropped(ids["item"], training)))
-        if self._config.attributes:
-            sides = [self._embeddings.of(name, ids[name]) for name in ATTRIBUTES if name != "item"]
-            parts.append(self._attributes(tf.concat(sides, axis=-1)))
-        if self._config.title:
-            words = ids["title_word"]
-            parts.append(self._title(masked_mean(self._embeddings.of("word", words), words > 0)))
+        if self._config.id:
+            ids = items["item"]
+            if training and self._config.id_dropout:
+                ids = self.tables.forget_some(ids, self._config.id_dropout)
+            parts.append(self.tables.rows("item", ids))
+        if self._side is not None:
+            side = [self.tables.rows(name, items[name]) for name in self._config.side]
+            parts.append(self._side(tf.concat(side, axis=-1)))
+        if self._titles:
+            title = [self._titles[gram](self.tables.mean(gram, items[f"title_{gram}"])) for gram in self._titles]
+            parts.append(tf.tanh(tf.add_n(title)))
         return tf.add_n(parts)
-
-    def _dropped(self, items: tf.Tensor, training: bool) -> tf.Tensor:
-        """While training some items go without their id, as an item does that was never seen."""
-        if not training or not self._config.item_id_dropout:
-            return items
-        kept = self._random.uniform(tf.shape(items)) >= self._config.item_id_dropout
-        return tf.where(kept, items, tf.zeros_like(items))

@@ -1,119 +1,164 @@
-"""The training loop: resumes exactly, stops at the first number that is none."""
+"""The training loop: compiled steps, several a call, between validations and checkpoints."""
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import tensorflow as tf
-import tf_keras as keras
 
-from preprocessing.console import UserError, progress
-from trainer import dataset
-from trainer.config import OptimizerConfig, TrainerConfig
-from trainer.dataset import Spec
-from trainer.model import Retrieval
-
-
-class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
-    """Rises in equal steps to the rate, then stays."""
-
-    def __init__(self, rate: float, steps: int) -> None:
-        self._rate = rate
-        self._steps = steps
-
-    def __call__(self, step: tf.Tensor) -> tf.Tensor:
-        return self._rate * tf.minimum(1.0, (tf.cast(step, tf.float32) + 1.0) / max(self._steps, 1))
+from trainer.checkpoints import Checkpoints
+from trainer.config import TrainerConfig
+from trainer.dataset import TrainingData
+from trainer.display import Display, display
+from trainer.distribution import Place
+from trainer.job import Job
+from trainer.journal import Journal
+from trainer.losses.replicas import summed
+from trainer.models.two_tower import TwoTower
+from trainer.noise import Noise
+from trainer.optimizers import Optimizers
+from trainer.restore import fresh_model
+from trainer.validation import Validation
 
 
-class Optimizers(tf.Module):
-    """Adagrad for embeddings, whose gradients are sparse, and Adam for the rest, after one clipping of both."""
-
-    def __init__(self, config: OptimizerConfig) -> None:
-        super().__init__()
-        self._clip_norm = config.clip_norm
-        # The legacy classes update only the rows that a batch touched.
-        self.embedding = keras.optimizers.legacy.Adagrad(WarmUp(config.embedding_rate, config.warm_up_steps))
-        self.dense = keras.optimizers.legacy.Adam(WarmUp(config.dense_rate, config.warm_up_steps))
-
-    def apply(self, gradients: list[Any], variables: list[tf.Variable]) -> None:
-        """One update."""
-        clipped, _ = tf.clip_by_global_norm(gradients, self._clip_norm)
-        pairs = [pair for pair in zip(clipped, variables, strict=True) if pair[0] is not None]
-        self.embedding.apply_gradients([pair for pair in pairs if "_embedding/" in pair[1].name])
-        self.dense.apply_gradients([pair for pair in pairs if "_embedding/" not in pair[1].name])
-
-
-class Progress(NamedTuple):
-    """Where a training ended."""
-
-    step: int
-    loss: float
-    data_digest: int  # follows from every request seen and their order
+class NotFinite(Exception):
+    """The loss or its gradient is no number any more."""
 
 
 class Trainer:
-    """A model, its optimizers, and how far they are; all in one checkpoint."""
+    """A model, its optimizers and its data, from the last checkpoint to the last step."""
 
-    def __init__(self, config: TrainerConfig, data: str, spec: Spec, job_dir: str) -> None:
-        self._config, self._data, self._spec = config, data, spec
-        keras.utils.set_random_seed(config.seed)  # first weights come from Python's generator
-        tf.config.experimental.enable_op_determinism()  # the same seed, the same sums in the same order
-        self.model = Retrieval(config, spec)
-        self._optimizers = Optimizers(config.optimizer)
-        self._step, self._digest = tf.Variable(0, dtype=tf.int64), tf.Variable(0, dtype=tf.int64)
-        self._loss = tf.Variable(0.0)
-        self._state = tf.train.Checkpoint(
-            model=self.model, optimizers=self._optimizers, step=self._step, digest=self._digest, loss=self._loss
-        )
-        self._checkpoints = tf.train.CheckpointManager(self._state, f"{job_dir}/checkpoints", max_to_keep=3)
-        self._update = tf.function(self._update_step, reduce_retracing=True)
+    def __init__(self, config: TrainerConfig, data_dir: str, job: Job, place: Place, spec: dict[str, Any]) -> None:
+        self._config, self._place, self._job = config, place, job
+        with place.strategy.scope():
+            self._noise = Noise(config.seed)
+            self.model = fresh_model(config, spec, self._noise)
+            self.data = training_data(data_dir, config, self.model)
+            self.steps = steps_of(config, self.data.requests)
+            tables, dense = by_group(self.model)
+            self._optimizers = Optimizers(tables, dense, config.optimizer, self.steps)
+        self.checkpoints = Checkpoints(job, self.model, self._optimizers, self._noise, config.training, place.chief)
+        self._validation = Validation(self.model, data_dir, config.validation)
+        self._journal = Journal(job.logs, self.model, self._optimizers, config, place.chief)
 
-    def train(self) -> Progress:
-        """From the latest checkpoint, or the start, to the last step."""
-        if self._checkpoints.latest_checkpoint:
-            # Weights appear when a batch first needs them; a finished job never needs its optimizers' any more.
-            self._state.restore(self._checkpoints.latest_checkpoint).expect_partial()
-        an_epoch = self._spec["examples"]["train"] // self._config.batch
-        if not an_epoch:
-            count = self._spec["examples"]["train"]
-            raise UserError(f"trainer.batch {self._config.batch} is more than the {count} training requests")
-        total = an_epoch * self._config.epochs
-        with progress("steps", total=total) as bar:
-            bar.advance(int(self._step))
-            while int(self._step) < total:
-                for requests, items in self._batches(*divmod(int(self._step), an_epoch)):
-                    self._one(requests, items)
-                    bar.advance()
-                self._checkpoints.save()
-        return Progress(int(self._step), float(self._loss), int(self._digest))
+    def run(self) -> float | None:
+        """Trains to the last step; returns the best recall."""
+        step = self.checkpoints.resume()
+        batches = self._batches(step)
+        with display(self._config.model, self.steps, step, self._place.chief) as shown:
+            while step < self.steps:
+                step = self._advance(batches, step, shown)
+                if self._due(step, self._config.validation.every_steps) and self._validation.possible:
+                    self._validate(step, shown)
+                if self._due(step, self._config.training.checkpoint_every_steps):
+                    self.checkpoints.save(step)
+        if self.checkpoints.best_recall is None:  # there was no request to validate on
+            self.checkpoints.save_best(step, math.nan)
+        return self.checkpoints.best_recall
 
-    def _batches(self, epoch: int, skipped: int) -> Iterator[tuple[Any, Any]]:
-        """The rest of an epoch: its order follows from the seed and its number."""
-        seed = self._config.seed * 1_000_003 + epoch
-        requests = dataset.requests(self._data, self._spec, "train", self._config.batch, seed)
-        items = dataset.negatives(self._data, self._spec, max(self._config.loss.shared_negatives, 1), seed)
-        return iter(tf.data.Dataset.zip((requests, items)).skip(skipped))
+    def _batches(self, step: int) -> Iterator[Any]:
+        replicas = self._place.strategy.num_replicas_in_sync
+        if replicas == 1:
+            return iter(self.data.batches(step))
 
-    def _one(self, requests: Any, items: Any) -> None:
-        loss = float(self._update(requests, items))
-        if loss != loss or loss in (float("inf"), float("-inf")):
-            ids = [one.decode() for one in requests["request_id"].numpy()[:5].tolist()]
-            last = self._checkpoints.latest_checkpoint or "none"
-            raise UserError(
-                f"the loss is {loss} at step {int(self._step)} (requests {', '.join(ids)}, ...); the last good "
-                f"checkpoint is {last}; lower trainer.optimizer rates or raise trainer.loss.temperature"
-            )
-        if int(self._step) % self._config.checkpoint_steps == 0:
-            self._checkpoints.save()
+        def of_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
+            return self.data.batches(step, context.num_input_pipelines, context.input_pipeline_id, replicas)
 
-    def _update_step(self, requests: Any, items: Any) -> tf.Tensor:
+        return iter(self._place.strategy.distribute_datasets_from_function(of_worker))
+
+    def _due(self, step: int, every: int) -> bool:
+        return step % every == 0 or step == self.steps
+
+    def _advance(self, batches: Iterator[Any], step: int, shown: Display) -> int:
+        """Steps up to the next halt."""
+        training = self._config.training
+        everys = (training.steps_per_call, training.checkpoint_every_steps, self._config.validation.every_steps)
+        halt = min(self.steps, *((step // every + 1) * every for every in everys))
+        if self._place.strategy.num_replicas_in_sync > 1:
+            halt = step + 1  # collectives of unlike sizes do not stand a loop around them
+        begun = time.monotonic()
+        done, losses, norm, finite = self._train(batches, tf.constant(halt - step))
+        step += int(done)
+        if not bool(finite):
+            raise NotFinite(self._report(step - 1))
+        speed = int(done) * self._config.data.batch / (time.monotonic() - begun)
+        losses = {name: float(loss) for name, loss in losses.items()}
+        self._journal.steps(step, losses, float(norm), speed)
+        shown.step(step, losses["loss"], speed)
+        return step
+
+    @tf.function(reduce_retracing=True)
+    def _train(self, batches: Any, steps: tf.Tensor) -> tuple[tf.Tensor, dict[str, tf.Tensor], tf.Tensor, tf.Tensor]:
+        """Up to `steps` steps, ended by the first that is not finite: (done, mean losses, last norm, finite)."""
+        if self._place.strategy.num_replicas_in_sync > 1:
+            return self._train_together(next(batches))
+        totals = {name: tf.zeros([]) for name in self.model.objective.parts}
+        norm, finite, done = tf.zeros([]), tf.constant(True), tf.constant(0)
+        while done < steps and finite:
+            losses, norm = self._replica_step(next(batches))
+            finite = tf.math.is_finite(losses["loss"]) & tf.math.is_finite(norm)
+            totals = {name: totals[name] + losses[name] for name in totals}
+            self._noise.step.assign_add(1)
+            done += 1
+        means = {name: total / tf.cast(tf.maximum(done, 1), tf.float32) for name, total in totals.items()}
+        return done, means, norm, finite
+
+    def _train_together(self, batch: Any) -> tuple[tf.Tensor, dict[str, tf.Tensor], tf.Tensor, tf.Tensor]:
+        """The same, one step of all replicas."""
+        results = self._place.strategy.run(self._replica_step, (batch,))
+        losses, norm = tf.nest.map_structure(lambda x: self._place.strategy.experimental_local_results(x)[0], results)
+        self._noise.step.assign_add(1)
+        return tf.constant(1), losses, norm, tf.math.is_finite(losses["loss"]) & tf.math.is_finite(norm)
+
+    def _replica_step(self, batch: Any) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
         with tf.GradientTape() as tape:
-            loss = self.model.compute_loss((requests, items), training=True)
-        variables = self.model.trainable_variables
-        self._optimizers.apply(tape.gradient(loss, variables), variables)
-        self._step.assign_add(1)
-        self._loss.assign(loss)
-        seen = tf.strings.to_hash_bucket_fast(requests["request_id"], 2**40)
-        self._digest.assign(self._digest * 31 + tf.reduce_sum(seen * tf.range(1, tf.size(seen) + 1, dtype=tf.int64)))
-        return loss
+            losses = self.model.losses_of(batch, training=True)
+        gradients = tape.gradient(losses["loss"], self._optimizers.variables_in_order)
+        norm = self._optimizers.apply(gradients)
+        return {name: summed(loss) for name, loss in losses.items()}, norm
+
+    def _report(self, step: int) -> str:
+        ids = self.data.request_ids(step)
+        named = ", ".join(ids[:8]) + (f" and {len(ids) - 8} more" if len(ids) > 8 else "")
+        last = self.checkpoints.latest or "none yet"
+        return (
+            f"the loss or its gradient was not finite at step {step} (requests {named}); the last good checkpoint is "
+            f"{last}; a lower optimizer.embedding_rate or clip_norm, or a longer warm-up, is the usual cure"
+        )
+
+    def _validate(self, step: int, shown: Display) -> None:
+        recall = self._validation.recall()
+        best = self.checkpoints.best_recall is None or recall > self.checkpoints.best_recall
+        if best:
+            self.checkpoints.save_best(step, recall)
+        self._journal.recall(step, self._config.validation.k, recall)
+        shown.recall(step, self._config.validation.k, recall, best)
+
+
+def training_data(data_dir: str, config: TrainerConfig, model: TwoTower) -> TrainingData:
+    """The batches the config's model reads."""
+    return TrainingData(
+        data_dir,
+        config.data,
+        config.seed,
+        config.loss.catalog_negatives if config.loss.kind != "tfrs" else 0,
+        model.request_columns,
+        model.item_columns,
+    )
+
+
+def steps_of(config: TrainerConfig, requests: int) -> int:
+    """How many steps the config asks for."""
+    return config.training.steps or max(1, round(config.training.epochs * requests / config.data.batch))
+
+
+def by_group(model: TwoTower) -> tuple[list[tf.Variable], list[tf.Variable]]:
+    """(embedding tables, the rest) of the trainable variables."""
+    tables = {id(variable) for variable in model.query_tower.tables.trainable_variables}
+    both: tuple[list, list] = ([], [])
+    for variable in model.trainable_variables:
+        both[id(variable) not in tables].append(variable)
+    return both

@@ -1,34 +1,28 @@
-"""python -m trainer.task: trains the towers on the records of a data folder."""
+"""python -m trainer.task: trains a model on the records of `preprocessing.pipeline`."""
 
 from __future__ import annotations
 
 import argparse
-import json
-import time
+import logging
 from collections.abc import Sequence
 
-import tensorflow as tf
-from rich.console import Console
-from rich.table import Table
-
-from preprocessing.config import load_section, resolved_yaml
-from preprocessing.console import UserError, run_command
-from trainer import dataset
+import preprocessing  # noqa: F401 (sets up TensorFlow's environment)
+from preprocessing.config import load_section
+from preprocessing.console import fail, run_command
 from trainer.config import TrainerConfig
-from trainer.loop import Trainer
-from trainer.recall import full_catalogue_recall
 
-_AT = (10, 100, 1000)
 _HELP = """\
-Trains the query and the item tower, then measures recall over the full catalogue on the eval requests. The same
-command goes on where an interrupted run left off.
+Trains the model of a config and writes its towers. The same command again goes on where a broken run stopped.
 
-example:
-  python -m trainer.task --config configs/mgdspr.yaml --data out/data --job-dir out/job --set trainer.epochs=3
+examples:
+  python -m trainer.task --config configs/mgdspr.yaml --data out/data --job-dir out/mgdspr
+  python -m trainer.task --config configs/mgdspr.yaml --data out/data --job-dir out/no-history \\
+      --set trainer.mgdspr.grains.history=false --set trainer.mgdspr.horizons.realtime.on=false
 """
 
 
-def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    """The command's flags."""
     flags = argparse.ArgumentParser(
         prog="python -m trainer.task",
         description=_HELP,
@@ -36,47 +30,49 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         allow_abbrev=False,
     )
     flags.add_argument("--config", required=True, help="the experiment's YAML; its `trainer` section is read")
-    flags.add_argument("--data", required=True, help="the folder that preprocessing wrote")
-    flags.add_argument("--job-dir", required=True, help="folder for checkpoints, metrics.json and config.yaml")
+    flags.add_argument("--data", required=True, help="the folder that preprocessing.pipeline wrote")
+    flags.add_argument("--job-dir", required=True, help="folder for checkpoints, logs and towers; resumed if begun")
     flags.add_argument("--set", action="append", default=[], metavar="A.B=C", help="overrides one key of the config")
     return flags.parse_args(argv)
 
 
-def claim(job_dir: str, resolved: str) -> None:
-    """Takes the job folder for this config; one that holds another's checkpoints is left alone."""
-    path = f"{job_dir}/config.yaml"
-    if tf.io.gfile.exists(path):
-        with tf.io.gfile.GFile(path) as file:
-            if file.read() != resolved:
-                raise UserError(
-                    f"--job-dir {job_dir} belongs to another config; name a new folder, or restore its config"
-                )
-        return
-    tf.io.gfile.makedirs(job_dir)
-    with tf.io.gfile.GFile(path, "w") as file:
-        file.write(resolved)
+def train(config: TrainerConfig, data_dir: str, job_dir: str) -> float | None:
+    """Trains to the end and writes the towers; returns the best recall of the validations."""
+    import tensorflow as tf  # after the flags are read: `--help` does not wait for it
+
+    from trainer.dataset import read_spec
+    from trainer.distribution import place_of
+    from trainer.export import export_towers
+    from trainer.job import Job
+    from trainer.loop import Trainer
+
+    spec = read_spec(data_dir)
+    place = place_of(config.distribution)
+    tf.keras.utils.set_random_seed(config.seed)
+    tf.config.optimizer.set_jit("autoclustering" if config.training.xla else False)
+    tf.keras.mixed_precision.set_global_policy("mixed_bfloat16" if config.training.mixed_precision else "float32")
+    job = Job(job_dir)
+    if place.chief:
+        job.begin(config, data_dir)
+    recall = Trainer(config, data_dir, job, place, spec).run()
+    if place.chief:
+        export_towers(job, data_dir)
+    return recall
 
 
 def main(argv: list[str] | None = None) -> int:
     """The command."""
-    flags = _arguments(argv)
+    flags = arguments(argv)
     config = load_section(flags.config, "trainer", TrainerConfig, flags.set)
-    spec = dataset.read_spec(flags.data)
-    claim(flags.job_dir, resolved_yaml("trainer", config))
-    trainer = Trainer(config, flags.data, spec, flags.job_dir)
-    started = time.monotonic()
-    ended = trainer.train()
-    seconds = round(time.monotonic() - started, 1)
-    recall = full_catalogue_recall(trainer.model, flags.data, spec, _AT)
-    metrics = {**ended._asdict(), "train_seconds": seconds, **recall}
-    with tf.io.gfile.GFile(f"{flags.job_dir}/metrics.json", "w") as file:
-        file.write(json.dumps(metrics, indent=1))
-    table = Table("metric", "value", title="full catalogue, eval requests")
-    for name, value in recall.items():
-        table.add_row(name, f"{value:.4f}")
-    console = Console()
-    console.print(table)
-    console.print(f"{ended.step:,} steps in {seconds} s; checkpoints and metrics.json are in {flags.job_dir}")
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    from trainer.loop import NotFinite
+
+    try:
+        recall = train(config, flags.data.rstrip("/"), flags.job_dir)
+    except NotFinite as stopped:
+        fail(str(stopped), status=1)
+    found = "" if recall is None else f"best recall@{config.validation.k} {recall:.4f}; "
+    print(f"{found}towers are in {flags.job_dir}/towers")
     return 0
 
 

@@ -1,33 +1,95 @@
-"""A small simulated market, preprocessed once for all tests of the trainer."""
+"""A small simulated market, processed once, and jobs trained on it."""
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
-from preprocessing.config import PreprocessingConfig
-from preprocessing.pipeline import run
-from preprocessing.simulate import simulate
-from trainer import dataset
+import preprocessing  # noqa: F401 (sets up TensorFlow's environment)
+from preprocessing.config import PreprocessingConfig, load_section
 from trainer.config import TrainerConfig
 
-SMALL = {"model": {"dim": 16, "heads": 2}, "loss": {"shared_negatives": 64}, "batch": 32, "epochs": 2}
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(Path(__file__).parent))
+
+SMALL: dict[str, Any] = {
+    "mgdspr": {"dim": 16, "grains": {"sequence_hidden": 16}},
+    "mmse": {"dim": 8, "item_dim": 16, "grains": {"mix": False, "sequence_hidden": 16}},
+    "dnn": {"dim": 16, "hidden": [16]},
+    "tfrs": {"dim": 16},
+    "data": {"batch": 64, "shuffle": 200, "readers": 2, "prefetch": 2},
+    "loss": {"catalog_negatives": 128},
+    "optimizer": {"warmup_steps": 4},
+    "training": {"steps": 24, "steps_per_call": 4, "checkpoint_every_steps": 8},
+    "validation": {"every_steps": 12, "requests": 64, "k": 20},
+}
 
 
 @pytest.fixture(scope="session")
 def data(tmp_path_factory: pytest.TempPathFactory) -> str:
-    folder: Path = tmp_path_factory.mktemp("market")
-    simulate(folder / "raw", items=400, users=150, days=36, seed=3)
-    run(PreprocessingConfig(), str(folder / "raw"), str(folder / "data"), [])
+    """Records of a market of 400 items."""
+    from preprocessing.pipeline import run
+    from preprocessing.simulate import simulate
+
+    folder = tmp_path_factory.mktemp("market")
+    simulate(folder / "raw", items=400, users=120, days=20, seed=17)
+    config = load_section(str(ROOT / "configs" / "demo.yaml"), "preprocessing", PreprocessingConfig)
+    run(config, str(folder / "raw"), str(folder / "data"), ())
     return str(folder / "data")
 
 
 @pytest.fixture(scope="session")
-def spec(data: str) -> dataset.Spec:
-    return dataset.read_spec(data)
+def spec(data: str) -> dict[str, Any]:
+    """Its spec.json."""
+    return json.loads(Path(data, "spec.json").read_text())
 
 
-@pytest.fixture
-def small() -> TrainerConfig:
-    return TrainerConfig.model_validate(SMALL)
+def write_config(folder: Path, **changes: Any) -> str:
+    """A small experiment's YAML."""
+    path = folder / "experiment.yaml"
+    path.write_text(yaml.safe_dump({"trainer": {**SMALL, **changes}}))
+    return str(path)
+
+
+@pytest.fixture(scope="session")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., TrainerConfig]:
+    """`config("mmse", "mmse.dim=4")`: the small experiment of a model, overridden."""
+
+    def make(model: str = "mgdspr", *overrides: str) -> TrainerConfig:
+        path = write_config(tmp_path_factory.mktemp("config"), model=model)
+        return load_section(path, "trainer", TrainerConfig, [f"trainer.{one}" for one in overrides])
+
+    return make
+
+
+def command(*arguments: str, **environment: str) -> subprocess.Popen[str]:
+    """Starts `python -m trainer.task` as a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "trainer.task", *arguments],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(process: subprocess.Popen[str], timeout: float = 240) -> str:
+    """Waits for a process that must succeed; returns what it said on both streams."""
+    out, err = process.communicate(timeout=timeout)
+    assert process.returncode == 0, err
+    return out + err
+
+
+def flags(config: str, data: str, job: Path, *overrides: str) -> Sequence[str]:
+    """The flags of a job."""
+    settings = [part for one in overrides for part in ("--set", f"trainer.{one}")]
+    return ("--config", config, "--data", data, "--job-dir", str(job), *settings)

@@ -1,127 +1,171 @@
-"""Training as a user runs it: it learns, goes on where it was killed, and names mistakes."""
+"""python -m trainer.task: from records to towers, through kills and mistakes."""
 
 from __future__ import annotations
 
-import json
-import os
+import shutil
 import signal
-import subprocess
-import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import command, finish, flags, write_config
 
 from preprocessing.console import UserError
-from trainer import dataset
 from trainer.config import TrainerConfig
-from trainer.loop import Trainer
-from trainer.recall import full_catalogue_recall
+from trainer.dataset import requests
+from trainer.job import Job, first_difference
+from trainer.restore import restore
 from trainer.task import main
-
-ROOT = Path(__file__).resolve().parents[2]
-FLAGS = ["--set", "trainer.model.dim=16", "--set", "trainer.loss.shared_negatives=64", "--set", "trainer.batch=32"]
-CONFIG = ["--config", str(ROOT / "configs" / "mgdspr.yaml")]
-
-
-def metrics(job: Path) -> dict[str, Any]:
-    return json.loads((job / "metrics.json").read_text())
 
 
 @pytest.fixture(scope="module")
-def job(data: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("jobs") / "job"
-    assert main([*CONFIG, "--data", data, "--job-dir", str(folder), *FLAGS]) == 0
-    return folder
+def trained(data: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+    """A dnn job, whole: its config and its folder."""
+    folder = tmp_path_factory.mktemp("trained")
+    settings = write_config(folder, model="dnn")
+    main(list(flags(settings, data, folder / "job")))
+    return settings, folder / "job"
 
 
-def test_it_learns(job: Path, data: str, spec: dataset.Spec) -> None:
-    found = metrics(job)
-    assert found["step"] == spec["examples"]["train"] // 32 * 3
-    untrained = Trainer(TrainerConfig.model_validate({"model": {"dim": 16}}), data, spec, str(job) + "-untrained")
-    before = full_catalogue_recall(untrained.model, data, spec, [10, 100])
-    assert found["recall@10/clicked"] > 2 * before["recall@10/clicked"]
-    assert found["recall@10/clicked"] < found["recall@100/clicked"] <= found["recall@1000/clicked"] == 1.0
-    assert {path.name for path in job.iterdir()} == {"checkpoints", "config.yaml", "metrics.json"}
+def variables(checkpoint: str) -> dict[str, np.ndarray]:
+    """What a checkpoint holds."""
+    reader = tf.train.load_checkpoint(checkpoint)
+    return {n: reader.get_tensor(n) for n in reader.get_variable_to_shape_map() if ".ATTRIBUTES/VARIABLE" in n}
 
 
-def test_recall_by_hand(job: Path, data: str, spec: dataset.Spec) -> None:
-    config = TrainerConfig.model_validate({"model": {"dim": 16}})
-    model = Trainer(config, data, spec, str(job) + "-by-hand").model
-    items = next(iter(dataset.catalog(data, spec, 10_000)))
-    names, vectors = items["item_id"].numpy().tolist(), model.catalog_vectors(items).numpy()
-    shares = []
-    for request in dataset.requests(data, spec, "eval", 1):
-        wanted = [item for item in request["clicked_item_id"].numpy()[0].tolist() if item in names]
-        if wanted:
-            best = np.argsort(-(vectors @ model.query_tower(request).numpy()[0]), kind="stable")[:20]
-            shares.append(len({names[place] for place in best} & set(wanted)) / len(wanted))
-    found = full_catalogue_recall(model, data, spec, [20])["recall@20/clicked"]
-    assert found == pytest.approx(np.mean(shares), abs=1e-4)
+def last(job: Path) -> dict[str, np.ndarray]:
+    return variables(tf.train.latest_checkpoint(str(job / "checkpoints/last")))
 
 
-def test_a_killed_run_goes_on_and_sees_what_it_would_have_seen(job: Path, data: str, tmp_path: Path) -> None:
-    killed = tmp_path / "job"
-    command = [sys.executable, "-m", "trainer.task", *CONFIG, "--data", data, "--job-dir", str(killed), *FLAGS]
-    command += ["--set", "trainer.checkpoint_steps=7"]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
-    while process.poll() is None and not list(killed.glob("checkpoints/*.index")):
+def step_of(job: Path) -> int:
+    return int(last(job)["noise/step/.ATTRIBUTES/VARIABLE_VALUE"])
+
+
+def test_the_folder(trained: tuple[str, Path], data: str) -> None:
+    _, job = trained
+    assert {path.name for path in job.iterdir()} == {"checkpoints", "config.yaml", "data.json", "logs", "towers"}
+    assert Job(str(job)).config().model == "dnn" and step_of(job) == 24
+    towers = restore(str(job), data)
+    vectors = towers.query(next(iter(requests(data, "eval", 5))))
+    assert vectors.shape == (5, towers.dim) and vectors.dtype == tf.float32
+
+
+def test_the_journal(trained: tuple[str, Path]) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(trained[1] / "logs"), size_guidance={"tensors": 0})
+    events.Reload()
+    tags = set(events.Tags()["tensors"])
+    wanted = {"loss/loss", "loss/retrieval", "gradient/norm", "rate/embeddings", "rate/dense", "config"}
+    assert tags >= wanted | {"validation/recall_at_20", "speed/examples_per_s"}
+    assert any(tag.startswith("norm/") for tag in tags)
+    losses = [tf.make_ndarray(one.tensor_proto) for one in events.Tensors("loss/retrieval")]
+    assert losses[-1] < losses[0]
+    assert b"dnn" in tf.make_ndarray(events.Tensors("config")[0].tensor_proto).item()
+
+
+def test_a_finished_job_stays_as_it_is(trained: tuple[str, Path], data: str) -> None:
+    before = last(trained[1])
+    main(list(flags(trained[0], data, trained[1])))
+    assert all(np.array_equal(before[name], value) for name, value in last(trained[1]).items())
+
+
+def test_killed_and_resumed_it_ends_the_same(trained: tuple[str, Path], data: str, tmp_path: Path) -> None:
+    """SIGKILL at some step behind a checkpoint; the restarted run makes the same steps on the same data."""
+    job, slow = tmp_path / "job", ("training.steps_per_call=1", "training.checkpoint_every_steps=3")
+    settings = flags(trained[0], data, job, *slow)
+    process = command(*settings)
+    deadline = time.monotonic() + 120
+    while not list(job.glob("checkpoints/last/*.index")) and time.monotonic() < deadline:
+        assert process.poll() is None, process.communicate()
         time.sleep(0.01)
-    os.kill(process.pid, signal.SIGKILL)
+    process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
-    assert not (killed / "metrics.json").exists()
-    assert main([*command[3:]]) == 0
-    whole, resumed = metrics(job), metrics(killed)
-    assert {**resumed, "train_seconds": 0} == {**whole, "train_seconds": 0}
+    process.communicate()
+    assert 0 < step_of(job) < 24
+    finish(command(*settings))
+    expected, found = last(trained[1]), last(job)
+    assert step_of(job) == 24 and expected.keys() == found.keys()
+    for name in expected.keys() - {"save_counter/.ATTRIBUTES/VARIABLE_VALUE"}:
+        assert found[name] == pytest.approx(expected[name], abs=1e-6), name
 
 
-def test_a_finished_job_is_not_trained_again(job: Path, data: str) -> None:
-    before = metrics(job)
-    assert main([*CONFIG, "--data", data, "--job-dir", str(job), *FLAGS]) == 0
-    after = metrics(job)
-    assert after["train_seconds"] < before["train_seconds"]
-    assert {name: value for name, value in after.items() if name != "train_seconds"} == {
-        name: value for name, value in before.items() if name != "train_seconds"
-    }
+def test_a_loss_that_is_no_number(data: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = write_config(tmp_path, model="dnn")
+    wild = ("optimizer.embedding_rate=1e38", "optimizer.clip_norm=0", "training.checkpoint_every_steps=1")
+    with pytest.raises(SystemExit) as stopped:
+        main(list(flags(settings, data, tmp_path / "job", *wild)))
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert stopped.value.code == 1 and "not finite at step" in said
+    good = tf.train.latest_checkpoint(str(tmp_path / "job/checkpoints/last"))
+    assert f"the last good checkpoint is {good}" in said if good else "none yet" in said
+    batches = requests(data, "train", 500, {"request_id"})
+    ids = {one.decode() for batch in batches for one in batch["request_id"].numpy()}
+    named = said.split("(requests ")[1].split(" and ")[0].split(", ")
+    assert len(named) == 8 and set(named) <= ids
 
 
-def test_mistakes(job: Path, data: str, tmp_path: Path) -> None:
-    def told(*flags: str) -> str:
-        given = {"--data": data, "--job-dir": str(tmp_path / "new")}
-        with pytest.raises(UserError) as error:
-            main([*CONFIG, *(part for pair in given.items() for part in pair), *flags])
-        return str(error.value)
-
-    assert "no _SUCCESS" in told("--data", str(tmp_path))
-    assert "belongs to another config" in told("--job-dir", str(job))
-    assert "did you mean 'batch'" in told("--set", "trainer.bach=3")
-    assert "trainer.batch 1000000 is more than" in told("--set", "trainer.batch=1000000")
-    old = tmp_path / "old"
-    old.mkdir()
-    (old / "_SUCCESS").touch()
-    (old / "spec.json").write_text('{"schema_version": 0}')
-    assert "is of schema 0" in told("--data", str(old))
+def _mistake(arguments: list[str]) -> str:
+    with pytest.raises(UserError) as mistake:
+        main(arguments)
+    text = str(mistake.value)
+    assert "\n" not in text
+    return text
 
 
-def test_a_number_that_is_none_stops_the_run_and_names_the_step(data: str, spec: dataset.Spec, tmp_path: Path) -> None:
-    config = TrainerConfig.model_validate({"model": {"dim": 16}, "batch": 32, "loss": {"shared_negatives": 64}})
-    trainer = Trainer(config, data, spec, str(tmp_path))
-    trainer.model.query_tower(next(iter(dataset.requests(data, spec, "train", 2))))
-    trainer.model.query_tower.trainable_variables[0].assign(
-        tf.fill(trainer.model.query_tower.trainable_variables[0].shape, float("nan"))
+def test_mistakes(trained: tuple[str, Path], data: str, tmp_path: Path) -> None:
+    settings, job = trained
+    said = _mistake(list(flags(settings, data, job, "dnn.dim=8")))
+    assert f"--job-dir {job} is of another config: trainer.dnn.dim was 16, now 8" in said
+    assert "no _SUCCESS in it" in _mistake(list(flags(settings, str(tmp_path), tmp_path / "job")))
+    assert "unknown key 'trainer.dnn.dimm'; did you mean 'dim'" in _mistake(
+        list(flags(settings, data, tmp_path / "job", "dnn.dimm=8"))
     )
-    with pytest.raises(UserError, match=r"the loss is nan at step 1 \(requests R0"):
-        trainer.train()
+    assert "no negatives are left" in _mistake(
+        list(flags(settings, data, tmp_path / "job", "loss.in_batch=false", "loss.catalog_negatives=0"))
+    )
+    assert "alpha must be 0 <= a < b <= 1" in _mistake(
+        list(flags(settings, data, tmp_path / "job", "loss.hard_negatives.alpha=[0.6, 0.4]"))
+    )
+    assert not (tmp_path / "job").exists()
 
 
-def test_the_order_of_data_follows_from_the_seed(data: str, spec: dataset.Spec) -> None:
-    def order(seed: int) -> list[bytes]:
-        batches = dataset.requests(data, spec, "train", 32, seed)
-        return [one for batch in batches for one in batch["request_id"].numpy().tolist()]
+def test_other_vocabularies(trained: tuple[str, Path], data: str, tmp_path: Path) -> None:
+    shutil.copytree(data, tmp_path / "data")
+    words = tmp_path / "data/vocab/word.txt"
+    words.write_text("".join(reversed(words.read_text().splitlines(keepends=True))))
+    said = _mistake(list(flags(trained[0], str(tmp_path / "data"), trained[1])))
+    assert "other vocabularies or features" in said and "the ids do not match" in said
 
-    assert order(1) == order(1)
-    assert order(1) != order(2)
-    assert len(set(order(1))) == spec["examples"]["train"] // 32 * 32
+
+def test_the_command_ends_with_2_on_a_mistake(data: str, tmp_path: Path) -> None:
+    process = command(*flags(str(tmp_path / "none.yaml"), data, tmp_path / "job"))
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 2 and err.count("\n") == 1 and err.startswith("error: ") and "no such config" in err
+
+
+def test_first_difference(config: Callable[..., TrainerConfig]) -> None:
+    one = config("mmse")
+    assert first_difference(one, config("mmse")) is None
+    assert first_difference(one, config("mmse", "distribution.strategy=mirrored")) is None
+    assert first_difference(one, config("mmse", "loss.stage_weights={ordered: 3}")) == (
+        "trainer.loss.stage_weights.ordered was 2.0, now 3.0"
+    )
+
+
+def test_the_best_is_kept(data: str, tmp_path: Path) -> None:
+    """Also where the steps behind it made it worse."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    settings = write_config(tmp_path, model="dnn")
+    worse = ("optimizer.decay=constant", "training.steps=16", "validation.every_steps=4", "optimizer.dense_rate=0.3")
+    main(list(flags(settings, data, tmp_path / "job", *worse)))
+    events = EventAccumulator(str(tmp_path / "job/logs"), size_guidance={"tensors": 0}).Reload()
+    recalls = {one.step: tf.make_ndarray(one.tensor_proto) for one in events.Tensors("validation/recall_at_20")}
+    assert sorted(recalls) == [4, 8, 12, 16]
+    best = max(recalls, key=lambda step: recalls[step])
+    assert Job(str(tmp_path / "job")).best_checkpoint().endswith(f"-{best}")
+    assert last(tmp_path / "job")["best_recall/.ATTRIBUTES/VARIABLE_VALUE"] == pytest.approx(recalls[best])

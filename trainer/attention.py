@@ -1,0 +1,114 @@
+"""Attention with exact masks."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+_NEVER = -1e9
+
+
+def masked_softmax(scores: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+    """Softmax over the last axis of `scores`, zero where `mask` is false, also if it is false everywhere."""
+    present = tf.cast(mask, scores.dtype)
+    weights = tf.nn.softmax(scores * present + _NEVER * (1 - present), axis=-1)
+    return weights * present
+
+
+def query_attention(queries: tf.Tensor, rows: tf.Tensor, mask: tf.Tensor, zero_vector: bool) -> tf.Tensor:
+    """softmax(Q . R^T) R: what each query vector finds in the rows.
+
+    Args:
+      queries: `[B, g, d]`.
+      rows: `[B, n, d]`.
+      mask: bool `[B, n]`, which rows are there.
+      zero_vector: whether a zero row stands in front, by which a query can ignore all others.
+
+    Returns:
+      `[B, g, d]`, zeros where there is no row.
+    """
+    scores = tf.matmul(queries, rows, transpose_b=True)
+    mask = tf.broadcast_to(mask[:, None, :], tf.shape(scores))
+    if zero_vector:  # its score is q . 0 = 0, and it adds nothing to the sum
+        scores = tf.pad(scores, [[0, 0], [0, 0], [1, 0]])
+        mask = tf.pad(mask, [[0, 0], [0, 0], [1, 0]], constant_values=True)
+    weights = masked_softmax(scores, mask)
+    return tf.matmul(weights[:, :, 1:] if zero_vector else weights, rows)
+
+
+class SelfAttention(tf.keras.layers.Layer):
+    """Multi-head self-attention over rows that are packed until they meet."""
+
+    def __init__(self, dim: int, heads: int, name: str) -> None:
+        super().__init__(name=name)
+        if dim % heads:
+            raise ValueError(f"{name}: {heads} heads do not divide {dim} dimensions")
+        self._heads, self._size = heads, dim // heads
+        self._project = tf.keras.layers.Dense(3 * dim, use_bias=False, name="query_key_value")
+        self._output = tf.keras.layers.Dense(dim, use_bias=False, name="output")
+
+    def call(self, rows: tf.RaggedTensor) -> tf.RaggedTensor:
+        """`[B, (n), d]` -> `[B, (n), d]`."""
+        together = rows.with_values(self._project(rows.values)).to_tensor()
+        mask = tf.sequence_mask(rows.row_lengths())
+        batch, longest = tf.shape(together)[0], tf.shape(together)[1]
+        together = tf.reshape(together, [batch, longest, 3, self._heads, self._size])
+        query, key, value = tf.unstack(tf.transpose(together, [2, 0, 3, 1, 4]))  # each [B, heads, n, size]
+        scores = tf.matmul(query, key, transpose_b=True) * self._size**-0.5
+        met = tf.matmul(masked_softmax(scores, mask[:, None, None, :]), value)
+        packed = tf.boolean_mask(tf.transpose(met, [0, 2, 1, 3]), mask)
+        return rows.with_values(self._output(tf.reshape(packed, [-1, self._heads * self._size])))
+
+
+class TransformerBlock(tf.keras.layers.Layer):
+    """Self-attention and a feed-forward layer, each with its residual and its norm; learned positions."""
+
+    def __init__(self, dim: int, heads: int, hidden: int, longest: int, name: str) -> None:
+        super().__init__(name=name)
+        self._attention = SelfAttention(dim, heads, "attention")
+        self._norms = [tf.keras.layers.LayerNormalization(name=f"norm_{place}") for place in ("met", "fed")]
+        self._hidden = tf.keras.layers.Dense(hidden, "relu", name="hidden")
+        self._output = tf.keras.layers.Dense(dim, name="output")
+        self._positions = self.add_weight(f"{name}/positions", [longest, dim], initializer="zeros")
+
+    def call(self, rows: tf.RaggedTensor) -> tf.RaggedTensor:
+        """`[B, (n), d]` -> `[B, (n), d]`."""
+        places = tf.ragged.range(rows.row_lengths()).values
+        values = rows.values + tf.gather(tf.cast(self._positions, rows.dtype), places)
+        met = self._norms[0](values + self._attention(rows.with_values(values)).values)
+        return rows.with_values(self._norms[1](met + self._output(self._hidden(met))))
+
+
+class ClsFusion(tf.keras.layers.Layer):
+    """Multi-head self-attention over [CLS] and the rows, read at [CLS] alone.
+
+    Only one row of the output is wanted, and its query is the same for every request; so the keys and the
+    values are never made: each head's query goes through its key matrix once, and each head's weighted
+    mean of the rows through its value matrix.
+    """
+
+    def __init__(self, dim: int, heads: int, name: str = "fusion") -> None:
+        super().__init__(name=name)
+        if dim % heads:
+            raise ValueError(f"{name}: {heads} heads do not divide {dim} dimensions")
+        self._size = dim // heads
+        self._cls = self.add_weight(f"{name}/cls", [dim], initializer=tf.keras.initializers.RandomNormal(stddev=0.1))
+        self._query, self._key, self._value = (
+            self.add_weight(f"{name}/{part}", [heads, dim, dim // heads], initializer=_fan_average(dim))
+            for part in ("query", "key", "value")
+        )
+        self._output = self.add_weight(f"{name}/output", [dim, dim], initializer=_fan_average(dim))
+
+    def call(self, rows: tf.Tensor) -> tf.Tensor:
+        """`[B, n, d]` -> `[B, d]`."""
+        cls = tf.cast(self._cls, rows.dtype)
+        first = tf.broadcast_to(cls, tf.stack([tf.shape(rows)[0], 1, rows.shape[-1]]))
+        rows = tf.concat([first, rows], axis=1)
+        asked = tf.einsum("hds,hs->dh", self._key, tf.einsum("d,hds->hs", cls, self._query))
+        weights = tf.nn.softmax(tf.einsum("bnd,dh->bhn", rows, asked) * self._size**-0.5, axis=-1)
+        values = tf.einsum("bhd,hds->bhs", tf.matmul(weights, rows), self._value)
+        return tf.matmul(tf.reshape(values, [-1, rows.shape[-1]]), self._output)
+
+
+def _fan_average(dim: int) -> tf.keras.initializers.Initializer:
+    """Glorot's range for a `dim` x `dim` matrix, however it is cut into heads."""
+    return tf.keras.initializers.RandomUniform(-((3 / dim) ** 0.5), (3 / dim) ** 0.5)

@@ -1,0 +1,111 @@
+"""The job folder: what was trained, on what, and how far it came."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from typing import Any
+
+import tensorflow as tf
+import yaml
+
+from preprocessing.config import Section, load_section, resolved_yaml
+from preprocessing.console import UserError
+from preprocessing.output import SPEC
+from trainer.config import TrainerConfig
+
+CONFIG, DATA = "config.yaml", "data.json"
+_FREE = {"distribution"}  # may differ when a job is resumed: on other machines it is the same job
+
+
+class Job:
+    """`<job-dir>/`."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path.rstrip("/")
+        self.logs = f"{self.path}/logs"
+        self.towers = f"{self.path}/towers"
+        self.last_checkpoints = f"{self.path}/checkpoints/last"
+        self.best_checkpoints = f"{self.path}/checkpoints/best"
+
+    def begin(self, config: TrainerConfig, data_dir: str) -> None:
+        """Claims the folder for this config and this data, or finds that it is theirs already."""
+        if tf.io.gfile.exists(f"{self.path}/{CONFIG}"):
+            difference = first_difference(self.config(), config)
+            if difference:
+                raise UserError(
+                    f"--job-dir {self.path} is of another config: {difference}; name another folder, or the same config"
+                )
+            self.check_data(data_dir)
+            return
+        tf.io.gfile.makedirs(self.path)
+        self._write(DATA, json.dumps({"path": data_dir, "fingerprint": fingerprint(data_dir)}, indent=1))
+        self._write(CONFIG, resolved_yaml("trainer", config))
+
+    def config(self) -> TrainerConfig:
+        """The config the job was begun with."""
+        path = f"{self.path}/{CONFIG}"
+        if not tf.io.gfile.exists(path):
+            raise UserError(f"--job-dir {self.path}: no {CONFIG} in it; train it with python -m trainer.task first")
+        return load_section(path, "trainer", TrainerConfig)
+
+    def check_data(self, data_dir: str) -> None:
+        """The ids in `data_dir` must mean what they meant to the job."""
+        with tf.io.gfile.GFile(f"{self.path}/{DATA}") as file:
+            begun = json.loads(file.read())
+        if begun["fingerprint"] != fingerprint(data_dir):
+            raise UserError(
+                f"--data {data_dir} has other vocabularies or features than {begun['path']}, on which --job-dir "
+                f"{self.path} was begun: the ids do not match; name that folder, or another job folder"
+            )
+
+    def best_checkpoint(self) -> str:
+        """The path of the best checkpoint."""
+        found = tf.train.latest_checkpoint(self.best_checkpoints)
+        if found is None:
+            raise UserError(f"--job-dir {self.path}: no checkpoint in it yet; train it with python -m trainer.task")
+        return found
+
+    def _write(self, name: str, text: str) -> None:
+        path = f"{self.path}/{name}"
+        with tf.io.gfile.GFile(f"{path}.part", "w") as file:
+            file.write(text)
+        tf.io.gfile.rename(f"{path}.part", path, overwrite=True)
+
+
+def fingerprint(data_dir: str) -> str:
+    """A hash of what gives ids their meaning: the features and the vocabularies."""
+    with tf.io.gfile.GFile(f"{data_dir}/{SPEC}") as file:
+        spec = json.loads(file.read())
+    digest = hashlib.sha256()
+    for part in ("schema_version", "requests", "catalog", "vocabularies", "text"):
+        digest.update(json.dumps(spec[part], sort_keys=True).encode())
+    for path in sorted(tf.io.gfile.glob(f"{data_dir}/vocab/*.txt")):
+        digest.update(os.path.basename(path).encode())
+        with tf.io.gfile.GFile(path, "rb") as file:
+            digest.update(file.read())
+    return digest.hexdigest()
+
+
+def first_difference(begun: TrainerConfig, given: TrainerConfig) -> str | None:
+    """The first key that two configs differ in, with both values."""
+    one, other = _flat(begun), _flat(given)
+    for key in one | other:
+        if one.get(key) != other.get(key) and key.split(".")[0] not in _FREE:
+            return f"trainer.{key} was {one.get(key)!r}, now {other.get(key)!r}"
+    return None
+
+
+def _flat(section: Section) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+
+    def walk(prefix: str, node: Any) -> None:
+        if isinstance(node, dict) and node:
+            for key, value in node.items():
+                walk(f"{prefix}.{key}" if prefix else str(key), value)
+        else:
+            flat[prefix] = node
+
+    walk("", yaml.safe_load(section.model_dump_json()))
+    return flat

@@ -1,0 +1,1 @@
+"""The systems: each a pair of towers under one objective."""

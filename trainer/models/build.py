@@ -1,0 +1,73 @@
+"""From a config and a data folder's spec to a model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from preprocessing.records import ATTRIBUTES
+from trainer.config import HorizonsConfig, ItemConfig, TablesConfig, TrainerConfig
+from trainer.losses.objective import Objective
+from trainer.models.dnn import DnnItemTower, DnnQueryTower
+from trainer.models.mgdspr import MgdsprItemTower, MgdsprQueryTower
+from trainer.models.mmse import MmseItemTower, MmseQueryTower
+from trainer.models.tfrs_tutorial import BagOfWords, IdAndTitle
+from trainer.models.two_tower import TwoTower
+from trainer.noise import Noise
+from trainer.tables import Tables
+
+
+def build_model(config: TrainerConfig, spec: dict[str, Any], noise: Noise) -> TwoTower:
+    """The model that `config.model` names, its variables not yet made."""
+    query_tower, item_tower = _TOWERS[config.model](config, spec, noise)
+    return TwoTower(query_tower, item_tower, Objective(config.loss, int(spec["items"]), noise))
+
+
+def _mgdspr(config: TrainerConfig, spec: dict[str, Any], noise: Noise) -> tuple[Any, Any]:
+    model = config.mgdspr
+    names = _behaviour_tables(model.horizons) | {*model.grains.grams, *_item_tables(model.item)}
+    tables = Tables(spec, _widths(names, model.dim, model.tables), noise)
+    return MgdsprQueryTower(tables, model, noise, spec["text"]["max_words"]), MgdsprItemTower(tables, model)
+
+
+def _mmse(config: TrainerConfig, spec: dict[str, Any], noise: Noise) -> tuple[Any, Any]:
+    model = config.mmse
+    names = _behaviour_tables(model.horizons) | {*model.grains.grams, *_item_tables(model.item)}
+    widths = _widths(names, model.dim, model.tables)
+    if "item" in widths:
+        widths["item"] = model.item_dim
+    tables = Tables(spec, widths, noise)
+    query_tower = MmseQueryTower(tables, model, noise, spec["text"]["max_words"])
+    return query_tower, MmseItemTower(tables, model, query_tower.level_weights, query_tower.levels)
+
+
+def _dnn(config: TrainerConfig, spec: dict[str, Any], noise: Noise) -> tuple[Any, Any]:
+    model = config.dnn
+    names = {*model.query_grams, *model.title_grams, *model.attributes}
+    tables = Tables(spec, _widths(names, model.dim, model.tables), noise)
+    return DnnQueryTower(tables, model), DnnItemTower(tables, model)
+
+
+def _tfrs(config: TrainerConfig, spec: dict[str, Any], noise: Noise) -> tuple[Any, Any]:
+    dim = config.tfrs.dim
+    tables = Tables(spec, {"word": dim, "item": dim}, noise)
+    return BagOfWords(tables, dim), IdAndTitle(tables, dim)
+
+
+def _widths(names: Iterable[str], dim: int, narrow: TablesConfig) -> dict[str, int]:
+    own = narrow.model_dump()
+    return {name: own.get(name, dim) for name in names}
+
+
+def _behaviour_tables(horizons: HorizonsConfig) -> set[str]:
+    names: set[str] = set(horizons.long.attributes) if horizons.long.on else set()
+    if horizons.realtime.on or horizons.short.on:
+        names |= set(ATTRIBUTES)
+    return names
+
+
+def _item_tables(item: ItemConfig) -> set[str]:
+    return {*(["item"] if item.id else []), *item.side, *item.title_grams}
+
+
+_TOWERS = {"mgdspr": _mgdspr, "mmse": _mmse, "dnn": _dnn, "tfrs": _tfrs}

@@ -1,0 +1,66 @@
+"""alpha-DNN: averaged words and attributes through an MLP a side."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+from preprocessing.history import HORIZONS
+from trainer.config import DnnConfig
+from trainer.lists import aligned
+from trainer.tables import Tables
+
+
+def mlp(hidden: tuple[int, ...], dim: int, name: str) -> tf.keras.Sequential:
+    """Dense layers with ReLU between them."""
+    layers = [tf.keras.layers.Dense(width, "relu") for width in hidden]
+    return tf.keras.Sequential([*layers, tf.keras.layers.Dense(dim)], name=name)
+
+
+class DnnQueryTower(tf.keras.layers.Layer):
+    """MLP(mean grams, mean past)."""
+
+    def __init__(self, tables: Tables, config: DnnConfig) -> None:
+        super().__init__(name="query_tower")
+        self.tables = tables
+        self._config = config
+        self._mlp = mlp(config.hidden, config.dim, "mlp")
+        self.dim = config.dim
+        self.columns = {f"query_{gram}" for gram in config.query_grams}
+        if config.behaviours:
+            self.columns |= {f"{horizon}_{name}" for horizon in HORIZONS for name in {"item", *config.attributes}}
+
+    def call(self, features: dict[str, Any], training: bool = False) -> tf.Tensor:
+        """-> `[B, d]`."""
+        del training
+        parts = [self.tables.mean(gram, features[f"query_{gram}"]) for gram in self._config.query_grams]
+        if self._config.behaviours:
+            for horizon in HORIZONS:
+                names = ("item", *self._config.attributes)
+                lists = aligned({str(name): features[f"{horizon}_{name}"] for name in names}, "item")
+                parts += [self.tables.mean(name, lists[name]) for name in self._config.attributes]
+        vector = self._mlp(tf.concat(parts, axis=-1))
+        return tf.math.l2_normalize(vector, axis=-1) if self._config.normalize else vector
+
+
+class DnnItemTower(tf.keras.layers.Layer):
+    """MLP(mean title grams, attributes)."""
+
+    def __init__(self, tables: Tables, config: DnnConfig) -> None:
+        super().__init__(name="item_tower")
+        self.tables = tables
+        self._config = config
+        self._mlp = mlp(config.hidden, config.dim, "mlp")
+        self.columns = {f"title_{gram}" for gram in config.title_grams} | set(config.attributes)
+
+    def call(self, items: dict[str, Any], training: bool = False) -> tf.Tensor:
+        """-> `[N, d]`."""
+        parts = [self.tables.mean(gram, items[f"title_{gram}"]) for gram in self._config.title_grams]
+        for name in self._config.attributes:
+            ids = items[name]
+            if name == "item" and training and self._config.id_dropout:
+                ids = self.tables.forget_some(ids, self._config.id_dropout)
+            parts.append(self.tables.rows(name, ids))
+        vector = self._mlp(tf.concat(parts, axis=-1))
+        return tf.math.l2_normalize(vector, axis=-1) if self._config.normalize else vector

@@ -1,0 +1,62 @@
+"""What every model is: a query tower, an item tower, and an objective over their inner products."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+import tensorflow_recommenders as tfrs
+
+from trainer.items import stage_columns, stage_items
+from trainer.lists import concat_features
+from trainer.losses.objective import Encoded, Objective
+
+
+class TwoTower(tfrs.Model):
+    """Score = inner product of the two towers' vectors."""
+
+    def __init__(self, query_tower: tf.keras.layers.Layer, item_tower: tf.keras.layers.Layer, objective: Objective):
+        super().__init__()
+        self.query_tower = query_tower
+        self.item_tower = item_tower
+        self.objective = objective
+
+    @property
+    def request_columns(self) -> set[str]:
+        """The features of a request that training reads."""
+        columns = set(self.query_tower.columns)
+        for stage in self.objective.stages:
+            columns |= stage_columns(stage, self.item_tower.columns)
+        return columns
+
+    @property
+    def item_columns(self) -> set[str]:
+        """The features of a catalogue item that training reads."""
+        return {*self.item_tower.columns, "log_prob"}
+
+    def compute_loss(self, inputs: dict[str, Any], training: bool = False) -> tf.Tensor:
+        """The objective's total, as TFRS asks for it."""
+        return self.losses_of(inputs, training)["loss"]
+
+    def losses_of(self, batch: dict[str, Any], training: bool = False) -> dict[str, tf.Tensor]:
+        """The total ("loss") and its parts, of {"requests": ..., "catalog": ...}."""
+        requests, catalog = batch["requests"], batch.get("catalog")
+        queries = tf.cast(self.query_tower(requests, training=training), tf.float32)
+        columns = self.item_tower.columns
+        stages = {stage: stage_items(requests, stage, columns) for stage in self.objective.stages}
+        parts = [stage.features for stage in stages.values()]
+        if catalog is not None:
+            parts.append({name: catalog[name] for name in columns})
+        # One call of the item tower for all items of a step: few large matrix products.
+        vectors = tf.cast(self.item_tower(concat_features(parts), training=training), tf.float32)
+        sizes = [tf.shape(stage.keys)[0] for stage in stages.values()]
+        by_stage = tf.split(vectors, [*sizes, tf.shape(vectors)[0] - tf.add_n(sizes)])
+        encoded = {
+            name: Encoded(one, stage.keys, stage.log_prob, stage.requests)
+            for (name, stage), one in zip(stages.items(), by_stage, strict=False)
+        }
+        shared = None
+        if catalog is not None:
+            nobody = tf.fill(tf.shape(catalog["key"]), -1)
+            shared = Encoded(by_stage[-1], catalog["key"], catalog["log_prob"], nobody)
+        return self.objective(queries, encoded, shared)
