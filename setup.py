@@ -24,6 +24,8 @@ setup(
         "tensorflow-serving-api>=2.20.0,<2.21",
         f"apache-beam>={BEAM},<2.78",
         "google-crc32c",
+        "bm25s",
+        "matplotlib",
         "numpy",
         "orjson",
         "pyarrow",

@@ -125,11 +125,21 @@ class VocabulariesConfig(Section):
     bigram: VocabularyConfig = VocabularyConfig(max_size=50_000, min_count=2, hash_buckets=1_000)
     trigram: VocabularyConfig = VocabularyConfig(max_size=200_000, min_count=2, hash_buckets=1_000)
     word: VocabularyConfig = VocabularyConfig(max_size=100_000, min_count=2, hash_buckets=1_000)
-    item: VocabularyConfig = VocabularyConfig(max_size=2_000_000, hash_buckets=100)
+    # A live item counts once, each deed once more: one that nobody touched is served like an item never seen.
+    item: VocabularyConfig = VocabularyConfig(max_size=2_000_000, min_count=3, hash_buckets=100)
     brand: VocabularyConfig = VocabularyConfig(max_size=100_000, hash_buckets=100)
     shop: VocabularyConfig = VocabularyConfig(max_size=200_000, hash_buckets=100)
     leaf: VocabularyConfig = VocabularyConfig(max_size=20_000, hash_buckets=10)
     top: VocabularyConfig = VocabularyConfig(max_size=1_000, hash_buckets=10)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _over_defaults(cls, given: Any) -> Any:
+        """A vocabulary keeps the defaults that an experiment does not name."""
+        if not isinstance(given, dict):
+            return given
+        fields = {name: field.default.model_dump() for name, field in cls.model_fields.items()}
+        return {name: {**fields.get(name, {}), **one} if isinstance(one, dict) else one for name, one in given.items()}
 
 
 class TextConfig(Section):

@@ -40,8 +40,8 @@ class Job:
             self.check_data(data_dir)
             return
         tf.io.gfile.makedirs(self.path)
-        self._write(DATA, json.dumps({"path": data_dir, "fingerprint": fingerprint(data_dir)}, indent=1))
-        self._write(CONFIG, resolved_yaml("trainer", config))
+        self.write(DATA, json.dumps({"path": data_dir, "fingerprint": fingerprint(data_dir)}, indent=1))
+        self.write(CONFIG, resolved_yaml("trainer", config))
 
     def config(self) -> TrainerConfig:
         """The config the job was begun with."""
@@ -67,7 +67,8 @@ class Job:
             raise UserError(f"--job-dir {self.path}: no checkpoint in it yet; train it with python -m trainer.task")
         return found
 
-    def _write(self, name: str, text: str) -> None:
+    def write(self, name: str, text: str) -> None:
+        """Writes a file of the folder; it appears whole or not at all."""
         path = f"{self.path}/{name}"
         with tf.io.gfile.GFile(f"{path}.part", "w") as file:
             file.write(text)

@@ -1,0 +1,123 @@
+"""python -m trainer.evaluate: what a job retrieves from the whole catalogue, beside BM25 and other jobs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import preprocessing  # noqa: F401 (sets up TensorFlow's environment)
+from preprocessing.console import UserError, run_command
+
+_HELP = """\
+Exact top-K over the full catalogue for every eval request, for the job, for BM25 and for other jobs: Recall and NDCG
+of ordered and of clicked items, by segment; pairwise accuracy within a request; the share of relevant items where
+graded judgments are given; coverage and popularity. Writes metrics.json and report.html into the job folder.
+
+examples:
+  python -m trainer.evaluate --data out/data --job-dir out/mgdspr
+  python -m trainer.evaluate --data out/data --job-dir out/mgdspr --compare out/dnn --compare out/tfrs \\
+      --judgments out/raw/truth/judgments.jsonl.gz --fuse bm25
+"""
+
+
+def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    """The command's flags."""
+    flags = argparse.ArgumentParser(
+        prog="python -m trainer.evaluate",
+        description=_HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    flags.add_argument("--data", required=True, help="the folder that preprocessing.pipeline wrote")
+    flags.add_argument("--job-dir", required=True, help="a folder that trainer.task wrote")
+    flags.add_argument("--k", default="10,100,1000", help="depths of the figures (default %(default)s)")
+    flags.add_argument("--compare", action="append", default=[], metavar="JOB", help="another job; may be repeated")
+    flags.add_argument("--judgments", help="graded relevance, JSON Lines of query, item_id, grade (0 to 3)")
+    flags.add_argument("--fuse", choices=["bm25"], help="a further row: the job and BM25 by reciprocal rank")
+    flags.add_argument("--limit", type=int, help="only the first requests, for a quick look")
+    flags.add_argument("--memory-mb", type=int, default=2048, help="for vectors and scores (default %(default)s)")
+    flags.add_argument("--seed", type=int, default=17, help="of the bootstrap (default %(default)s)")
+    return flags.parse_args(argv)
+
+
+def depths(text: str) -> list[int]:
+    """The depths of `--k`, ascending."""
+    try:
+        found = sorted({int(one) for one in text.split(",")})
+    except ValueError:
+        found = []
+    if not found or found[0] < 1:
+        raise UserError(f"--k {text}: whole numbers from 1 on with commas between them, like 10,100,1000")
+    return found
+
+
+def _job_names(jobs: Sequence[str]) -> list[str]:
+    """The folders' own names, or whole paths where those are not enough to tell them apart."""
+    short = [os.path.basename(os.path.abspath(job)) if "://" not in job else job for job in jobs]
+    return short if len(set(short)) == len(short) else list(jobs)
+
+
+def evaluate(flags: argparse.Namespace) -> dict[str, Any]:
+    """Asks every retriever, writes the files and shows the table; returns what stands in metrics.json."""
+    ks = depths(flags.k)
+    if flags.memory_mb < 64:
+        raise UserError(f"--memory-mb {flags.memory_mb}: at least 64")
+    if flags.limit is not None and flags.limit < 1:
+        raise UserError(f"--limit {flags.limit}: at least 1")
+    import numpy as np
+
+    from preprocessing.console import progress
+    from trainer.evaluation.bootstrap import Bootstrap
+    from trainer.evaluation.catalogue import Catalogue
+    from trainer.evaluation.figures import figures
+    from trainer.evaluation.questions import Questions
+    from trainer.evaluation.relevance import Judgments
+    from trainer.evaluation.report import write_report
+    from trainer.evaluation.retrievers import Setting, ask_bm25, ask_job, fuse
+    from trainer.evaluation.table import metrics_of, show_table
+    from trainer.job import Job
+
+    data_dir, jobs = flags.data.rstrip("/"), [job.rstrip("/") for job in (flags.job_dir, *flags.compare)]
+    for job in jobs:
+        Job(job).best_checkpoint()
+    names = _job_names(jobs)
+    with progress("evaluating", total=len(jobs) + 2) as bar:
+        catalogue = Catalogue(data_dir)
+        questions = Questions(data_dir, catalogue, flags.limit)
+        if not len(questions):
+            raise UserError(f"--data {data_dir} has no eval request; set preprocessing.split so that some are left")
+        judgments = Judgments(flags.judgments, catalogue) if flags.judgments else None
+        setting = Setting(
+            data_dir, catalogue, questions, judgments, flags.limit, min(max(ks), len(catalogue)), flags.memory_mb << 20
+        )
+        bar.advance()
+        answers = [ask_bm25(setting)]
+        for name, job in zip(names, jobs, strict=True):
+            bar.advance()
+            answers.append(ask_job(name, job, setting))
+    if flags.fuse:
+        answers.append(fuse(answers[1], answers[0]))
+    found = {one.name: figures(one, questions, catalogue, judgments, ks) for one in answers}
+    by_user = Bootstrap(questions.users, flags.seed)
+    by_query = Bootstrap(np.arange(len(judgments.queries)), flags.seed) if judgments else None
+    metrics = metrics_of(found, names[0], by_user, by_query)
+    metrics |= {"data": data_dir, "k": ks, "requests": len(questions), "items": len(catalogue)}
+    Job(jobs[0]).write("metrics.json", json.dumps(metrics, indent=1))
+    write_report(jobs, names, answers, metrics, setting)
+    show_table(metrics)
+    return metrics
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command."""
+    flags = arguments(argv)
+    evaluate(flags)
+    print(f"{flags.job_dir}/metrics.json and {flags.job_dir}/report.html are written")
+    return 0
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,1 @@
+"""Full-catalogue evaluation: what is retrieved, measured exactly, with intervals."""
