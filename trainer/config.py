@@ -84,7 +84,7 @@ class ItemConfig(Section):
     id: bool = True
     side: tuple[SideAttribute, ...] = ("brand", "shop", "leaf", "top")
     title_grams: tuple[Grain, ...] = ("word",)
-    id_dropout: float = Field(0.1, ge=0, lt=1)  # of items trained without their id, as a new item is served
+    id_dropout: float = Field(0.3, ge=0, lt=1)  # of items trained without their id, as a new item is served
 
     @model_validator(mode="after")
     def _something_is_left(self) -> ItemConfig:
@@ -120,17 +120,23 @@ class MmseConfig(Section):
 
 
 class DnnConfig(Section):
-    """alpha-DNN style two-tower: averaged grams and attributes through an MLP a side."""
+    """alpha-DNN style two-tower: averaged grams through an MLP a side, as semantic product search has it."""
 
     dim: int = Field(64, gt=0)
     query_grams: tuple[Grain, ...] = ("bigram", "word")
     title_grams: tuple[Grain, ...] = ("bigram", "word")
-    attributes: tuple[Attribute, ...] = ("item", "brand", "shop", "leaf", "top")
-    behaviours: bool = True  # the averaged past beside the query, as alpha-DNN has it
-    id_dropout: float = Field(0.1, ge=0, lt=1)
+    attributes: tuple[Attribute, ...] = ()  # of items, beside their titles; with "item" it is more than the paper's
+    behaviours: bool = False  # the averaged past beside the query, by the same attributes
+    id_dropout: float = Field(0.3, ge=0, lt=1)
     hidden: tuple[int, ...] = (128,)
     normalize: bool = False
     tables: TablesConfig = TablesConfig()
+
+    @model_validator(mode="after")
+    def _behaviours_have_attributes(self) -> DnnConfig:
+        if self.behaviours and not self.attributes:
+            raise ValueError("behaviours are read by attributes: name some, like [item, leaf]")
+        return self
 
 
 class TfrsConfig(Section):

@@ -32,7 +32,9 @@ def read_spec(data_dir: str) -> dict[str, Any]:
     return spec
 
 
-def requests(data_dir: str, split: str, batch: int, features: Collection[str] | None = None) -> tf.data.Dataset:
+def requests(
+    data_dir: str, split: str, batch: int, features: Collection[str] | None = None, limit: int = -1
+) -> tf.data.Dataset:
     """The requests of "train" or "eval" in the files' order, parsed, the last batch as it falls out.
 
     Args:
@@ -40,18 +42,21 @@ def requests(data_dir: str, split: str, batch: int, features: Collection[str] | 
       split: "train" or "eval".
       batch: requests a batch.
       features: names to read; all by default. Fewer are read faster.
+      limit: only the first so many; -1 for all.
     """
-    return _read(data_dir, split, "requests", batch, features)
+    return _read(data_dir, split, "requests", batch, features, limit)
 
 
 def catalog(data_dir: str, batch: int, features: Collection[str] | None = None) -> tf.data.Dataset:
     """The live items in the files' order, parsed, the last batch as it falls out."""
-    return _read(data_dir, "catalog", "catalog", batch, features)
+    return _read(data_dir, "catalog", "catalog", batch, features, -1)
 
 
-def _read(data_dir: str, split: str, kind: str, batch: int, names: Collection[str] | None) -> tf.data.Dataset:
+def _read(
+    data_dir: str, split: str, kind: str, batch: int, names: Collection[str] | None, limit: int
+) -> tf.data.Dataset:
     spec = select(read_spec(data_dir)[kind], names)
-    records = tf.data.TFRecordDataset(record_files(data_dir, split), _COMPRESSION, num_parallel_reads=None)
+    records = tf.data.TFRecordDataset(record_files(data_dir, split), _COMPRESSION, num_parallel_reads=None).take(limit)
     parsed = records.batch(batch).map(lambda x: tf.io.parse_example(x, spec), tf.data.AUTOTUNE, deterministic=True)
     return parsed.prefetch(2)
 

@@ -23,7 +23,9 @@ def encode(
     """Query vectors `[n, d]`, and by stage the flat scores of its items (nan: not live)."""
     columns = set(towers.request_columns).union(*(stage_columns(stage, towers.item_columns) for stage in STAGES))
 
-    @tf.function(reduce_retracing=True)
+    batches = eval_batches(data_dir, columns, limit).map(keyed_requests)
+
+    @tf.function(input_signature=[batches.element_spec])
     def one(batch: dict[str, Any]) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
         vectors = towers.query({name: batch[name] for name in towers.request_columns})
         scores = {}
@@ -35,8 +37,8 @@ def encode(
 
     vectors: list[np.ndarray] = [np.zeros([0, towers.dim], np.float32)]
     scores: dict[str, list[np.ndarray]] = {stage: [np.zeros(0, np.float32)] for stage in STAGES}
-    for batch in eval_batches(data_dir, columns, limit):
-        found, of_stages = one(keyed_requests(batch))
+    for batch in batches:
+        found, of_stages = one(batch)
         vectors.append(found.numpy())
         for stage in STAGES:
             scores[stage].append(of_stages[stage].numpy())

@@ -59,10 +59,7 @@ class Questions:
 
 def eval_batches(data_dir: str, columns: set[str], limit: int | None) -> tf.data.Dataset:
     """The first `limit` eval requests, or all."""
-    batches = requests(data_dir, "eval", _BATCH, columns)
-    if limit is None:
-        return batches
-    return batches.unbatch().take(limit).ragged_batch(_BATCH) if limit < _BATCH else batches.take(-(-limit // _BATCH))
+    return requests(data_dir, "eval", _BATCH, columns, -1 if limit is None else limit)
 
 
 def _column(batches: list[dict], name: str) -> np.ndarray:

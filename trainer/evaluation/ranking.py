@@ -25,8 +25,8 @@ class Blocks:
     """The catalogue's vectors in the order of the files; kept where they fit, embedded anew where not."""
 
     def __init__(self, towers: TrainedTowers, data_dir: str, items: int, memory: int) -> None:
-        self._embed = tf.function(towers.item, reduce_retracing=True)
         self._items = catalog(data_dir, _EMBEDDED, towers.item_columns)
+        self._embed = tf.function(towers.item, input_signature=[self._items.element_spec])
         self._kept: list[np.ndarray] | None = None
         self._keeps = items * towers.dim * 4 <= memory
 
