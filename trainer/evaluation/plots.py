@@ -10,9 +10,9 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
-mpl.rcParams["svg.hashsalt"] = "multigrain"  # the same figures, the same file
+from trainer.evaluation.history import Curve
 
-Curve = tuple[Sequence[float], Sequence[float]]
+mpl.rcParams["svg.hashsalt"] = "multigrain"  # the same figures, the same file
 
 
 def recall_by_k(metrics: Mapping[str, Any], stage: str) -> str:
@@ -43,11 +43,11 @@ def recall_by_segment(metrics: Mapping[str, Any], segments: Sequence[str], k: in
     return _svg(figure)
 
 
-def loss_curves(curves: Mapping[str, Curve]) -> str:
-    """Training loss over steps, a line a job."""
-    figure, axes = _axes("Training loss", "step", "loss")
-    for job, (steps, losses) in curves.items():
-        axes.plot(steps, losses, label=job)
+def curves(title: str, up: str, lines: Mapping[str, Curve]) -> str:
+    """Values over steps, a line a job."""
+    figure, axes = _axes(title, "step", up)
+    for job, (steps, values) in lines.items():
+        axes.plot(steps, values, label=job)
     axes.legend()
     return _svg(figure)
 

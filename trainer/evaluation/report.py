@@ -7,12 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
-from tensorflow.core.util import event_pb2
 
 from preprocessing.examples import STAGES
 from trainer.evaluation import plots
 from trainer.evaluation.figures import Answers
+from trainer.evaluation.history import scalar
 from trainer.evaluation.retrievers import Setting
 from trainer.job import Job
 
@@ -43,9 +42,9 @@ def write_report(
     parts.append(_table(f"{names[0]} minus each other, paired; bold: the interval excludes zero", metrics["job_minus"]))
     for stage in ("ordered", "clicked"):
         parts += [plots.recall_by_k(metrics, stage), plots.recall_by_segment(metrics, _SEGMENTS, middle, stage)]
-    curves = {name: curve for name, job in zip(names, jobs, strict=True) if (curve := _losses(job))}
+    curves = {name: curve for name, job in zip(names, jobs, strict=True) if (curve := scalar(job, "loss/loss"))}
     if curves:
-        parts.append(plots.loss_curves(curves))
+        parts.append(plots.curves("Training loss", "loss", curves))
     parts += [plots.score_distributions(one.name, _scores(one)) for one in answers if one.stage_scores is not None]
     parts += ["<h2>Queries</h2>", *_examples(answers, setting)]
     page = f"<!doctype html><meta charset='utf-8'><title>{html.escape(names[0])}</title><style>{_STYLE}</style>"
@@ -67,19 +66,6 @@ def _cell(figure: Mapping[str, float] | None) -> str:
     sure = " class='sure'" if figure["low"] > 0 or figure["high"] < 0 else ""
     interval = f"<span class='interval'>[{figure['low']:.4f}, {figure['high']:.4f}]</span>"
     return f"<td><span{sure}>{figure['mean']:.4f}</span> {interval}</td>"
-
-
-def _losses(job: str) -> plots.Curve | None:
-    """The job's TensorBoard scalar `loss/loss`, in the order of its steps."""
-    points: dict[int, float] = {}
-    for path in sorted(tf.io.gfile.glob(f"{Job(job).logs}/events.out.tfevents.*")):
-        for record in tf.data.TFRecordDataset(path).as_numpy_iterator():
-            event = event_pb2.Event.FromString(record)
-            for value in event.summary.value:
-                if value.tag == "loss/loss":
-                    points[event.step] = float(tf.make_ndarray(value.tensor))
-    steps = sorted(points)
-    return (steps, [points[step] for step in steps]) if steps else None
 
 
 def _scores(one: Answers) -> dict[str, np.ndarray]:

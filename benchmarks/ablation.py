@@ -1,0 +1,95 @@
+"""python -m benchmarks.ablation: from nothing to docs/results.md, every model and every part of each switched off.
+
+Simulates the default market, preprocesses it, trains every row, evaluates all on the same requests. What is done
+is not done again: the same command goes on where it was broken off.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks.ablation_rows import ROWS, Row
+from benchmarks.ablation_tables import write_results
+from preprocessing.console import run_command
+
+_ROOT = Path(__file__).resolve().parent.parent
+
+
+class Steps:
+    """Commands that are run once: what ended well is noted with what it was."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._path = folder / "done.json"
+        self._done: dict[str, Any] = json.loads(self._path.read_text()) if self._path.exists() else {}
+
+    def run(self, name: str, module: str, *arguments: str) -> float:
+        """Runs `python -m module`, unless the very same ended well before; returns the seconds it took."""
+        command = [module, *arguments]
+        if self._done.get(name, {}).get("command") == command:
+            return self._done[name]["seconds"]
+        sys.stderr.write(f"{name}: python -m {' '.join(command)}\n")
+        begun = time.monotonic()
+        ended = subprocess.run([sys.executable, "-m", *command], cwd=_ROOT, stdout=sys.stderr, check=False)
+        if ended.returncode:
+            raise SystemExit(ended.returncode)
+        seconds = round(time.monotonic() - begun, 1)
+        self._done[name] = {"command": command, "seconds": seconds}
+        aside = self._path.with_suffix(".part")
+        aside.write_text(json.dumps(self._done, indent=1))
+        aside.rename(self._path)
+        return seconds
+
+
+def _train(steps: Steps, row: Row, data: str, jobs: Path, extra: list[str]) -> float:
+    overrides = [part for one in (*row.overrides, *extra) for part in ("--set", f"trainer.{one}")]
+    config = f"configs/{row.config}.yaml"
+    place = ("--data", data, "--job-dir", str(jobs / row.name))
+    return steps.run(row.name, "trainer.task", "--config", config, *place, *overrides)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command."""
+    flags = argparse.ArgumentParser(prog="python -m benchmarks.ablation", description=__doc__, allow_abbrev=False)
+    flags.add_argument(
+        "--output", default="out/ablation", help="folder of logs, records and jobs (default %(default)s)"
+    )
+    flags.add_argument("--results", default="docs/results.md", help="the page to write (default %(default)s)")
+    flags.add_argument(
+        "--set", action="append", default=[], metavar="A.B=C", help="overrides a trainer key in every row"
+    )
+    given = flags.parse_args(argv)
+    folder = Path(given.output).absolute()
+    raw, data, jobs = str(folder / "raw"), str(folder / "data"), folder / "jobs"
+    steps = Steps(folder)
+    steps.run("simulate", "preprocessing.simulate", "--output", raw)
+    steps.run("records", "preprocessing.pipeline", "--config", "configs/demo.yaml", "--input", raw, "--output", data)
+    seconds = {row.name: _train(steps, row, data, jobs, given.set) for row in ROWS}
+    others = [part for row in ROWS[1:] for part in ("--compare", str(jobs / row.name))]
+    judged = ("--judgments", f"{raw}/truth/judgments.jsonl.gz", "--fuse", "bm25")
+    # The training times stand in the command, so that a row trained anew is evaluated anew.
+    steps.run(
+        f"evaluate {seconds}",
+        "trainer.evaluate",
+        "--data",
+        data,
+        "--job-dir",
+        str(jobs / ROWS[0].name),
+        *others,
+        *judged,
+    )
+    metrics = json.loads((jobs / ROWS[0].name / "metrics.json").read_text())
+    write_results(Path(given.results), metrics, seconds, jobs)
+    main_figures = {name: metrics["models"][name]["recall@100/ordered"]["mean"] for name in metrics["models"]}
+    print(json.dumps({"recall@100/ordered": main_figures, "train_seconds": seconds}))
+    return 0
+
+
+if __name__ == "__main__":
+    run_command(main)

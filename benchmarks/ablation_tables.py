@@ -1,0 +1,97 @@
+"""docs/results.md and its plots, from what the evaluation measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.ablation_rows import MGDSPR_PARTS, MMSE_PARTS, MODELS, Row
+from trainer.evaluation import plots
+from trainer.evaluation.history import scalar
+
+_FIGURES = ("recall@10/ordered", "recall@100/ordered", "recall@100/clicked", "p_good@100", "pairwise/clicked>shown")
+_SEGMENTS = ("head", "torso", "tail", "known users", "new users", "unseen items")
+_HEAD = """# Results
+
+Written by `python -m benchmarks.ablation`: it simulates the default market (`python -m preprocessing.simulate`), makes
+the records, trains {rows} configs on them with one seed, and searches all {items:,} items exactly for {requests:,}
+requests of the days after the training's. Means with 95 % intervals of a bootstrap over users; differences are paired.
+Recall is the share of a request's ordered (or clicked) items among the K retrieved; `p_good` the share of the K
+retrieved that is relevant by the market's own graded truth; `pairwise` the share of pairs within a request that come in
+order. The market is simulated: the table says which part does what on these logs, not what it will do on a shop's own.
+"""
+
+
+def write_results(path: Path, metrics: Mapping[str, Any], seconds: Mapping[str, float], jobs: Path) -> None:
+    """The page and its plots beside it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    images = path.parent / "results"
+    images.mkdir(exist_ok=True)
+    models = metrics["models"]
+    chosen = {"models": {n: models[n] for n in ("BM25", *(row.name for row in MODELS))}, "k": metrics["k"]}
+    drawings = {
+        "recall_by_k": plots.recall_by_k(chosen, "ordered"),
+        "recall_by_segment": plots.recall_by_segment(chosen, _SEGMENTS, 100, "clicked"),
+        "softmax_and_hinge": plots.curves(
+            "Recall@100 while training", "recall of a sample of eval requests", _validations(jobs, ("mgdspr", "hinge"))
+        ),
+    }
+    for name, drawing in drawings.items():
+        (images / f"{name}.svg").write_text(drawing)
+    path.write_text("\n".join(_page(metrics, seconds)) + "\n")
+
+
+def _validations(jobs: Path, names: Sequence[str]) -> dict[str, Any]:
+    found = {name: scalar(str(jobs / name), "validation/recall_at_100") for name in names}
+    return {name: curve for name, curve in found.items() if curve is not None}
+
+
+def _page(metrics: Mapping[str, Any], seconds: Mapping[str, float]) -> Iterator[str]:
+    yield _HEAD.format(rows=len(seconds), items=metrics["items"], requests=metrics["requests"])
+    yield "## Models\n"
+    fused = f"{metrics['job']} + BM25"
+    rows = [("BM25", "BM25 (title and brand)"), *((r.name, r.says) for r in MODELS), (fused, "mgdspr and BM25, fused")]
+    yield from _table([(says, metrics["models"][name], seconds.get(name)) for name, says in rows])
+    yield "![Recall by K](results/recall_by_k.svg)\n\n![Recall by segment](results/recall_by_segment.svg)\n"
+    yield "## MGDSPR without its parts\n"
+    yield "What the whole system has more than each row; bold where the interval excludes zero.\n"
+    yield from _parts(metrics, MGDSPR_PARTS, metrics["job_minus"])
+    yield "![Softmax and hinge](results/softmax_and_hinge.svg)\n"
+    yield "## MMSE without its parts\n"
+    rows_of_mmse = [Row("mmse", "mmse", "mmse"), *MMSE_PARTS]
+    yield from _table([(row.says, metrics["models"][row.name], seconds[row.name]) for row in rows_of_mmse])
+
+
+def _table(rows: Sequence[tuple[str, Mapping[str, Any], float | None]]) -> Iterator[str]:
+    yield f"| | {' | '.join(_FIGURES)} | training, s |"
+    yield f"|---|{'---|' * len(_FIGURES)}---|"
+    for says, figures, took in rows:
+        cells = [_cell(figures.get(name)) for name in _FIGURES]
+        yield f"| {says} | {' | '.join(cells)} | {'-' if took is None else f'{took:.0f}'} |"
+    yield ""
+
+
+def _parts(metrics: Mapping[str, Any], rows: Sequence[Row], minus: Mapping[str, Any]) -> Iterator[str]:
+    names = ("recall@100/ordered", "recall@100/clicked", "recall@100/clicked/unseen items", "p_good@100")
+    yield f"| | {' | '.join(names)} |"
+    yield f"|---|{'---|' * len(names)}"
+    whole = metrics["models"][metrics["job"]]
+    yield f"| **{metrics['job']}, whole** | {' | '.join(_cell(whole.get(name)) for name in names)} |"
+    for row in rows:
+        yield f"| {row.says} | {' | '.join(_difference(minus[row.name].get(name)) for name in names)} |"
+    yield ""
+
+
+def _cell(figure: Mapping[str, float] | None) -> str:
+    if figure is None:
+        return "-"
+    half = (figure["high"] - figure["low"]) / 2
+    return f"{figure['mean']:.3f} ± {half:.3f}"
+
+
+def _difference(figure: Mapping[str, float] | None) -> str:
+    if figure is None:
+        return "-"
+    said = f"{figure['mean']:+.4f} [{figure['low']:+.4f}, {figure['high']:+.4f}]"
+    return said if figure["low"] <= 0 <= figure["high"] else f"**{said}**"
