@@ -60,7 +60,9 @@ def draw(path: str, trials: Sequence[Trial], config: TrainerConfig) -> None:
     for axis, (key, given) in zip(by_key, ranges.items(), strict=True):
         values: list[Any] = [one.values[key] for one in complete]
         axis.plot([shortly(value) for value in values] if given.choices else values, recalls, "o", alpha=0.6)
-        axis.set(xlabel=key, xscale="log" if given.log else "linear")
+        axis.set_xlabel(key)
+        if given.log:
+            axis.set_xscale("log")
     part = f"{path}.part"
     figure.savefig(part, format="png", dpi=120)
     pyplot.close(figure)
