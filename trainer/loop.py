@@ -47,7 +47,7 @@ class Trainer:
     def run(self) -> float | None:
         """Trains to the last step; returns the best recall."""
         step = self.checkpoints.resume()
-        batches = self._batches(step)
+        batches = self.batches(step)
         with display(self._config.model, self.steps, step, self._place.chief) as shown:
             while step < self.steps:
                 step = self._advance(batches, step, shown)
@@ -59,7 +59,8 @@ class Trainer:
             self.checkpoints.save_best(step, math.nan)
         return self.checkpoints.best_recall
 
-    def _batches(self, step: int) -> Iterator[Any]:
+    def batches(self, step: int) -> Iterator[Any]:
+        """The batches from `step` on."""
         replicas = self._place.strategy.num_replicas_in_sync
         if replicas == 1:
             return iter(self.data.batches(step))
@@ -80,7 +81,7 @@ class Trainer:
         if self._place.strategy.num_replicas_in_sync > 1:
             halt = step + 1  # collectives of unlike sizes do not stand a loop around them
         begun = time.monotonic()
-        done, losses, norm, finite = self._train(batches, tf.constant(halt - step))
+        done, losses, norm, finite = self.train(batches, tf.constant(halt - step))
         step += int(done)
         if not bool(finite):
             raise NotFinite(self._report(step - 1))
@@ -91,14 +92,14 @@ class Trainer:
         return step
 
     @tf.function(reduce_retracing=True)
-    def _train(self, batches: Any, steps: tf.Tensor) -> tuple[tf.Tensor, dict[str, tf.Tensor], tf.Tensor, tf.Tensor]:
+    def train(self, batches: Any, steps: tf.Tensor) -> tuple[tf.Tensor, dict[str, tf.Tensor], tf.Tensor, tf.Tensor]:
         """Up to `steps` steps, ended by the first that is not finite: (done, mean losses, last norm, finite)."""
         if self._place.strategy.num_replicas_in_sync > 1:
             return self._train_together(next(batches))
         totals = {name: tf.zeros([]) for name in self.model.objective.parts}
         norm, finite, done = tf.zeros([]), tf.constant(True), tf.constant(0)
         while done < steps and finite:
-            losses, norm = self._replica_step(next(batches))
+            losses, norm = self.replica_step(next(batches))
             finite = tf.math.is_finite(losses["loss"]) & tf.math.is_finite(norm)
             totals = {name: totals[name] + losses[name] for name in totals}
             self._noise.step.assign_add(1)
@@ -108,12 +109,13 @@ class Trainer:
 
     def _train_together(self, batch: Any) -> tuple[tf.Tensor, dict[str, tf.Tensor], tf.Tensor, tf.Tensor]:
         """The same, one step of all replicas."""
-        results = self._place.strategy.run(self._replica_step, (batch,))
+        results = self._place.strategy.run(self.replica_step, (batch,))
         losses, norm = tf.nest.map_structure(lambda x: self._place.strategy.experimental_local_results(x)[0], results)
         self._noise.step.assign_add(1)
         return tf.constant(1), losses, norm, tf.math.is_finite(losses["loss"]) & tf.math.is_finite(norm)
 
-    def _replica_step(self, batch: Any) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+    def replica_step(self, batch: Any) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+        """One step of one replica: (losses, norm of the gradient)."""
         with tf.GradientTape() as tape:
             losses = self.model.losses_of(batch, training=True)
         gradients = tape.gradient(losses["loss"], self._optimizers.variables_in_order)
