@@ -39,9 +39,7 @@ class Process:
     def __init__(self, name: str, data: Path, batch: int, steps: int) -> None:
         command = [sys.executable, "-m", "benchmarks.train_subject", name, str(data), str(batch), str(steps)]
         self.name = name
-        self._process = subprocess.Popen(
-            command, cwd=_ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-        )
+        self._process = subprocess.Popen(command, cwd=_ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.memory = PeakMemory(self._process.pid)
         self._answer()
 
