@@ -11,6 +11,7 @@ every figure is the median of rounds that alternate between them. The last line 
   products_ms         the matrix products of that step alone: each MatMul, BatchMatMul and Einsum that the step
                       runs forward and backward, loops included, in its shapes of that run, and nothing else
   step_over_products  step_held_ms over products_ms
+  .._cpu..            the same in seconds of the cores: to be trusted where other work has them as well
   peak_mib            most resident memory while training
 """
 
@@ -39,9 +40,7 @@ class Process:
     def __init__(self, name: str, data: Path, batch: int, steps: int) -> None:
         command = [sys.executable, "-m", "benchmarks.train_subject", name, str(data), str(batch), str(steps)]
         self.name = name
-        self._process = subprocess.Popen(
-            command, cwd=_ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-        )
+        self._process = subprocess.Popen(command, cwd=_ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.memory = PeakMemory(self._process.pid)
         self._answer()
 
@@ -139,9 +138,17 @@ def of_products(rounds: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "step_held_ms": milliseconds(rounds, "step_held"),
         "products_ms": milliseconds(rounds, "products"),
-        "step_over_products": round(statistics.median(one["step_held"] / one["products"] for one in rounds), 2),
+        "step_held_cpu_ms": milliseconds(rounds, "step_held_cpu"),
+        "products_cpu_ms": milliseconds(rounds, "products_cpu"),
+        "step_over_products": ratio(rounds, ""),
+        "step_over_products_cpu": ratio(rounds, "_cpu"),
         **{name: rounds[0][name] for name in ("count", "giga_multiplications", "largest")},
     }
+
+
+def ratio(rounds: list[dict[str, Any]], clock: str) -> float:
+    """The median of a step over its products."""
+    return round(statistics.median(one[f"step_held{clock}"] / one[f"products{clock}"] for one in rounds), 2)
 
 
 def main() -> None:
