@@ -26,13 +26,36 @@ def query_attention(queries: tf.Tensor, rows: tf.Tensor, mask: tf.Tensor, zero_v
     Returns:
       `[B, g, d]`, zeros where there is no row.
     """
+    return grouped_attention(queries, rows, mask, 1, zero_vector)
+
+
+def grouped_attention(
+    queries: tf.Tensor, rows: tf.Tensor, mask: tf.Tensor, groups: int, zero_vector: bool
+) -> tf.Tensor:
+    """The sum over groups of rows of what each query vector finds in each group, as two matrix products.
+
+    Args:
+      queries: `[B, g, d]`.
+      rows: `[B, groups * n, d]`, group by group.
+      mask: bool `[B, groups * n]`.
+      groups: each has a softmax, and a zero row, of its own.
+      zero_vector: as in `query_attention`.
+
+    Returns:
+      `[B, g, d]`.
+    """
     scores = tf.matmul(queries, rows, transpose_b=True)
     mask = tf.broadcast_to(mask[:, None, :], tf.shape(scores))
+    apart = tf.stack([tf.shape(scores)[0], queries.shape[1], groups, tf.shape(rows)[1] // groups])
+    weights = tf.reshape(scores, apart)
+    mask = tf.reshape(mask, apart)
     if zero_vector:  # its score is q . 0 = 0, and it adds nothing to the sum
-        scores = tf.pad(scores, [[0, 0], [0, 0], [1, 0]])
-        mask = tf.pad(mask, [[0, 0], [0, 0], [1, 0]], constant_values=True)
-    weights = masked_softmax(scores, mask)
-    return tf.matmul(weights[:, :, 1:] if zero_vector else weights, rows)
+        weights = tf.pad(weights, [[0, 0], [0, 0], [0, 0], [1, 0]])
+        mask = tf.pad(mask, [[0, 0], [0, 0], [0, 0], [1, 0]], constant_values=True)
+    weights = masked_softmax(weights, mask)
+    if zero_vector:
+        weights = weights[..., 1:]
+    return tf.matmul(tf.reshape(weights, tf.shape(scores)), rows)
 
 
 class SelfAttention(tf.keras.layers.Layer):

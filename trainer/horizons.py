@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from preprocessing.records import ATTRIBUTES
-from trainer.attention import SelfAttention, query_attention
+from trainer.attention import SelfAttention, grouped_attention, query_attention
 from trainer.config import HorizonsConfig, LongConfig, RealtimeConfig, ShortConfig
 from trainer.lists import aligned, padded
 from trainer.noise import Noise
@@ -101,11 +101,12 @@ class LongTerm(tf.keras.layers.Layer):
         names = ["item", *self._config.attributes]
         actions = [aligned({n: features[f"{action}_{n}"] for n in names}, "item") for action in self._config.actions]
         mask = tf.stack([lists["item"].row_lengths() > 0 for lists in actions], axis=1)
-        found = []
+        rows = []
         for name in self._config.attributes:
             means = tf.stack([self.tables.mean(name, lists[name]) for lists in actions], axis=1)
-            found.append(query_attention(grains, self._project[name](means), mask, self._zero_vector))
-        return tf.add_n(found)
+            rows.append(self._project[name](means))
+        groups = len(rows)
+        return grouped_attention(grains, tf.concat(rows, axis=1), tf.tile(mask, [1, groups]), groups, self._zero_vector)
 
 
 def horizon_layers(tables: Tables, dim: int, config: HorizonsConfig, noise: Noise) -> list[tf.keras.layers.Layer]:
