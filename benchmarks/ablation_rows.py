@@ -48,10 +48,10 @@ MGDSPR_PARTS = (
     Row("no-item-id", "no item id", "mgdspr", ("mgdspr.item.id=false",)),
     Row("no-id-dropout", "no item-id dropout", "mgdspr", ("mgdspr.item.id_dropout=0",)),
     Row(
-        "no-relevance",
-        "no temperature, no mixed hard negatives",
+        "relevance",
+        "with temperature 2 and mixed hard negatives",
         "mgdspr",
-        ("loss.temperature=1", "loss.hard_negatives.count=0"),
+        ("loss.temperature=2", "loss.hard_negatives.count=200"),
     ),
     Row("in-batch", "in-batch negatives alone", "mgdspr", ("loss.catalog_negatives=0",)),
     Row("no-correction", "no correction of negatives", "mgdspr", ("loss.correction=false",)),

@@ -206,11 +206,11 @@ class LossConfig(Section):
 class OptimizerConfig(Section):
     """Adagrad for embeddings, whose rare rows keep large steps; Adam for the rest."""
 
-    embedding_rate: float = Field(0.1, gt=0)
+    embedding_rate: float = Field(0.4, gt=0)
     embedding_accumulator: float = Field(0.1, ge=0)
-    dense_rate: float = Field(0.001, gt=0)
+    dense_rate: float = Field(0.003, gt=0)
     warmup_steps: int = Field(100, ge=0)
-    decay: Literal["constant", "linear", "cosine"] = "linear"  # after the warm-up, to `final_share` at the last step
+    decay: Literal["constant", "linear", "cosine"] = "constant"  # after the warm-up, to `final_share` at the last step
     final_share: float = Field(0.1, ge=0, le=1)
     clip_norm: float = Field(3.0, ge=0)  # of all gradients together; 0: off
 
@@ -218,7 +218,7 @@ class OptimizerConfig(Section):
 class DataConfig(Section):
     """How records are read."""
 
-    batch: int = Field(1024, gt=0)  # requests a step, over all replicas
+    batch: int = Field(512, gt=0)  # requests a step, over all replicas
     shuffle: int = Field(20_000, gt=0)  # records in the shuffling window
     readers: int = Field(4, gt=0)  # files read at once
     prefetch: int = Field(4, gt=0)  # batches made ahead
