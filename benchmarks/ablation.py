@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import preprocessing  # noqa: F401 (sets up TensorFlow's environment)
 from benchmarks.ablation_rows import ROWS, Row
 from benchmarks.ablation_tables import write_results
 from preprocessing.console import run_command
