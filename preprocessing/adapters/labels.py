@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -70,7 +71,7 @@ def thresholds(flag: str, text: str, known: Sequence[str]) -> Thresholds:
             raise UserError(f"{flag} {text!r}: unknown {name!r}{nearest(name, known)}")
         found[name] = _finite(flag, text, number)
     ordered = [(name, found[name]) for name in known if name in found]
-    for (higher, more), (lower, less) in zip(ordered, ordered[1:], strict=False):
+    for (higher, more), (lower, less) in itertools.pairwise(ordered):
         if more <= less:
             raise UserError(f"{flag} {text!r}: {higher} must ask for a higher label than {lower}")
     return ordered

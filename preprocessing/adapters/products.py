@@ -8,6 +8,7 @@ from typing import Any
 
 from preprocessing.adapters.raw_folder import CATALOG, RawFolder
 from preprocessing.adapters.tables import Row
+from preprocessing.console import UserError, progress
 from preprocessing.records import Rejected, parse_item
 
 FIELDS = (
@@ -69,9 +70,13 @@ def write_catalog(table: Iterable[Row], raw: RawFolder, description: int = 0) ->
     """Writes every product once; returns the ids."""
     known: set[str] = set()
     raw.count("products", 0)
-    for batch in _batches(_distinct(table, raw, description, known)):
-        raw.write(CATALOG, batch)
-        raw.count("products", len(batch))
+    with progress("products", total=None) as bar:
+        for batch in _batches(_distinct(table, raw, description, known)):
+            raw.write(CATALOG, batch)
+            raw.count("products", len(batch))
+            bar.advance(len(batch))
+    if not known:
+        raise UserError("the catalogue holds no product")
     return known
 
 

@@ -61,7 +61,7 @@ class RawFolder:
     def _file(self, name: str) -> gzip.GzipFile:
         if name not in self._files:
             # Neither time nor name in the header: the same input gives the same bytes.
-            raw = self._stack.enter_context(open(self._aside / name, "wb"))
+            raw = self._stack.enter_context((self._aside / name).open("wb"))
             packed = gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0, compresslevel=6)
             self._files[name] = self._stack.enter_context(packed)
         return self._files[name]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import itertools
 import zlib
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
@@ -108,8 +109,7 @@ def rows(path: Path, columns: Collection[str] = ()) -> Iterator[Row]:
 def delimited(path: Path, separator: str, quoted: bool = True) -> Iterator[Row]:
     """The rows of a table with a header; a short row lacks its last fields."""
     with open_text(path) as file:
-        quoting = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
-        reader = csv.reader(file, delimiter=separator, quoting=quoting)
+        reader = csv.reader(file, delimiter=separator, quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE)
         try:
             header = [name.strip() for name in next(reader, [])]
             for values in reader:
@@ -158,10 +158,10 @@ def _parquet(path: Path, columns: Collection[str]) -> Iterator[Row]:
         for name in columns:
             if name not in there:
                 raise UserError(f"{path}: no column {name!r}{nearest(name, there)}")
-        number = 0
-        for batch in file.iter_batches(batch_size=_BATCH, columns=list(columns) or None):
-            for number, fields in enumerate(batch.to_pylist(), number + 1):
-                yield Row(path, number, fields)
+        batches = file.iter_batches(batch_size=_BATCH, columns=list(columns) or None)
+        records = itertools.chain.from_iterable(batch.to_pylist() for batch in batches)
+        for number, fields in enumerate(records, 1):
+            yield Row(path, number, fields)
 
 
 def renamed(table: Iterator[Row], columns: Mapping[str, str]) -> Iterator[Row]:
