@@ -38,7 +38,17 @@ examples:
 """
 TEST_AT, _GAP = 1_706_702_400_000, 3_600_000  # noon of 2024-01-31; an hour
 # The flags of u.item in order, as in u.genre.
-_GENRES = ("unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime", "Documentary", "Drama")
+_GENRES: tuple[str, ...] = (
+    "unknown",
+    "Action",
+    "Adventure",
+    "Animation",
+    "Children's",
+    "Comedy",
+    "Crime",
+    "Documentary",
+    "Drama",
+)
 _GENRES += ("Fantasy", "Film-Noir", "Horror", "Musical", "Mystery", "Romance", "Sci-Fi", "Thriller", "War", "Western")
 _ITEM_FIELDS = 5 + len(_GENRES)
 _ITEM_ID, _TITLE, _CLASSES = ("item_id", "movie_id"), ("movie_title", "title", "name"), ("class", "categories", "genre")
