@@ -55,6 +55,7 @@ class InputConfig(Section):
     searches: StreamConfig = StreamConfig(pattern="searches*")
     actions: StreamConfig = StreamConfig(pattern="actions*")
     ubi: UbiConfig = UbiConfig()
+    keep_empty_queries: bool = False  # true for behaviours without queries: the history alone then asks
     max_rejected_share: float = Field(0.05, ge=0, le=1)  # of a stream's records; the job fails past it
     earliest: str = "2000-01-01"  # times outside [earliest, latest) are rejected: broken clocks
     latest: str = "2100-01-01"

@@ -70,4 +70,4 @@ def previous_queries(times: Sequence[int], queries: Sequence[str], ts: int, sinc
         return []
     first, end = bisect.bisect_left(times, since), bisect.bisect_left(times, ts)
     window = queries[max(first, end - _LOOKED_AT * limit) : end]
-    return list(itertools.islice(dict.fromkeys(reversed(window)), limit))
+    return list(itertools.islice(dict.fromkeys(filter(None, reversed(window))), limit))  # an empty one says nothing

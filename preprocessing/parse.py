@@ -54,7 +54,7 @@ def parser(stream: str, config: InputConfig) -> Parse:
     if stream == "catalog":
         return _parse_item
     if stream == "searches":
-        return functools.partial(parse_search, bounds=bounds)
+        return functools.partial(parse_search, bounds=bounds, keep_empty=config.keep_empty_queries)
     return functools.partial(parse_action, bounds=bounds)
 
 

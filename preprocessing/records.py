@@ -191,8 +191,8 @@ def parse_item(fields: Fields) -> Item:
     )
 
 
-def parse_search(fields: Fields, bounds: TimeBounds, source: str) -> Search:
-    """A searches record."""
+def parse_search(fields: Fields, bounds: TimeBounds, source: str, keep_empty: bool = False) -> Search:
+    """A searches record; one without text is left out by rule unless `keep_empty`."""
     ts = _time(fields, bounds)
     query, results = fields.get("query"), fields.get("results")
     if query is None:
@@ -206,7 +206,9 @@ def parse_search(fields: Fields, bounds: TimeBounds, source: str) -> Search:
     shown = tuple(dict.fromkeys(str(item) for item in results))  # an item shown twice counts at its first place
     request_id, user_id = _identifier(fields, "request_id"), _identifier(fields, "user_id")
     if not query.strip():
-        raise Excluded("empty query")
+        if not keep_empty:
+            raise Excluded("empty query")
+        query = ""
     return Search(ts, request_id, user_id, query, shown, source)
 
 

@@ -1,7 +1,8 @@
 """User Behavior Insights: the open log schema of OpenSearch and Elasticsearch, read as our three streams.
 
-A line is a bulk header (`{"index": {...}}`), a document, or `index name <TAB> document`. A document with an
-`action_name` is an event, one with a `user_query` a query; see https://ubisearch.dev for the schema.
+A line is a bulk header (`{"index": {...}}`), a document, a search hit that holds one as `_source` (so tools
+dump an Elasticsearch index), or `index name <TAB> document`. A document with an `action_name` is an event, one with a
+`user_query` a query; see https://ubisearch.dev for the schema.
 """
 
 from __future__ import annotations
@@ -48,7 +49,8 @@ def load(line: bytes) -> dict[str, Any]:
         raise Rejected("not an object")
     if document.keys() in _BULK_HEADERS:
         raise Excluded("bulk header")
-    return document
+    source = document.get("_source")
+    return source if isinstance(source, dict) else document
 
 
 class UbiParser:

@@ -17,15 +17,15 @@ class FileLookup(Lookup):
     def __init__(self, path: str, hash_buckets: int, name: str) -> None:
         tf.Module.__init__(self, name=name)
         self._hash_buckets = hash_buckets
-        lines = tf.lookup.TextFileInitializer(
-            path,
-            tf.string,
-            tf.lookup.TextFileIndex.WHOLE_LINE,
-            tf.int64,
-            tf.lookup.TextFileIndex.LINE_NUMBER,
-            value_index_offset=1 + hash_buckets,
-        )
-        self._table = tf.lookup.StaticHashTable(lines, default_value=-1)
+        self._table = tf.lookup.StaticHashTable(_lines(path, 1 + hash_buckets), default_value=-1)
+
+
+def _lines(path: str, first: int) -> Any:
+    """A file's words, numbered from `first`; of an empty one, which TensorFlow cannot read, "" alone, which is 0."""
+    if not tf.io.gfile.stat(path).length:
+        return tf.lookup.KeyValueTensorInitializer([""], [0], tf.string, tf.int64)
+    whole, number = tf.lookup.TextFileIndex.WHOLE_LINE, tf.lookup.TextFileIndex.LINE_NUMBER
+    return tf.lookup.TextFileInitializer(path, tf.string, whole, tf.int64, number, value_index_offset=first)
 
 
 class Vocabularies(tf.Module):

@@ -92,3 +92,4 @@ def test_previous_queries_are_different_earlier_and_newest_first() -> None:
     assert previous_queries(times, queries, ts=4, since=0, limit=5) == ["a", "b"]
     assert previous_queries(times, queries, ts=5, since=2, limit=2) == ["d", "c"]
     assert previous_queries(times, queries, ts=5, since=0, limit=0) == []
+    assert previous_queries(times, ["a", "", "", "", "", ""], ts=6, since=0, limit=2) == ["a"]

@@ -114,6 +114,7 @@ def test_what_is_no_search(change: dict[str, Any], reason: str) -> None:
 def test_an_empty_query_is_left_out_by_rule() -> None:
     with pytest.raises(Excluded, match="empty query"):
         parse_search({**SEARCH, "query": " \t"}, BOUNDS, "f")
+    assert parse_search({**SEARCH, "query": " \t"}, BOUNDS, "f", keep_empty=True).query == ""
 
 
 @pytest.mark.parametrize(

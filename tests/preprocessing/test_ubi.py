@@ -30,6 +30,11 @@ def parse(**change: object) -> Search | Action | Impression:
     return PARSE({**EVENT, **change}, "f")
 
 
+def test_a_search_hit_is_the_document_that_it_holds() -> None:
+    assert ubi.load(json.dumps({"_index": "ubi_events", "_source": EVENT}).encode()) == EVENT
+    assert ubi.load(json.dumps({**EVENT, "_source": "app"}).encode()) == {**EVENT, "_source": "app"}
+
+
 def test_events_by_their_meaning() -> None:
     ts = 1_733_791_830_466
     assert parse() == Action(ts, "c", "i", "click", "q", "f")
