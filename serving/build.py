@@ -14,15 +14,16 @@ from preprocessing.console import UserError
 from serving.catalogue import Table
 from serving.config import ServingConfig
 from serving.embed import embed_catalogue
+from serving.fresh import FRESH_FILE, Changes, amend, write_fresh_ids
 from serving.gate import Held
-from serving.index.base import Index
+from serving.index.base import Found, Index
 from serving.index.brute_force import BruteForce
 from serving.index.portable import build_portable
 from serving.items import Items
 from serving.records import Requests, catalog_batches
-from serving.retrieval import Retrieval, tower_inputs
+from serving.retrieval import Retrieval, no_conditions, tower_inputs
 from serving.towers import Tower, load_tower
-from serving.tuning import Tuned, exact_rows, served_effort, tune
+from serving.tuning import Tuned, rows_of, served_effort, tune
 from serving.warmup import write_warmup
 from serving.widening import Widening, widening_efforts
 
@@ -50,46 +51,68 @@ class Builder:
                 f"towers/item of width {self._item_tower.dim}; they are not of one job"
             )
 
-    def build(self, aside: Path, version: int, requests: Requests, widths: Mapping[str, int]) -> Built:
+    def build(
+        self, aside: Path, version: int, requests: Requests, widths: Mapping[str, int], changes: Changes
+    ) -> Built:
         """Saves the model as `<aside>/model`."""
-        times = {}
-        started = time.perf_counter()
+        clock = Clock()
         table, vectors = embed_catalogue(self._data_dir, self._spec, self._item_tower, str(aside / "vectors"))
-        times["embed_s"] = time.perf_counter() - started
-        started = time.perf_counter()
+        clock.lap("embed")
         index = build_index(vectors, self._config, f"{aside.parent.name}/{version}/{aside.name}")
         del vectors
         (aside / "vectors").unlink()
-        times["index_s"] = time.perf_counter() - started
-        started = time.perf_counter()
-        items = _items(table, aside, self._spec)
+        clock.lap("index")
+        items = self._items(table, aside)
         queries = embed_requests(self._query_tower, items, requests)
         tuned = tune(index, queries, self._config.tuning)
-        held = _held(index, table, queries, tuned, self._config.tuning.target_recall)
-        times["tune_s"] = time.perf_counter() - started
-        started = time.perf_counter()
-        self._save(aside / "model", items, index, tuned, widths)
-        times["save_s"] = time.perf_counter() - started
+        clock.lap("tune")
+        widening = Widening(index, items, widening_efforts(served_effort(tuned), index.size))
+        config = self._config
+        model = Retrieval(self._query_tower, self._item_tower, items, widening, widths, config.default_k, config.max_k)
+        counts, fresh_ids = amend(model, index.size, changes, self._item_tower, text_limits(self._spec))
+        held = _held(widening, queries, tuned, config.tuning.target_recall)
+        options = tf.saved_model.SaveOptions(namespace_whitelist=["Scann"])
+        tf.saved_model.save(model, str(aside / "model"), signatures=model.signatures(), options=options)
+        if fresh_ids is not None:
+            write_fresh_ids(aside / "model" / "assets", fresh_ids)
+        clock.lap("save")
         first = {name: values.numpy() for name, values in next(iter(catalog_batches(self._data_dir, 8))).items()}
-        k = self._config.default_k
-        warmups = write_warmup(aside / "model", requests, first, dict(widths), index.dim, k)
+        warmups = write_warmup(aside / "model", requests, first, dict(widths), index.dim, config.default_k)
         described = {
             "items": len(table),
             "dim": index.dim,
             "index": {"kind": index.kind, **index.settings()},
+            "side_index": counts,
             "warmup_requests": warmups,
-            "seconds": {name: round(value, 2) for name, value in times.items()},
+            "seconds": clock.laps,
         }
         return Built(tuned, held, described)
 
-    def _save(self, path: Path, items: Items, index: Index, tuned: Tuned, widths: Mapping[str, int]) -> None:
-        efforts = widening_efforts(served_effort(tuned), index.size)
-        fresh, alive = tf.zeros([0, index.dim]), tf.ones([items.size], tf.bool)
-        widening = Widening(index, items, efforts, fresh, alive)
-        config = self._config
-        model = Retrieval(self._query_tower, self._item_tower, items, widening, widths, config.default_k, config.max_k)
-        options = tf.saved_model.SaveOptions(namespace_whitelist=["Scann"])
-        tf.saved_model.save(model, str(path), signatures=model.signatures(), options=options)
+    def _items(self, table: Table, aside: Path) -> Items:
+        """The table in the graph; its files of ids become assets."""
+        path = aside / "items.txt"
+        path.write_bytes(b"".join(one + b"\n" for one in table.ids.tolist()))
+        write_fresh_ids(aside, [])
+        return Items(table, str(path), str(aside / FRESH_FILE), *text_limits(self._spec))
+
+
+class Clock:
+    """What took how long."""
+
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self._since = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        """Seconds since the last lap."""
+        now = time.perf_counter()
+        self.laps[name] = round(now - self._since, 2)
+        self._since = now
+
+
+def text_limits(spec: Mapping[str, Any]) -> tuple[int, int]:
+    """How much of a text the analyser keeps."""
+    return spec["text"]["max_chars"], spec["text"]["max_words"]
 
 
 def build_index(vectors: np.ndarray, config: ServingConfig, name: str) -> Index:
@@ -110,12 +133,11 @@ def embed_requests(tower: Tower, items: Items, requests: Requests) -> np.ndarray
     return np.concatenate(parts)
 
 
-def _items(table: Table, aside: Path, spec: dict[str, Any]) -> Items:
-    """The table in the graph; its file of ids becomes an asset."""
-    path = aside / "items.txt"
-    path.write_bytes(b"".join(one + b"\n" for one in table.ids.tolist()))
-    return Items(table, str(path), spec["text"]["max_chars"], spec["text"]["max_words"])
+def _held(widening: Widening, queries: np.ndarray, tuned: Tuned, target: float) -> Held:
+    """The exact answers, fresh items among them and tombstones not."""
 
+    def exact(some: tf.Tensor) -> Found:
+        return widening.everything(some, tf.constant(tuned.k), no_conditions(tf.shape(some)[0]))
 
-def _held(index: Index, table: Table, queries: np.ndarray, tuned: Tuned, target: float) -> Held:
-    return Held(queries, table.ids[exact_rows(index, queries, tuned.k)], target)
+    rows = rows_of(exact, queries)
+    return Held(queries, widening.items.ids_of(rows).numpy(), target)

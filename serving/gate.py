@@ -46,8 +46,8 @@ class Judge:
     def __init__(self, requests: Requests, widths: dict[str, int], config: GateConfig) -> None:
         self._requests, self._widths, self._config = requests, widths, config
 
-    def verdict(self, path: str, scann: bool, held: Held, in_place: InPlace | None) -> Verdict:
-        """Loads the version at `path`, then the one in place."""
+    def verdict(self, path: str, scann: bool, held: Held | None, in_place: InPlace | None) -> Verdict:
+        """Loads the version at `path`, then the one in place; no `held` where the index was measured before."""
         try:
             with ServedModel(path, scann) as model:
                 reasons, figures = self._look(model, held)
@@ -64,16 +64,22 @@ class Judge:
                 )
         return Verdict(reasons, figures)
 
-    def _look(self, model: ServedModel, held: Held) -> tuple[list[str], dict[str, Any]]:
+    def _look(self, model: ServedModel, held: Held | None) -> tuple[list[str], dict[str, Any]]:
         missing = [name for name in SIGNATURES if name not in model.signatures]
         if missing:
             return [f"no signature {', '.join(missing)}"], {}
         reasons = [*self._known(model), *_cold(model, self._widths)]
-        recall = index_recall(model, held)
-        if recall < held.target:
-            reasons.append(f"the index finds {recall:.4f} of the exact answers, --target-recall is {held.target}")
-        offline = offline_recall(model, self._requests, self._widths, self._config.k)
-        return reasons, {"index_recall": recall, "offline_recall": offline, "offline_k": self._config.k}
+        figures: dict[str, Any] = {}
+        if held is not None:
+            figures["index_recall"] = index_recall(model, held)
+            if figures["index_recall"] < held.target:
+                reasons.append(
+                    f"the index finds {figures['index_recall']:.4f} of the exact answers, "
+                    f"--target-recall is {held.target}"
+                )
+        figures["offline_recall"] = offline_recall(model, self._requests, self._widths, self._config.k)
+        figures["offline_k"] = self._config.k
+        return reasons, figures
 
     def _known(self, model: ServedModel) -> list[str]:
         """Whether known queries are answered by items, best first."""

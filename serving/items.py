@@ -10,28 +10,33 @@ from serving.catalogue import NAMED, Table, word_hashes
 from serving.index.base import variable
 from serving.records import Strings
 
+NO_ITEM = b" "  # TensorFlow reads no empty file into a table; no id is white space
+
 
 class Items(tf.Module):
-    """N items, as `serving.catalogue.Table` has them; `ids_file` holds the ids, one a line in the order of rows."""
+    """N items, as `serving.catalogue.Table` has them, and the fresh ones behind.
 
-    def __init__(self, table: Table, ids_file: str, max_chars: int, max_words: int) -> None:
+    `ids_file` holds the ids of the N, one a line in the order of rows; `fresh_file` a line NO_ITEM, then the others'.
+    """
+
+    def __init__(self, table: Table, ids_file: str, fresh_file: str, max_chars: int, max_words: int) -> None:
         super().__init__(name="items")
         self._limits = (max_chars, max_words)
-        self.size = len(table)
-        self.ids = variable(table.ids, tf.string, "ids")
-        self.words = variable(table.words, tf.int64, "words")
-        self.ends = variable(table.ends, tf.int64, "ends")
-        self.names = {name: variable(table.names[name], tf.string, f"{name}_names") for name in NAMED}
-        self.numbers = {name: variable(table.numbers[name], tf.int32, f"{name}_numbers") for name in NAMED}
-        self.leaf_hashes = variable(word_hashes(table.names["leaf"]), tf.int64, "leaf_hashes")
-        lines = tf.lookup.TextFileInitializer(
-            ids_file, tf.string, tf.lookup.TextFileIndex.WHOLE_LINE, tf.int64, tf.lookup.TextFileIndex.LINE_NUMBER
-        )
-        self._rows = tf.lookup.StaticHashTable(lines, default_value=-1)
+        self.ids = variable(table.ids, tf.string, "ids", grows=True)
+        self.words = variable(table.words, tf.int64, "words", grows=True)
+        self.ends = variable(table.ends, tf.int64, "ends", grows=True)
+        self.names = {name: variable(table.names[name], tf.string, f"{name}_names", grows=True) for name in NAMED}
+        self.numbers = {name: variable(table.numbers[name], tf.int32, f"{name}_numbers", grows=True) for name in NAMED}
+        self.leaf_hashes = variable(word_hashes(table.names["leaf"]), tf.int64, "leaf_hashes", grows=True)
+        self._rows = _line_numbers(ids_file, 0)
+        self._fresh_rows = _line_numbers(fresh_file, len(table) - 1)
+        self._size = len(table)
 
     def rows(self, ids: tf.Tensor) -> tf.Tensor:
         """int32 rows of item ids of any shape; -1 for one that is not in the table."""
-        return tf.cast(self._rows.lookup(ids), tf.int32)
+        fresh = self._fresh_rows.lookup(ids)
+        fresh = tf.where(fresh >= self._size, fresh, -1)  # the line before the first is NO_ITEM's
+        return tf.cast(tf.maximum(self._rows.lookup(ids), fresh), tf.int32)
 
     def ids_of(self, rows: tf.Tensor) -> tf.Tensor:
         """The ids of rows of any shape; "" for -1."""
@@ -78,3 +83,16 @@ class Items(tf.Module):
         of_items = tf.gather(self.leaf_hashes, tf.gather(self.numbers["leaf"], tf.maximum(rows, 0)))
         inside = (of_items[:, :, None] == word_hashes(leaves)[:, None, :]) & named[:, None, :]
         return tf.reduce_any(inside, axis=2) | ~tf.reduce_any(named, axis=1)[:, None]
+
+
+def _line_numbers(path: str, first: int) -> tf.lookup.StaticHashTable:
+    """From the lines of a file to their numbers, counted from `first`; -1 for others."""
+    lines = tf.lookup.TextFileInitializer(
+        path,
+        tf.string,
+        tf.lookup.TextFileIndex.WHOLE_LINE,
+        tf.int64,
+        tf.lookup.TextFileIndex.LINE_NUMBER,
+        value_index_offset=first,
+    )
+    return tf.lookup.StaticHashTable(lines, default_value=-1)

@@ -7,8 +7,6 @@ import resource
 from pathlib import Path
 from typing import Any
 
-from serving.config import ServingConfig
-from serving.features import FILTER_LISTS, VECTOR_LISTS
 from serving.tuning import Tuned
 
 
@@ -51,15 +49,3 @@ def describe_tuning(tuned: Tuned) -> dict[str, Any]:
 def peak_memory_mb() -> int:
     """The most that this process has held so far."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-
-
-def served_widths(config: ServingConfig, history: dict[str, Any]) -> dict[str, int]:
-    """The places of each list input: the config's, else what the data's histories were cut to."""
-    cut = {
-        "history_queries": history["queries"],
-        "realtime_items": history["realtime"],
-        "short_items": history["short"],
-    }
-    given = config.widths.model_dump()
-    widths = {name: given[name] or max(1, cut.get(name, history["long"])) for name in VECTOR_LISTS}
-    return widths | {name: given[name] for name in FILTER_LISTS}

@@ -58,9 +58,9 @@ class Retrieval(tf.Module):
         """A query `[B]` of nobody in particular -> the `default_k` best."""
         query = inputs["query"]
         batch = tf.shape(query)[0]
-        empty = tf.zeros([batch, 0], tf.string)
+        empty = tf.fill([batch, 1], "")
         embeddings = self.query_tower({"query": query, **dict.fromkeys(TOWER_LISTS, empty)})
-        return self._answer(embeddings, tf.fill([batch], self._default_k), _no_conditions(batch))
+        return self._answer(embeddings, tf.fill([batch], self._default_k), no_conditions(batch))
 
     def retrieve(self, **inputs: tf.Tensor) -> Outputs:
         """A query, its user's past, k and conditions -> the k best that meet them."""
@@ -77,7 +77,7 @@ class Retrieval(tf.Module):
 
     def search(self, **inputs: tf.Tensor) -> Outputs:
         """A vector `[B, dim]` and k -> the k best."""
-        return self._answer(inputs["embedding"], inputs["k"], _no_conditions(tf.shape(inputs["k"])[0]))
+        return self._answer(inputs["embedding"], inputs["k"], no_conditions(tf.shape(inputs["k"])[0]))
 
     def _embedded(self, inputs: Strings) -> tf.Tensor:
         return self.query_tower(tower_inputs(self.items, inputs))
@@ -96,7 +96,8 @@ def tower_inputs(items: Items, inputs: Strings) -> Strings:
     return features
 
 
-def _no_conditions(batch: tf.Tensor) -> Conditions:
+def no_conditions(batch: tf.Tensor) -> Conditions:
+    """Of requests that ask for none."""
     return Conditions(tf.zeros([batch, 0], tf.int64), tf.zeros([batch, 0], tf.string))
 
 

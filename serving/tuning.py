@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,7 +11,7 @@ import tensorflow as tf
 
 from preprocessing.console import progress
 from serving.config import TuningConfig
-from serving.index.base import Effort, Index, exact_search
+from serving.index.base import Effort, Found, Index, exact_search
 
 _BATCH = 64
 _TIMED = 50  # single queries a latency is the median of
@@ -50,7 +51,7 @@ def tune(index: Index, queries: np.ndarray, config: TuningConfig) -> Tuned:
       config: the target.
     """
     k = min(config.k, index.size)
-    truth = exact_rows(index, queries, k)
+    truth = rows_of(lambda one: exact_search(index, one, tf.constant(k)), queries)
     measured: dict[Effort, Point] = {}
     ways = index.efforts(k)
     with progress("settings tried", total=None) as bar:
@@ -71,7 +72,7 @@ def tune(index: Index, queries: np.ndarray, config: TuningConfig) -> Tuned:
     return Tuned(chosen, curve, k, bool(reaching))
 
 
-def _bisect(best: list[Point], way: list[Effort], measure: Any, target: float) -> None:
+def _bisect(best: list[Point], way: list[Effort], measure: Callable[[Effort], Point], target: float) -> None:
     """Measures along one way of ever more leaves until the least that reaches the target is among the measured."""
     if best[0].recall < target:
         return
@@ -84,12 +85,10 @@ def _bisect(best: list[Point], way: list[Effort], measure: Any, target: float) -
             low = middle + 1
 
 
-def exact_rows(index: Index, queries: np.ndarray, k: int) -> np.ndarray:
-    """The rows of the exact answers: int32 `[Q, k]`."""
-    search = tf.function(
-        lambda one: exact_search(index, one, tf.constant(k))[1], autograph=False, reduce_retracing=True
-    )
-    return np.concatenate([search(tf.constant(part)).numpy() for part in _parts(queries)])
+def rows_of(search: Callable[[tf.Tensor], Found], queries: np.ndarray) -> np.ndarray:
+    """The rows that a search finds for queries `[Q, dim]`, batch by batch: int32 `[Q, k]`."""
+    rows = tf.function(lambda one: search(one)[1], autograph=False, reduce_retracing=True)
+    return np.concatenate([rows(tf.constant(part)).numpy() for part in _parts(queries)])
 
 
 def recall_of(found: np.ndarray, truth: np.ndarray) -> float:

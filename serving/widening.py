@@ -29,15 +29,14 @@ class Widening(tf.Module):
     there is. What a request gets depends on nothing but itself, so that a server may merge requests as it likes.
     """
 
-    def __init__(
-        self, index: Index, items: Items, efforts: Sequence[Effort], fresh: tf.Tensor, alive: tf.Tensor
-    ) -> None:
+    def __init__(self, index: Index, items: Items, efforts: Sequence[Effort]) -> None:
         super().__init__(name="widening")
         self.index, self.items = index, items
         self.efforts = list(efforts)
-        self.fresh = variable(fresh, tf.float32, "fresh")  # [F, dim], of the rows behind the index's
-        self.alive = variable(alive, tf.bool, "alive")  # [N + F], false for tombstones
-        self._fresh_rows = tf.range(index.size, index.size + int(fresh.shape[0]))
+        # [F, dim], of the rows behind the index's
+        self.fresh = variable(tf.zeros([0, index.dim]), tf.float32, "fresh", grows=True)
+        # [N + F], false for tombstones
+        self.alive = variable(tf.ones([index.size], tf.bool), tf.bool, "alive", grows=True)
 
     def __call__(self, embeddings: tf.Tensor, k: tf.Tensor, conditions: Conditions) -> Found:
         """The best of float32 `[B, dim]` for int32 `[B]` k: scores and rows `[B, max k]`."""
@@ -75,7 +74,7 @@ class Widening(tf.Module):
         def again() -> Found:
             some, ks, theirs = tf.gather(embeddings, short), tf.gather(k, short), conditions.of(short)
             if number == len(self.efforts):
-                return _replaced(found, short, self._everything(some, width, theirs))
+                return _replaced(found, short, self.everything(some, width, theirs))
             better, filled = self._attempt(self.efforts[number], some, ks, width, theirs)
             still = tf.gather(short, tf.where(~filled)[:, 0])
             replaced = _replaced(found, short, better)
@@ -83,7 +82,7 @@ class Widening(tf.Module):
 
         return tf.cond(tf.size(short) > 0, again, lambda: found)
 
-    def _everything(self, embeddings: tf.Tensor, width: tf.Tensor, conditions: Conditions) -> Found:
+    def everything(self, embeddings: tf.Tensor, width: tf.Tensor, conditions: Conditions) -> Found:
         """The exact answer among all items that meet the conditions."""
         scores, rows = exact_search(self.index, embeddings, width, lambda rows: self._accept(rows, conditions))
         fresh_scores, fresh_rows = self._with_fresh(embeddings, scores[:, :0], rows[:, :0])
@@ -93,7 +92,8 @@ class Widening(tf.Module):
     def _with_fresh(self, embeddings: tf.Tensor, scores: tf.Tensor, rows: tf.Tensor) -> Found:
         """What an index found, with every fresh item behind."""
         fresh = tf.matmul(embeddings, self.fresh, transpose_b=True)
-        fresh_rows = tf.tile(self._fresh_rows[None, :], [tf.shape(embeddings)[0], 1])
+        numbers = tf.range(self.index.size, self.index.size + tf.shape(fresh)[1])
+        fresh_rows = tf.tile(numbers[None, :], [tf.shape(embeddings)[0], 1])
         return tf.concat([scores, fresh], axis=1), tf.concat([rows, fresh_rows], axis=1)
 
     def _accept(self, rows: tf.Tensor, conditions: Conditions) -> tf.Tensor:

@@ -85,6 +85,7 @@ def best_of(scores: Sequence[tf.Tensor], rows: Sequence[tf.Tensor], k: tf.Tensor
     return tf.pad(best, missing, constant_values=NONE), tf.pad(found, missing, constant_values=-1)
 
 
-def variable(value: Any, dtype: tf.DType, name: str) -> tf.Variable:
-    """A value that is saved beside the graph, so that the graph stays small."""
-    return tf.Variable(value, trainable=False, dtype=dtype, name=name)
+def variable(value: Any, dtype: tf.DType, name: str, grows: bool = False) -> tf.Variable:
+    """A value that is saved beside the graph, so that the graph stays small; one that grows may change its length."""
+    shape = tf.TensorShape([None, *value.shape[1:]]) if grows else None
+    return tf.Variable(value, trainable=False, dtype=dtype, name=name, shape=shape)

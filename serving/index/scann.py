@@ -56,9 +56,10 @@ class Scann(Index):
         )
         count = min(effort.candidates, self.size)
         leaves = min(effort.leaves, self._leaves) if self._leaves else -1
-        rows, scores = scann_ops.scann_search_batched(
-            handle, embeddings, count, max(effort.reorder, count), leaves, False
-        )
+        batch = tf.shape(embeddings)[0]
+        queries = tf.pad(embeddings, [[0, tf.cast(batch == 0, tf.int32)], [0, 0]])  # the op takes no empty batch
+        found = scann_ops.scann_search_batched(handle, queries, count, max(effort.reorder, count), leaves, False)
+        rows, scores = found.indices[:batch], found.distances[:batch]
         there = tf.math.is_finite(scores)  # a search that opens leaves of fewer items fills up with NaN
         return tf.where(there, scores, NONE), tf.where(there, rows, -1)
 
