@@ -28,6 +28,14 @@ class Table(NamedTuple):
     def __len__(self) -> int:
         return len(self.ids)
 
+    def part(self, rows: np.ndarray) -> Table:
+        """The table of some items, int64 `[n]` in rising order."""
+        lengths = np.diff(self.ends)[rows]
+        ends = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        places = np.repeat(self.ends[rows] - ends[:-1], lengths) + np.arange(ends[-1])
+        numbers = {name: one[rows] for name, one in self.numbers.items()}
+        return Table(self.ids[rows], self.names, numbers, self.words[places], ends)
+
 
 class TableBuilder:
     """Collects a catalogue batch by batch."""

@@ -72,6 +72,7 @@ def export(
     output: str,
     fresh: str | None = None,
     tombstones: str | None = None,
+    shards: int | None = None,
 ) -> int:
     """Writes a version; returns the exit status."""
     from serving.fresh import read_changes  # TensorFlow comes with it: `--help` does not wait for that
@@ -80,8 +81,12 @@ def export(
     changes = read_changes(fresh, tombstones)
     if job_dir is None and not any(part is not None for part in changes):
         raise UserError("name --job-dir to build a version, or --fresh or --tombstones to change the one in place")
+    if shards is not None and (shards < 1 or job_dir is None or any(part is not None for part in changes)):
+        raise UserError("--shards takes a number from 1, goes with --job-dir, and not with --fresh or --tombstones")
     release = Release(config, data_dir, output)
-    return release.change(changes) if job_dir is None else release.build(job_dir, changes)
+    if job_dir is None:
+        return release.change(changes)
+    return release.build(job_dir, changes) if shards is None else release.build_shards(job_dir, shards)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -90,7 +95,8 @@ def main(argv: list[str] | None = None) -> int:
     config = configured(flags)
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     job_dir = flags.job_dir.rstrip("/") if flags.job_dir else None
-    return export(config, job_dir, flags.data.rstrip("/"), flags.output.rstrip("/"), flags.fresh, flags.tombstones)
+    data_dir, output = flags.data.rstrip("/"), flags.output.rstrip("/")
+    return export(config, job_dir, data_dir, output, flags.fresh, flags.tombstones, flags.shards)
 
 
 if __name__ == "__main__":

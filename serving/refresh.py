@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from serving.fresh import Changes, amend, write_fresh_ids
 from serving.records import Strings
+from serving.retrieval import save
 
 
 def refresh(path: str, manifest: dict[str, Any], changes: Changes, aside: Path) -> dict[str, Any]:
@@ -23,8 +24,7 @@ def refresh(path: str, manifest: dict[str, Any], changes: Changes, aside: Path) 
         return loaded.signatures["embed_item"](**batch)["embedding"]
 
     counts, fresh_ids = amend(loaded, manifest["items"], changes, embed, tuple(manifest["text"]))
-    options = tf.saved_model.SaveOptions(namespace_whitelist=["Scann"])
-    tf.saved_model.save(loaded, str(aside / "model"), signatures=loaded.signatures, options=options)
+    save(loaded, str(aside / "model"), loaded.signatures)
     if fresh_ids is not None:
         write_fresh_ids(aside / "model" / "assets", fresh_ids)
     shutil.copytree(f"{path}/assets.extra", aside / "model" / "assets.extra")

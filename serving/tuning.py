@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from preprocessing.console import progress
 from serving.config import TuningConfig
-from serving.index.base import Effort, Found, Index, exact_search
+from serving.index.base import Effort, Index
 
 _BATCH = 64
 _TIMED = 50  # single queries a latency is the median of
@@ -39,7 +39,7 @@ class Tuned(NamedTuple):
     reached: bool
 
 
-def tune(index: Index, queries: np.ndarray, config: TuningConfig) -> Tuned:
+def tune(index: Index, queries: np.ndarray, truth: np.ndarray, config: TuningConfig) -> Tuned:
     """Searches an index's efforts.
 
     For each way of reordering, the fewest leaves that reach the target are found by bisection; of these the
@@ -48,10 +48,10 @@ def tune(index: Index, queries: np.ndarray, config: TuningConfig) -> Tuned:
     Args:
       index: to be tuned.
       queries: float32 `[Q, dim]`, held out from training.
+      truth: int32 `[Q, k]`, the rows of their exact answers.
       config: the target.
     """
-    k = min(config.k, index.size)
-    truth = rows_of(lambda one: exact_search(index, one, tf.constant(k)), queries)
+    k = truth.shape[1]
     measured: dict[Effort, Point] = {}
     ways = index.efforts(k)
     with progress("settings tried", total=None) as bar:
@@ -83,12 +83,6 @@ def _bisect(best: list[Point], way: list[Effort], measure: Callable[[Effort], Po
             high = middle
         else:
             low = middle + 1
-
-
-def rows_of(search: Callable[[tf.Tensor], Found], queries: np.ndarray) -> np.ndarray:
-    """The rows that a search finds for queries `[Q, dim]`, batch by batch: int32 `[Q, k]`."""
-    rows = tf.function(lambda one: search(one)[1], autograph=False, reduce_retracing=True)
-    return np.concatenate([rows(tf.constant(part)).numpy() for part in _parts(queries)])
 
 
 def recall_of(found: np.ndarray, truth: np.ndarray) -> float:

@@ -29,6 +29,11 @@ class Index(tf.Module):
     slots: int
     dim: int
 
+    @property
+    def bytes(self) -> int:
+        """What its variables hold."""
+        return sum(int(tf.size(one)) * one.dtype.size for one in self.variables if one.dtype != tf.string)
+
     def search(self, embeddings: tf.Tensor, effort: Effort) -> Found:
         """The `effort.candidates` best of float32 `[B, dim]` by inner product, best first."""
         raise NotImplementedError
