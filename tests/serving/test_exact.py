@@ -72,3 +72,15 @@ def test_tuning_finds_the_least_that_reaches_the_target() -> None:
     reaching = [point.effort.leaves for point in tuned.curve if point.recall >= 0.9]
     short = [point.effort.leaves for point in tuned.curve if point.recall < 0.9]
     assert max(short) < min(reaching) < index.settings()["leaves"]
+
+
+def test_two_searchers_in_one_process() -> None:
+    """ScaNN finds its searcher by a name: no version may find another's."""
+    halves = [VECTORS[:1_500], VECTORS[1_500:]]
+    config = ScannConfig(training_sample=1_000, exact_below=0)
+    indexes = [build_scann(half, config, f"shop/{version}") for version, half in enumerate(halves)]
+    for _ in range(2):
+        for index, half in zip(indexes, halves, strict=True):
+            assert found_by(index, Effort(5, 10_000, 1_500)) == [
+                set(row) for row in exact_rows([half], QUERIES, 5).tolist()
+            ]

@@ -81,8 +81,8 @@ def changed(
     return folder
 
 
-def test_changes_without_a_build(changed: Path, data: str) -> None:
-    before, after, items = Client(changed, 1), Client(changed, 2), shelf(data)
+def test_changes_without_a_build(changed: Path, opened: Callable[[str], Client], data: str) -> None:
+    before, after, items = opened("scann"), Client(changed, 2), shelf(data)
     assert after.manifest["side_index"] == {
         "fresh": 1,
         "tombstones": 1,
@@ -105,21 +105,6 @@ def test_changes_without_a_build(changed: Path, data: str) -> None:
     )["embedding"]
     score = dict(zip(*(after.search(query, 1000)[n][0].tolist() for n in ("item_ids", "scores")), strict=True))
     assert score[b"NEW"] == pytest.approx(float(vector[0] @ query[0]), abs=1e-4)
-
-
-def test_two_versions_in_one_process(exported: Callable[[str], Path], changed: Path) -> None:
-    """ScaNN finds its searcher by a name: no version may find another's."""
-    import scann.scann_ops.py.scann_ops  # noqa: F401
-
-    loaded = [tf.saved_model.load(str(folder)) for folder in (exported("scann") / "1", changed / "2")]
-    query = tf.ones([1, 16])
-    for one, folder in zip(loaded, (exported("scann"), changed), strict=True):
-        found = one.signatures["search"](embedding=query, k=tf.constant([5]))
-        version = 1 if one is loaded[0] else 2
-        assert (
-            found["item_ids"].numpy().tolist()
-            == Client(folder, version).search(np.ones((1, 16)), 5)["item_ids"].tolist()
-        )
 
 
 def test_the_gate(changed: Path, exported: Callable[[str], Path], data: str, config: Config) -> None:
