@@ -1,0 +1,103 @@
+"""python -m serving.export: towers and a catalogue to a version of the served model."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import tempfile
+from collections.abc import Sequence
+
+import preprocessing  # noqa: F401 (sets up TensorFlow's environment)
+from preprocessing.config import load_section
+from preprocessing.console import UserError, run_command
+from serving.config import ServingConfig
+
+_HELP = """\
+Writes a new version of the served model: the query tower, the item tower, the catalogue and its nearest-neighbour
+index in one SavedModel. The version appears when it has passed the gate, whole; else the one in place stays.
+
+A new catalogue needs no training: the same command again, with the new --data.
+
+examples:
+  python -m serving.export --job-dir out/job --data out/data --output out/models/retrieval
+  python -m serving.export --job-dir out/job --data out/data --output out/models/retrieval --index portable \\
+      --target-recall 0.98
+
+New items and items that are gone reach the version in place in seconds, without its index being built again:
+  python -m serving.export --data out/data --output out/models/retrieval --fresh new.jsonl --tombstones gone.txt
+"""
+
+
+def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    """The command's flags."""
+    flags = argparse.ArgumentParser(
+        prog="python -m serving.export",
+        description=_HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    flags.add_argument("--job-dir", help="the folder of trainer.task; without it the version in place is changed")
+    flags.add_argument("--data", required=True, help="the folder of preprocessing.pipeline; its catalogue is indexed")
+    flags.add_argument("--output", required=True, help="the model folder; versions 1, 2, ... appear in it")
+    flags.add_argument("--config", help="the experiment's YAML; its `serving` section is read, defaults without it")
+    flags.add_argument("--set", action="append", default=[], metavar="A.B=C", help="overrides one key of the config")
+    flags.add_argument("--index", choices=("scann", "portable", "brute_force"), help="short for serving.index")
+    flags.add_argument("--target-recall", type=float, help="short for serving.tuning.target_recall")
+    flags.add_argument(
+        "--fresh", help="JSON Lines of catalogue records, searched beside the index until it is built anew"
+    )
+    flags.add_argument("--tombstones", help="a file of item ids, one a line, that no answer may hold")
+    flags.add_argument("--max-regression", type=float, help="short for serving.gate.max_regression")
+    return flags.parse_args(argv)
+
+
+def configured(flags: argparse.Namespace) -> ServingConfig:
+    """The config with its overrides."""
+    short = {
+        "serving.index": flags.index,
+        "serving.tuning.target_recall": flags.target_recall,
+        "serving.gate.max_regression": flags.max_regression,
+    }
+    overrides = [*flags.set, *(f"{key}={value}" for key, value in short.items() if value is not None)]
+    if flags.config:
+        return load_section(flags.config, "serving", ServingConfig, overrides)
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as empty:
+        return load_section(empty.name, "serving", ServingConfig, overrides)
+
+
+def export(
+    config: ServingConfig,
+    job_dir: str | None,
+    data_dir: str,
+    output: str,
+    fresh: str | None = None,
+    tombstones: str | None = None,
+    shards: int | None = None,
+) -> int:
+    """Writes a version; returns the exit status."""
+    from serving.fresh import read_changes  # TensorFlow comes with it: `--help` does not wait for that
+    from serving.release import Release
+
+    changes = read_changes(fresh, tombstones)
+    if job_dir is None and not any(part is not None for part in changes):
+        raise UserError("name --job-dir to build a version, or --fresh or --tombstones to change the one in place")
+    if shards is not None and (shards < 1 or job_dir is None or any(part is not None for part in changes)):
+        raise UserError("--shards takes a number from 1, goes with --job-dir, and not with --fresh or --tombstones")
+    release = Release(config, data_dir, output)
+    if job_dir is None:
+        return release.change(changes)
+    return release.build(job_dir, changes) if shards is None else release.build_shards(job_dir, shards)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command."""
+    flags = arguments(argv)
+    config = configured(flags)
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    job_dir = flags.job_dir.rstrip("/") if flags.job_dir else None
+    data_dir, output = flags.data.rstrip("/"), flags.output.rstrip("/")
+    return export(config, job_dir, data_dir, output, flags.fresh, flags.tombstones, flags.shards)
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,1 @@
+"""The nearest-neighbour indexes, all behind `serving.index.base.Index`."""

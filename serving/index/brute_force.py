@@ -1,0 +1,38 @@
+"""Exact search, core ops: for small catalogues, and the reference of the others."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from serving.index.base import Effort, Found, Index, exact_search, variable
+
+
+class BruteForce(Index):
+    """Every vector is scored."""
+
+    kind = "brute_force"
+
+    def __init__(self, vectors: np.ndarray | tf.Variable) -> None:
+        super().__init__(name="brute_force")
+        self.vectors = variable(vectors, tf.float32, "vectors")
+        self.size = self.slots = int(vectors.shape[0])
+        self.dim = int(vectors.shape[1])
+
+    def search(self, embeddings: tf.Tensor, effort: Effort) -> Found:
+        """As `Index.search`."""
+        return exact_search(self, embeddings, tf.constant(min(effort.candidates, self.size)))
+
+    def slice(self, begin: tf.Tensor, end: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """As `Index.slice`; a slot is a row."""
+        return self.vectors[begin:end], tf.range(begin, end)
+
+    def settings(self) -> dict[str, Any]:
+        """As `Index.settings`."""
+        return {}
+
+    def efforts(self, k: int) -> list[list[Effort]]:
+        """There is nothing to tune."""
+        return [[Effort(k)]]

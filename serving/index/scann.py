@@ -1,0 +1,105 @@
+"""ScaNN's TensorFlow ops: a tree of leaves, anisotropic hashing in them, reordering by the vectors."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from scann.scann_ops.py import scann_ops
+
+from serving.config import ScannConfig
+from serving.index.base import NONE, Effort, Found, Index, variable
+
+# The state of a searcher, in the order in which ScaNN hands it out and `TensorsToScann` does not take it back.
+_STATE = (
+    "scann_config",
+    "serialized_partitioner",
+    "datapoint_to_token",
+    "ah_codebook",
+    "hashed_dataset",
+    "int8_dataset",
+    "int8_multipliers",
+    "dp_norms",
+    "dataset",
+)
+
+
+class Scann(Index):
+    """A searcher that the graph makes once from its state, under a name of its own."""
+
+    kind = "scann"
+
+    def __init__(self, state: dict[str, Any], shared_name: str, size: int, dim: int, leaves: int) -> None:
+        super().__init__(name="scann")
+        self._shared_name = shared_name  # two versions in one process must not find each other's searcher
+        self.size = self.slots = size
+        self.dim, self._leaves = dim, leaves
+        for name in _STATE:
+            setattr(self, name, variable(state[name], state[name].dtype, name))
+        self._int8 = self.int8_dataset.shape.rank == 2
+
+    def search(self, embeddings: tf.Tensor, effort: Effort) -> Found:
+        """As `Index.search`."""
+        handle = scann_ops.tensors_to_scann(
+            self.dataset,
+            self.scann_config,
+            self.serialized_partitioner,
+            self.datapoint_to_token,
+            self.ah_codebook,
+            self.hashed_dataset,
+            self.int8_dataset,
+            self.int8_multipliers,
+            self.dp_norms,
+            shared_name=self._shared_name,
+        )
+        count = min(effort.candidates, self.size)
+        leaves = min(effort.leaves, self._leaves) if self._leaves else -1
+        batch = tf.shape(embeddings)[0]
+        queries = tf.pad(embeddings, [[0, tf.cast(batch == 0, tf.int32)], [0, 0]])  # the op takes no empty batch
+        found = scann_ops.scann_search_batched(handle, queries, count, max(effort.reorder, count), leaves, False)
+        rows, scores = found.indices[:batch], found.distances[:batch]
+        there = tf.math.is_finite(scores)  # a search that opens leaves of fewer items fills up with NaN
+        return tf.where(there, scores, NONE), tf.where(there, rows, -1)
+
+    def slice(self, begin: tf.Tensor, end: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """As `Index.slice`; a slot is a row."""
+        if self._int8:
+            vectors = tf.cast(self.int8_dataset[begin:end], tf.float32) / self.int8_multipliers
+        else:
+            vectors = self.dataset[begin:end]
+        return vectors, tf.range(begin, end)
+
+    def settings(self) -> dict[str, Any]:
+        """As `Index.settings`."""
+        return {"leaves": self._leaves, "int8": self._int8}
+
+    def efforts(self, k: int) -> list[list[Effort]]:
+        """As `Index.efforts`."""
+        if not self._leaves:
+            return [[Effort(k)]]
+        reorders = [round(k * factor) for factor in (1.5, 2.5, 4, 8, 16) if k * factor < 2 * self.size]
+        steps = [2**power for power in range(math.ceil(math.log2(self._leaves)))]
+        return [[Effort(k, leaves, reorder) for leaves in (*steps, self._leaves)] for reorder in reorders or [k]]
+
+
+def build_scann(vectors: np.ndarray, config: ScannConfig, shared_name: str) -> Scann:
+    """Trains a searcher on float32 vectors `[N, dim]`; small catalogues are scored exactly."""
+    size, dim = vectors.shape
+    builder = scann_ops.builder(vectors, min(100, size), "dot_product")
+    if size < config.exact_below:
+        leaves, builder = 0, builder.score_brute_force(config.int8)
+    else:
+        leaves = min(config.leaves or round(math.sqrt(size)), size)
+        sample = min(config.training_sample, size)
+        builder = builder.tree(leaves, max(1, leaves // 20), training_sample_size=sample)
+        builder = builder.score_ah(
+            config.dims_per_block,
+            anisotropic_quantization_threshold=config.anisotropic_threshold,
+            training_sample_size=sample,
+        ).reorder(min(200, size), config.int8)
+    searcher = builder.build(shared_name=f"{shared_name}/building")
+    state = dict(zip(_STATE, scann_ops.scann_to_tensors(searcher.searcher_handle), strict=True))
+    tf.raw_ops.DestroyResourceOp(resource=searcher.searcher_handle)  # it holds vectors of its own
+    return Scann(state, shared_name, size, dim, leaves)

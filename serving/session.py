@@ -1,0 +1,38 @@
+"""A saved model as TensorFlow Serving runs it: a graph session on the `serve` tag, no Python of ours in it."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+
+class ServedModel:
+    """Loads a version and calls its signatures."""
+
+    def __init__(self, path: str, with_scann: bool) -> None:
+        if with_scann:
+            importlib.import_module("scann.scann_ops.py.scann_ops")  # registers its ops
+        self._session = tf.compat.v1.Session(graph=tf.Graph())
+        with self._session.graph.as_default():
+            meta = tf.compat.v1.saved_model.load(self._session, ["serve"], path)
+        self.signatures = {name: one for name, one in meta.signature_def.items() if name != "__saved_model_init_op"}
+
+    def call(self, signature: str, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """One call with numpy arrays by input name."""
+        definition = self.signatures[signature]
+        feeds = {definition.inputs[name].name: value for name, value in inputs.items()}
+        return self._session.run({name: one.name for name, one in definition.outputs.items()}, feeds)
+
+    def close(self) -> None:
+        """Gives the memory back."""
+        self._session.close()
+
+    def __enter__(self) -> ServedModel:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

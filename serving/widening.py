@@ -1,0 +1,126 @@
+"""From an index to K answers that meet every condition: over-retrieve, and look harder for those who come short."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from serving.index.base import NONE, Effort, Found, Index, best_of, exact_search, variable
+from serving.items import Items
+
+
+class Conditions(NamedTuple):
+    """What the items of each request must meet; all `[B, ...]`."""
+
+    words: tf.Tensor  # int64 [B, T], hashes of words that title and brand must hold, -1 for none
+    leaves: tf.Tensor  # string [B, A], one of which must be the item's, "" for none
+
+    def of(self, requests: tf.Tensor) -> Conditions:
+        """Those of some requests."""
+        return Conditions(tf.gather(self.words, requests), tf.gather(self.leaves, requests))
+
+
+class Widening(tf.Module):
+    """Searches an index and a side index of fresh items.
+
+    Each request goes through the efforts until it has its k; whoever still lacks some is answered from every item
+    there is. What a request gets depends on nothing but itself, so that a server may merge requests as it likes.
+    """
+
+    def __init__(self, index: Index, items: Items, efforts: Sequence[Effort]) -> None:
+        super().__init__(name="widening")
+        self.index, self.items = index, items
+        self.efforts = list(efforts)
+        # [F, dim], of the rows behind the index's
+        self.fresh = variable(tf.zeros([0, index.dim]), tf.float32, "fresh", grows=True)
+        # [N + F], false for tombstones
+        self.alive = variable(tf.ones([index.size], tf.bool), tf.bool, "alive", grows=True)
+
+    def __call__(self, embeddings: tf.Tensor, k: tf.Tensor, conditions: Conditions) -> Found:
+        """The best of float32 `[B, dim]` for int32 `[B]` k: scores and rows `[B, max k]`."""
+        width = tf.maximum(tf.reduce_max(k), 0)
+        batch = tf.shape(embeddings)[0]
+        nothing = (tf.fill([batch, width], NONE), tf.fill([batch, width], -1))
+        first = self._attempt(self.efforts[0], embeddings, k, width, conditions)
+        scores, rows = self._further(1, tf.where(~first[1])[:, 0], first[0], embeddings, k, width, conditions)
+        inside = tf.range(width)[None, :] < k[:, None]
+        return tf.where(inside, scores, nothing[0]), tf.where(inside, rows, nothing[1])
+
+    def _attempt(
+        self, effort: Effort, embeddings: tf.Tensor, k: tf.Tensor, width: tf.Tensor, conditions: Conditions
+    ) -> tuple[Found, tf.Tensor]:
+        """What one effort finds `[B, width]`, and whose k it fills `[B]`."""
+        scores, rows = self.index.search(embeddings, effort)
+        scores, rows = self._with_fresh(embeddings, scores, rows)
+        scores = tf.where((rows >= 0) & self._accept(rows, conditions), scores, NONE)
+        found = best_of([scores], [rows], width)
+        filled = tf.reduce_sum(tf.cast(scores > NONE, tf.int32), axis=1) >= k
+        return found, filled
+
+    def _further(
+        self,
+        number: int,
+        short: tf.Tensor,
+        found: Found,
+        embeddings: tf.Tensor,
+        k: tf.Tensor,
+        width: tf.Tensor,
+        conditions: Conditions,
+    ) -> Found:
+        """Replaces what was found for the requests `short` `[s]` by what the later efforts find."""
+
+        def again() -> Found:
+            some, ks, theirs = tf.gather(embeddings, short), tf.gather(k, short), conditions.of(short)
+            if number == len(self.efforts):
+                return _replaced(found, short, self.everything(some, width, theirs))
+            better, filled = self._attempt(self.efforts[number], some, ks, width, theirs)
+            still = tf.gather(short, tf.where(~filled)[:, 0])
+            replaced = _replaced(found, short, better)
+            return self._further(number + 1, still, replaced, embeddings, k, width, conditions)
+
+        return tf.cond(tf.size(short) > 0, again, lambda: found)
+
+    def everything(self, embeddings: tf.Tensor, width: tf.Tensor, conditions: Conditions) -> Found:
+        """The exact answer among all items that meet the conditions."""
+        scores, rows = exact_search(self.index, embeddings, width, lambda rows: self._accept(rows, conditions))
+        fresh_scores, fresh_rows = self._with_fresh(embeddings, scores[:, :0], rows[:, :0])
+        fresh_scores = tf.where(self._accept(fresh_rows, conditions), fresh_scores, NONE)
+        return best_of([scores, fresh_scores], [rows, fresh_rows], width)
+
+    def _with_fresh(self, embeddings: tf.Tensor, scores: tf.Tensor, rows: tf.Tensor) -> Found:
+        """What an index found, with every fresh item behind."""
+        fresh = tf.matmul(embeddings, self.fresh, transpose_b=True)
+        numbers = tf.range(self.index.size, self.index.size + tf.shape(fresh)[1])
+        fresh_rows = tf.tile(numbers[None, :], [tf.shape(embeddings)[0], 1])
+        return tf.concat([scores, fresh], axis=1), tf.concat([rows, fresh_rows], axis=1)
+
+    def _accept(self, rows: tf.Tensor, conditions: Conditions) -> tf.Tensor:
+        """Which of rows `[B, n]` are alive and meet the conditions."""
+        alive = tf.gather(self.alive, tf.maximum(rows, 0))
+        asked = (tf.shape(conditions.words)[1] > 0) | tf.reduce_any(conditions.leaves != "")
+        return tf.cond(
+            asked,
+            lambda: (
+                alive & self.items.in_leaves(rows, conditions.leaves) & self.items.have_words(rows, conditions.words)
+            ),
+            lambda: alive,
+        )
+
+
+def _replaced(found: Found, requests: tf.Tensor, better: Found) -> Found:
+    places = requests[:, None]
+    scores, rows = (tf.tensor_scatter_nd_update(one, places, other) for one, other in zip(found, better, strict=True))
+    return scores, rows
+
+
+def widening_efforts(chosen: Effort, size: int) -> list[Effort]:
+    """The tuned effort first, then ever harder ones: eight times the candidates, twice the leaves each."""
+    efforts = [chosen]
+    for step in (1, 2):
+        candidates = chosen.candidates * 8**step
+        if candidates >= size:
+            break
+        efforts.append(Effort(candidates, chosen.leaves * 2**step, max(chosen.reorder, candidates)))
+    return efforts

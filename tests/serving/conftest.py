@@ -1,0 +1,165 @@
+"""A small market, towers trained on it, and its catalogue exported with every kind of index."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+import preprocessing  # noqa: F401 (sets up TensorFlow's environment)
+from preprocessing.config import PreprocessingConfig, load_section
+from serving.config import ServingConfig
+from serving.features import FILTER_LISTS, VECTOR_LISTS
+from serving.session import ServedModel
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(Path(__file__).parent))
+KINDS = ("brute_force", "portable", "scann")
+
+TRAINER: dict[str, Any] = {
+    "model": "dnn",
+    "dnn": {"dim": 16, "hidden": [16]},
+    "data": {"batch": 64, "shuffle": 200, "readers": 2, "prefetch": 2},
+    "loss": {"catalog_negatives": 128},
+    "optimizer": {"warmup_steps": 4},
+    "training": {"steps": 24, "steps_per_call": 4, "checkpoint_every_steps": 24},
+    "validation": {"every_steps": 24, "requests": 32, "k": 20},
+}
+SERVING: dict[str, Any] = {
+    "default_k": 10,
+    "widths": {"history_queries": 3, "required_terms": 3, "allowed_leaves": 4},
+    "scann": {"exact_below": 100},
+    "tuning": {"k": 10, "queries": 64},
+    "gate": {"k": 10, "requests": 64},
+}
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Records of a market of 400 items."""
+    from preprocessing.pipeline import run
+    from preprocessing.simulate import simulate
+
+    folder = tmp_path_factory.mktemp("market")
+    simulate(folder / "raw", items=400, users=120, days=20, seed=17)
+    config = load_section(str(ROOT / "configs" / "demo.yaml"), "preprocessing", PreprocessingConfig)
+    run(config, str(folder / "raw"), str(folder / "data"), ())
+    return str(folder / "data")
+
+
+@pytest.fixture(scope="session")
+def config_file(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The small experiment's YAML."""
+    path = tmp_path_factory.mktemp("config") / "experiment.yaml"
+    path.write_text(yaml.safe_dump({"trainer": TRAINER, "serving": SERVING}))
+    return str(path)
+
+
+@pytest.fixture(scope="session")
+def job(data: str, config_file: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A trained job."""
+    from trainer.config import TrainerConfig
+    from trainer.task import train
+
+    folder = str(tmp_path_factory.mktemp("job"))
+    train(load_section(config_file, "trainer", TrainerConfig), data, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def config(config_file: str) -> Callable[..., ServingConfig]:
+    """`config("index=portable")`: the small experiment, overridden."""
+    return lambda *sets: load_section(config_file, "serving", ServingConfig, [f"serving.{one}" for one in sets])
+
+
+@pytest.fixture(scope="session")
+def exported(
+    data: str, job: str, config: Callable[..., ServingConfig], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Path]:
+    """`exported("portable")`: a model folder with version 1; each kind is exported once."""
+    from serving.export import export
+
+    folders: dict[str, Path] = {}
+
+    def of(kind: str) -> Path:
+        if kind not in folders:
+            folder = tmp_path_factory.mktemp("models") / "retrieval"
+            assert export(config(f"index={kind}"), job, data, str(folder)) == 0
+            folders[kind] = folder
+        return folders[kind]
+
+    return of
+
+
+@pytest.fixture(scope="session", params=KINDS)
+def kind(request: pytest.FixtureRequest) -> str:
+    """Each kind of index."""
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def opened(exported: Callable[[str], Path]) -> Callable[[str], Client]:
+    """`opened("portable")`: its version 1, loaded once."""
+    clients: dict[str, Client] = {}
+    return lambda kind: clients.setdefault(kind, Client(exported(kind), 1))
+
+
+@pytest.fixture(scope="session")
+def client(kind: str, opened: Callable[[str], Client]) -> Client:
+    """Version 1 of each kind."""
+    return opened(kind)
+
+
+class Client:
+    """Calls a version as a client would: lists padded to their widths."""
+
+    def __init__(self, folder: Path, version: int) -> None:
+        self.manifest = json.loads((folder / f"manifest-{version}.json").read_text())
+        self.widths = self.manifest["widths"]
+        self.path = folder / str(version)
+        self.model = ServedModel(str(self.path), self.manifest["index"]["kind"] == "scann")
+
+    def lists(self, names: tuple[str, ...], requests: list[dict[str, Any]]) -> dict[str, np.ndarray]:
+        """Object arrays `[B, width]` of lists of strings."""
+        found = {}
+        for name in names:
+            found[name] = np.full((len(requests), self.widths[name]), b"", object)
+            for row, request in enumerate(requests):
+                for place, value in enumerate(request.get(name, ())):
+                    found[name][row, place] = value if isinstance(value, bytes) else value.encode()
+        return found
+
+    def retrieve(self, *requests: dict[str, Any]) -> dict[str, np.ndarray]:
+        """`retrieve({"query": "shoes", "k": 3, "required_terms": ["red"]}, ...)`."""
+        inputs = {"query": np.array([one.get("query", "").encode() for one in requests], object)}
+        inputs["k"] = np.array([one.get("k", 10) for one in requests], np.int32)
+        return self.model.call("retrieve", inputs | self.lists((*VECTOR_LISTS, *FILTER_LISTS), list(requests)))
+
+    def embed(self, *requests: dict[str, Any]) -> np.ndarray:
+        """The vectors of requests."""
+        inputs = {"query": np.array([one.get("query", "").encode() for one in requests], object)}
+        return self.model.call("embed_query", inputs | self.lists(VECTOR_LISTS, list(requests)))["embedding"]
+
+    def search(self, embeddings: np.ndarray, *k: int) -> dict[str, np.ndarray]:
+        """The signature `search`."""
+        return self.model.call("search", {"embedding": embeddings.astype(np.float32), "k": np.array(k, np.int32)})
+
+
+def command(*arguments: str, **environment: str) -> subprocess.Popen[str]:
+    """Starts `python -m serving.export` as a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "serving.export", *arguments],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )

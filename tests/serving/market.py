@@ -1,0 +1,39 @@
+"""The catalogue of the tests, read without any of the code under test's tables."""
+
+from __future__ import annotations
+
+import functools
+from typing import NamedTuple
+
+import numpy as np
+
+from preprocessing import text
+from serving.records import catalog_batches
+
+
+class Shelf(NamedTuple):
+    """Every item, in the order of the files."""
+
+    ids: list[bytes]
+    titles: list[bytes]
+    brands: list[bytes]
+    leaves: list[bytes]
+    inputs: dict[str, np.ndarray]
+
+    def words(self, row: int) -> set[bytes]:
+        """The words of an item's title and brand."""
+        return words_of(self.titles[row]) | words_of(self.brands[row])
+
+
+@functools.cache
+def words_of(value: bytes) -> set[bytes]:
+    """The words of a text."""
+    return set(text.analyse(np.array([value], object), ["word"])["word"].values.numpy().tolist())
+
+
+def shelf(data: str) -> Shelf:
+    """Reads it."""
+    batches = list(catalog_batches(data, 64))
+    inputs = {name: np.concatenate([batch[name].numpy() for batch in batches]) for name in batches[0]}
+    columns = (inputs[name].tolist() for name in ("item_id", "title", "brand", "category_leaf"))
+    return Shelf(*columns, inputs)
