@@ -27,6 +27,7 @@ setup(
         "bm25s",
         "matplotlib",
         "numpy",
+        "optuna>=4,<6",
         "orjson",
         "pyarrow",
         "pydantic>=2,<3",

@@ -54,3 +54,9 @@ class Checkpoints:
     def latest(self) -> str | None:
         """The path of the last checkpoint."""
         return self._last.latest_checkpoint
+
+
+def best_recall(job: Job) -> float:
+    """The best recall of a job's validations."""
+    reader = tf.train.load_checkpoint(tf.train.latest_checkpoint(job.last_checkpoints))
+    return float(reader.get_tensor("best_recall/.ATTRIBUTES/VARIABLE_VALUE"))

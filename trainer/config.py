@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from preprocessing.config import Grain, Section
+from trainer.dotted import annotation_of, with_keys
 
 Stage = Literal["ordered", "clicked"]
 Attribute = Literal["item", "brand", "shop", "leaf", "top"]
@@ -246,6 +247,42 @@ class DistributionConfig(Section):
     devices: tuple[str, ...] = ()  # for mirrored; empty: every GPU, or the CPU
 
 
+class RangeConfig(Section):
+    """What one key may be: between two ends, or one of some values."""
+
+    low: float | None = None
+    high: float | None = None
+    log: bool = False  # drawn by its order of magnitude
+    choices: tuple[Any, ...] = ()
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> RangeConfig:
+        if self.choices:
+            if self.low is not None or self.high is not None or self.log:
+                raise ValueError("choices stand alone: leave out low, high and log")
+            return self
+        if self.low is None or self.high is None:
+            raise ValueError("give low and high, or choices")
+        if not self.low < self.high or (self.log and self.low <= 0):
+            wanted = "0 < low < high" if self.log else "low < high"
+            raise ValueError(f"{wanted} is needed, got low {self.low:g} and high {self.high:g}")
+        return self
+
+    @property
+    def extremes(self) -> tuple[Any, ...]:
+        """Every choice, or both ends."""
+        return self.choices or (self.low, self.high)
+
+
+class TuneConfig(Section):
+    """The search of `python -m trainer.tune`."""
+
+    metric: Literal["recall"] = "recall"  # the best of a trial's validations, at validation.k; as large as may be
+    trials: int = Field(20, gt=0)
+    # By a key of the trainer section, `optimizer.embedding_rate: {low: 0.01, high: 1, log: true}`.
+    ranges: dict[str, RangeConfig] = Field({})
+
+
 class TrainerConfig(Section):
     """The `trainer:` section."""
 
@@ -261,6 +298,7 @@ class TrainerConfig(Section):
     validation: ValidationConfig = ValidationConfig()
     training: TrainingConfig = TrainingConfig()
     distribution: DistributionConfig = DistributionConfig()
+    tune: TuneConfig = TuneConfig()
 
     @model_validator(mode="after")
     def _ranking_has_random_items(self) -> TrainerConfig:
@@ -272,3 +310,23 @@ class TrainerConfig(Section):
                 f"loss.catalog_negatives ({self.loss.catalog_negatives}) must be at least as many"
             )
         return self
+
+    @model_validator(mode="after")
+    def _ranges_are_of_keys(self) -> TrainerConfig:
+        for key, given in self.tune.ranges.items():
+            annotation_of(TrainerConfig, key)
+            if key.split(".")[0] in _NOT_SEARCHED:
+                raise ValueError(f"tune.ranges: {key!r} cannot be searched: trials must be measured alike")
+            for value in given.extremes:
+                try:
+                    with_keys(self.without_search(), {key: value})
+                except ValidationError as error:
+                    raise ValueError(f"tune.ranges: {key!r} cannot be {value!r}: {error.errors()[0]['msg']}") from None
+        return self
+
+    def without_search(self) -> TrainerConfig:
+        """The same, as a trial is trained."""
+        return self.model_copy(update={"tune": TuneConfig()})
+
+
+_NOT_SEARCHED = ("validation", "distribution", "tune")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -16,14 +17,22 @@ from preprocessing.output import SPEC
 from trainer.config import TrainerConfig
 
 CONFIG, DATA = "config.yaml", "data.json"
-_FREE = {"distribution"}  # may differ when a job is resumed: on other machines it is the same job
+# May differ when a job is resumed: on other machines it is the same job, and it knows nothing of a search around it.
+_FREE = ("distribution", "tune")
 
 
 class Job:
-    """`<job-dir>/`."""
+    """`<job-dir>/`, or another folder that belongs to one config and one data folder.
 
-    def __init__(self, path: str) -> None:
+    Args:
+      path: the folder.
+      flag: by which the user named it.
+      free: dotted keys of the config that may differ when the work in it goes on.
+    """
+
+    def __init__(self, path: str, flag: str = "--job-dir", free: Sequence[str] = _FREE) -> None:
         self.path = path.rstrip("/")
+        self._flag, self._free = flag, free
         self.logs = f"{self.path}/logs"
         self.towers = f"{self.path}/towers"
         self.last_checkpoints = f"{self.path}/checkpoints/last"
@@ -32,10 +41,11 @@ class Job:
     def begin(self, config: TrainerConfig, data_dir: str) -> None:
         """Claims the folder for this config and this data, or finds that it is theirs already."""
         if tf.io.gfile.exists(f"{self.path}/{CONFIG}"):
-            difference = first_difference(self.config(), config)
+            difference = first_difference(self.config(), config, self._free)
             if difference:
                 raise UserError(
-                    f"--job-dir {self.path} is of another config: {difference}; name another folder, or the same config"
+                    f"{self._flag} {self.path} is of another config: {difference}; "
+                    "name another folder, or the same config"
                 )
             self.check_data(data_dir)
             return
@@ -56,7 +66,7 @@ class Job:
             begun = json.loads(file.read())
         if begun["fingerprint"] != fingerprint(data_dir):
             raise UserError(
-                f"--data {data_dir} has other vocabularies or features than {begun['path']}, on which --job-dir "
+                f"--data {data_dir} has other vocabularies or features than {begun['path']}, on which {self._flag} "
                 f"{self.path} was begun: the ids do not match; name that folder, or another job folder"
             )
 
@@ -89,11 +99,11 @@ def fingerprint(data_dir: str) -> str:
     return digest.hexdigest()
 
 
-def first_difference(begun: TrainerConfig, given: TrainerConfig) -> str | None:
+def first_difference(begun: TrainerConfig, given: TrainerConfig, free: Sequence[str] = _FREE) -> str | None:
     """The first key that two configs differ in, with both values."""
     one, other = _flat(begun), _flat(given)
     for key in one | other:
-        if one.get(key) != other.get(key) and key.split(".")[0] not in _FREE:
+        if one.get(key) != other.get(key) and not any(f"{key}.".startswith(f"{name}.") for name in free):
             return f"trainer.{key} was {one.get(key)!r}, now {other.get(key)!r}"
     return None
 
