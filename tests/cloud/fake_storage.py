@@ -132,6 +132,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile = self.connection.makefile("wb")  # type: ignore[assignment]
         self.secure, self.close_connection = True, False
 
+    def handle_expect_100(self) -> bool:
+        answered = super().handle_expect_100()
+        self.wfile.flush()  # or the client waits a second before it sends the rest
+        return answered
+
     def do_any(self) -> None:
         if self.headers.get("Transfer-Encoding") == "chunked":  # TensorFlow sends a length with it, which is void
             body = self._chunks()
