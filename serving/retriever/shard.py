@@ -134,17 +134,17 @@ class Shard:
         second = next((one for one in self.endpoints if one is not first and not one.breaker.is_open), None)
         if after is None or second is None or after >= timeout:
             return await first.call(path, request, timeout)
-        calls = {asyncio.ensure_future(first.call(path, request, timeout))}
+        calls = {asyncio.create_task(first.call(path, request, timeout))}
         done, _ = await asyncio.wait(calls, timeout=after)
         if not done:
-            calls.add(asyncio.ensure_future(second.call(path, request, timeout - after)))
+            calls.add(asyncio.create_task(second.call(path, request, timeout - after)))
         return await _first_answer(calls)
 
 
-async def _first_answer(calls: set[asyncio.Future[bytes]]) -> bytes:
+async def _first_answer(calls: set[asyncio.Task[bytes]]) -> bytes:
     """The first of the calls that succeeds; the others are cancelled. The last failure where none does."""
     try:
-        pending: set[asyncio.Future[bytes]] = set(calls)
+        pending: set[asyncio.Task[bytes]] = set(calls)
         while True:
             done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
             for call in done:
