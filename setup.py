@@ -49,6 +49,7 @@ setup(
             "pytest-xdist",
             "ruff",
             "setuptools",
+            "trustme",
             "types-PyYAML",
         ],
     },

@@ -16,6 +16,7 @@ import numpy as np
 from serving.runtime.errors import ServingError, exhausted, of_exception, too_late
 
 Arrays = list[np.ndarray]
+_LONGEST_WAIT = 86_400.0  # gRPC writes "no deadline" as one in thousands of years
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class Lane:
         self.tasks: deque[Task] = deque()
         self.rows = 0
         self.listed = False
-        self.gathering = False
+        self.gathering = 0  # rows that a leader who waits for company has room for
         self.full = threading.Lock()
         self.full.acquire()
 
@@ -100,7 +101,7 @@ class Batcher:
         lane.rows += task.rows
         if not lane.gathering:
             self._list(lane)
-        if lane.gathering and lane.rows >= self._limits.max_batch_size and lane.full.locked():
+        if lane.gathering and lane.rows >= lane.gathering and lane.full.locked():
             lane.full.release()
 
     def _list(self, lane: Lane) -> None:
@@ -109,7 +110,8 @@ class Batcher:
             self._lanes.append(lane)
 
     def _wait(self, task: Task, timeout: float | None) -> None:
-        if task.wake.acquire(timeout=-1 if timeout is None else max(0.0, timeout)):
+        longest = -1 if timeout is None or timeout > _LONGEST_WAIT else max(0.0, timeout)
+        if task.wake.acquire(timeout=longest):
             return
         with self._lock:
             if task.state is _State.WAITING:
@@ -131,8 +133,9 @@ class Batcher:
     def _gather(self, lane: Lane, batch: list[Task]) -> None:
         """Takes along who waits and fits, in order."""
         wait = self._limits.batch_timeout_micros
-        if wait and lane.rows + batch[0].rows < self._limits.max_batch_size:
-            self._await_company(lane, wait / 1e6)
+        room = self._limits.max_batch_size - batch[0].rows
+        if wait and lane.rows < room:
+            self._await_company(lane, room, wait / 1e6)
         rows = batch[0].rows
         with self._lock:
             while lane.tasks and rows + lane.tasks[0].rows <= self._limits.max_batch_size:
@@ -144,14 +147,14 @@ class Batcher:
                 elif task.state is _State.WAITING:
                     self._drop(task)
 
-    def _await_company(self, lane: Lane, seconds: float) -> None:
+    def _await_company(self, lane: Lane, room: int, seconds: float) -> None:
         with self._lock:
-            if lane.gathering:
+            if lane.gathering or lane.rows >= room:
                 return
-            lane.gathering = True
+            lane.gathering = room
         lane.full.acquire(timeout=seconds)
         with self._lock:
-            lane.gathering = False
+            lane.gathering = 0
             if not lane.full.locked():
                 lane.full.acquire()
             if lane.tasks:

@@ -14,6 +14,7 @@ from serving.runtime.batching import BatchingLimits
 from serving.runtime.metrics import DEFAULT_PATH
 from serving.runtime.model_config import ModelConfig, read_models
 from serving.runtime.predictor import RequestLimits
+from serving.runtime.rest import RestSettings
 from serving.runtime.servable import Parallelism
 from serving.runtime.server import Settings
 from serving.runtime.text_configs import read_config
@@ -40,6 +41,19 @@ def settings_of(flags: argparse.Namespace) -> Settings:
         credentials=credentials(flags.ssl_config_file) if flags.ssl_config_file else None,
         channel_arguments=channel_arguments(flags.grpc_channel_arguments),
         warm_up=flags.enable_model_warmup,
+    )
+
+
+def rest_settings_of(flags: argparse.Namespace) -> RestSettings | None:
+    """The REST port's settings, where there is to be one."""
+    if flags.rest_api_port is None:
+        return None
+    return RestSettings(
+        flags.host,
+        flags.rest_api_port,
+        flags.rest_api_timeout_in_ms / 1000,
+        flags.max_request_bytes,
+        metrics_path(flags.monitoring_config_file),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -56,7 +57,24 @@ class Predictor:
         """The answer of a version that is held already."""
         signature = signature_of(servable, request.model_spec.signature_name)
         wanted = wanted_outputs(signature, request.output_filter)
-        arrays = self._arrays(signature, request.inputs)
+        outputs = self.run(servable, signature, _arrays(signature, request.inputs), timeout, alive)
+        response = predict_pb2.PredictResponse()
+        spec = response.model_spec
+        spec.name, spec.signature_name, spec.version.value = servable.name, signature.name, servable.version
+        for name, array in outputs.items():
+            if name in wanted:
+                fill_proto(response.outputs[name], array)
+        return response
+
+    def run(
+        self,
+        servable: Servable,
+        signature: Signature,
+        arrays: list[np.ndarray],
+        timeout: float | None,
+        alive: Callable[[], bool] = always,
+    ) -> dict[str, np.ndarray]:
+        """The outputs by name, for inputs in the signature's order."""
         rows = _rows(signature, arrays)
         if rows > self._limits.max_rows:
             raise invalid(f"{rows} rows in one request, at most {self._limits.max_rows} are taken")
@@ -65,7 +83,11 @@ class Predictor:
         outputs = self._batcher.run(servable.lanes[signature.name], Task(arrays, rows, alive), timeout)
         self._metrics.runtime_latency.add((time.monotonic() - started) * 1e6, servable.name, "Predict", "TF1")
         self._metrics.examples.add(rows, servable.name)
-        return _response(servable, signature, outputs, wanted, width)
+        return {name: _cut(array, width) for name, array in zip(signature.outputs, outputs, strict=True)}
+
+    def use(self, spec: Any) -> contextlib.AbstractContextManager[Servable]:
+        """Holds a version, for those who turn other formats into arrays."""
+        return self._manager.use(spec)
 
     def metadata(self, request: Any) -> get_model_metadata_pb2.GetModelMetadataResponse:
         """The signatures of a version."""
@@ -85,25 +107,6 @@ class Predictor:
             response.model_spec.version.value = servable.version
         response.metadata["signature_def"].Pack(signatures)
         return response
-
-    def signature(self, spec: Any, name: str) -> Signature:
-        """A signature by name, for those who turn other formats into requests."""
-        with self._manager.use(spec) as servable:
-            return signature_of(servable, name)
-
-    def _arrays(self, signature: Signature, inputs: Any) -> list[np.ndarray]:
-        if len(inputs) != len(signature.inputs):
-            raise _size_mismatch(signature, set(inputs))
-        arrays = []
-        for place, (name, one) in enumerate(signature.inputs.items()):
-            if name not in inputs:
-                extra = sorted(set(inputs) - set(signature.inputs))
-                raise invalid(
-                    f"input tensor alias not found in signature: {extra[0]}. Inputs expected to be in the set "
-                    f"{{{','.join(signature.inputs)}}}."
-                )
-            arrays.append(one.check(place, inputs[name]))
-        return arrays
 
     def _width(self, signature: Signature, arrays: list[np.ndarray]) -> int | None:
         """The largest k of the request: neighbours in its batch must not make its answer wider."""
@@ -141,6 +144,21 @@ def wanted_outputs(signature: Signature, output_filter: Any) -> list[str]:
     return wanted or list(signature.outputs)
 
 
+def _arrays(signature: Signature, inputs: Any) -> list[np.ndarray]:
+    if len(inputs) != len(signature.inputs):
+        raise _size_mismatch(signature, set(inputs))
+    arrays = []
+    for place, (name, one) in enumerate(signature.inputs.items()):
+        if name not in inputs:
+            extra = sorted(set(inputs) - set(signature.inputs))
+            raise invalid(
+                f"input tensor alias not found in signature: {extra[0]}. Inputs expected to be in the set "
+                f"{{{','.join(signature.inputs)}}}."
+            )
+        arrays.append(one.check(place, inputs[name]))
+    return arrays
+
+
 def _rows(signature: Signature, arrays: list[np.ndarray]) -> int:
     if not signature.batchable:
         return 1
@@ -151,17 +169,9 @@ def _rows(signature: Signature, arrays: list[np.ndarray]) -> int:
     return rows.pop()
 
 
-def _response(
-    servable: Servable, signature: Signature, outputs: list[np.ndarray], wanted: list[str], width: int | None
-) -> predict_pb2.PredictResponse:
-    response = predict_pb2.PredictResponse()
-    spec = response.model_spec
-    spec.name, spec.signature_name, spec.version.value = servable.name, signature.name, servable.version
-    for name, array in zip(signature.outputs, outputs, strict=True):
-        if name in wanted:
-            cut = array[:, :width] if width is not None and array.ndim == 2 and array.shape[1] > width else array
-            fill_proto(response.outputs[name], cut)
-    return response
+def _cut(array: np.ndarray, width: int | None) -> np.ndarray:
+    """The `[rows, width]` best: a batch's answers are as wide as its largest k."""
+    return array[:, :width] if width is not None and array.ndim == 2 and array.shape[1] > width else array
 
 
 def _size_mismatch(signature: Signature, sent: set[str]) -> ServingError:

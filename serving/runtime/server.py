@@ -49,8 +49,8 @@ class ModelServer:
         self.settings = settings
         self.metrics = Metrics()
         self.manager = Manager(self._warm_up, self.metrics, settings.parallelism, settings.poll_seconds)
-        batcher = Batcher(settings.batching, self.metrics)
-        self.predictor = Predictor(self.manager, batcher, settings.limits, self.metrics)
+        self.batcher = Batcher(settings.batching, self.metrics)
+        self.predictor = Predictor(self.manager, self.batcher, settings.limits, self.metrics)
         self.admission = Admission(settings.limits.max_concurrency)
         self._health = health.HealthServicer()
         self._grpc = self._build()
