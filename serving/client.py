@@ -1,0 +1,180 @@
+"""python -m serving.client: asks a served model. As a library, `Retriever` and `AsyncRetriever`.
+
+Imports neither TensorFlow nor the rest of the project, so that it can be copied with `serving/retriever/` alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import gzip
+import json
+import sys
+from collections.abc import Collection, Sequence
+
+import grpc
+
+from serving.retriever.blocking import Retriever
+from serving.retriever.errors import RetrievalError
+from serving.retriever.request import User
+from serving.retriever.retriever import Answer, AsyncRetriever, Hit
+from serving.retriever.shard import CallPolicy
+
+__all__ = ["Answer", "AsyncRetriever", "CallPolicy", "Hit", "RetrievalError", "Retriever", "User"]
+
+_MISTAKE, _UNANSWERED = 2, 1
+_HELP = """\
+Asks a served model for the best items of a query and shows them.
+
+Each --target is a shard; servers that hold the same items stand in one target with commas between them. With several
+shards the query is embedded once, searched everywhere, and merged by score.
+
+examples:
+  python -m serving.client "red running shoes"
+  python -m serving.client "red running shoes" --k 5 --user history.json --catalog out/raw/catalog.jsonl.gz
+  python -m serving.client "red running shoes" --target a:8500,b:8500 c:8500,d:8500 --json
+
+A --user file holds what the user did, newest first:
+  {"history_queries": ["trainers"], "realtime_items": ["i7"], "short_items": [], "long_click_items": ["i3", "i9"]}
+"""
+
+
+class _Mistake(Exception):
+    """The user's: one line."""
+
+
+def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    """The command's flags."""
+    flags = argparse.ArgumentParser(
+        prog="python -m serving.client",
+        description=_HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    flags.add_argument("query", help="what the user typed")
+    flags.add_argument(
+        "--target", nargs="+", default=["localhost:8500"], metavar="HOST:PORT,...", help="one a shard (localhost:8500)"
+    )
+    flags.add_argument("--model", default="retrieval", help="the model's name (default %(default)s)")
+    which = flags.add_mutually_exclusive_group()
+    which.add_argument("--version", type=int, help="of the model; the newest without it")
+    which.add_argument("--label", help="what a version is called, such as canary")
+    flags.add_argument("--k", type=int, default=10, help="how many items (default %(default)s)")
+    flags.add_argument("--user", metavar="JSON", help="a file with the user's past")
+    flags.add_argument("--required-terms", nargs="+", default=[], metavar="TERM", help="every title must have them")
+    flags.add_argument("--allowed-leaves", nargs="+", default=[], metavar="LEAF", help="leaf categories to stay within")
+    flags.add_argument("--catalog", metavar="JSONL", help="a catalogue file, .gz or not: titles are shown from it")
+    flags.add_argument("--timeout", type=float, default=5.0, help="seconds (default %(default)s)")
+    flags.add_argument("--hedge-ms", type=float, help="asks a second server of the shard after so long")
+    flags.add_argument("--tls-ca", metavar="PEM", help="TLS: who signed the servers' certificates")
+    flags.add_argument("--tls-cert", metavar="PEM", help="mutual TLS: this client's certificate")
+    flags.add_argument("--tls-key", metavar="PEM", help="mutual TLS: its key")
+    flags.add_argument("--json", action="store_true", help="prints JSON instead of a table")
+    return flags.parse_args(argv)
+
+
+def credentials(flags: argparse.Namespace) -> grpc.ChannelCredentials | None:
+    """Of TLS, where it is asked for."""
+    if not flags.tls_ca:
+        if flags.tls_cert or flags.tls_key:
+            raise _Mistake("--tls-cert and --tls-key need --tls-ca as well")
+        return None
+    if bool(flags.tls_cert) != bool(flags.tls_key):
+        raise _Mistake("--tls-cert and --tls-key belong together")
+    ca, key, cert = (_read(path) if path else None for path in (flags.tls_ca, flags.tls_key, flags.tls_cert))
+    return grpc.ssl_channel_credentials(ca, key, cert)
+
+
+def _read(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise _Mistake(f"{path} cannot be read: {error.strerror}") from None
+
+
+def titles(path: str, wanted: Collection[str]) -> dict[str, str]:
+    """The titles of some items, from a catalogue in JSON Lines."""
+    found: dict[str, str] = {}
+    opened = gzip.open if path.endswith(".gz") else open
+    try:
+        with opened(path, "rt", encoding="utf-8") as file:
+            for line in file:
+                item = json.loads(line)
+                if item.get("item_id") in wanted:
+                    found[item["item_id"]] = item.get("title", "")
+    except OSError as error:
+        raise _Mistake(f"--catalog {path} cannot be read: {error.strerror or error}") from None
+    except (ValueError, AttributeError):
+        raise _Mistake(f"--catalog {path} is not a catalogue in JSON Lines") from None
+    return found
+
+
+def ask(flags: argparse.Namespace) -> Answer:
+    """One call."""
+    if flags.k < 1:
+        raise _Mistake(f"--k {flags.k}: at least 1")
+    if flags.timeout <= 0:
+        raise _Mistake(f"--timeout {flags.timeout}: more than 0")
+    try:
+        user = User.read(flags.user) if flags.user else User()
+        hedge = None if flags.hedge_ms is None else flags.hedge_ms / 1000
+        with Retriever(
+            flags.target,
+            flags.model,
+            version=flags.version,
+            label=flags.label,
+            timeout=flags.timeout,
+            policy=CallPolicy(hedge_after=hedge),
+            credentials=credentials(flags),
+        ) as retriever:
+            return retriever.retrieve(
+                flags.query, user, flags.k, required_terms=flags.required_terms, allowed_leaves=flags.allowed_leaves
+            )
+    except ValueError as error:
+        raise _Mistake(str(error)) from None
+
+
+def show(answer: Answer, names: dict[str, str] | None, as_json: bool) -> None:
+    """The table, or JSON."""
+    if as_json:
+        hits = [
+            {
+                "rank": rank,
+                **dataclasses.asdict(hit),
+                **({"title": names.get(hit.item_id)} if names is not None else {}),
+            }
+            for rank, hit in enumerate(answer.hits, 1)
+        ]
+        print(json.dumps({"hits": hits, "partial": answer.partial, "missing": answer.missing}, ensure_ascii=False))
+        return
+    width = max([4, *(len(hit.item_id) for hit in answer.hits)])
+    print(f"rank  {'score':>9}  {'item':<{width}}" + ("  title" if names is not None else ""))
+    for rank, hit in enumerate(answer.hits, 1):
+        line = f"{rank:>4}  {hit.score:>9.4f}  {hit.item_id:<{width}}"
+        print(line if names is None else f"{line}  {names.get(hit.item_id, '(not in the catalogue)')}")
+    if not answer.hits:
+        print("nothing found")
+    for shard, reason in answer.missing.items():
+        print(f"partial: shard {shard} did not answer ({reason})", file=sys.stderr)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command."""
+    flags = arguments(argv)
+    try:
+        answer = ask(flags)
+        names = titles(flags.catalog, {hit.item_id for hit in answer.hits}) if flags.catalog else None
+    except _Mistake as mistake:
+        sys.stderr.write(f"error: {' '.join(str(mistake).split())}\n")
+        return _MISTAKE
+    except RetrievalError as error:
+        mistaken = error.code in (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.INVALID_ARGUMENT)
+        sys.stderr.write(f"error: {' '.join(str(error).split())}\n")
+        return _MISTAKE if mistaken else _UNANSWERED
+    show(answer, names, flags.json)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

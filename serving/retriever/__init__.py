@@ -1,0 +1,1 @@
+"""The client's parts. Nothing here imports TensorFlow, numpy or the rest of the project: grpcio is all it needs."""

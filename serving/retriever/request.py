@@ -1,0 +1,75 @@
+"""What is asked: a user's past, conditions, and their fitting into a signature's fixed widths."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from serving.retriever import wire
+
+Shapes = Mapping[str, tuple[int, ...] | None]
+
+
+@dataclass(frozen=True)
+class User:
+    """What a user did, newest first: queries and item ids. Nobody in particular without any."""
+
+    history_queries: Sequence[str] = ()
+    realtime_items: Sequence[str] = ()
+    short_items: Sequence[str] = ()
+    long_click_items: Sequence[str] = ()
+    long_order_items: Sequence[str] = ()
+    long_collect_items: Sequence[str] = ()
+
+    @classmethod
+    def read(cls, path: str) -> User:
+        """From a JSON file of lists by those names; `ValueError` says what is wrong with it."""
+        try:
+            content = json.loads(Path(path).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ValueError(f"{path} cannot be read: {error.strerror}") from None
+        except ValueError:
+            raise ValueError(f"{path} is not JSON in UTF-8") from None
+        names = [one.name for one in dataclasses.fields(cls)]
+        if not isinstance(content, dict) or set(content) - set(names):
+            raise ValueError(f"{path}: an object of lists named {', '.join(names)}")
+        for name, values in content.items():
+            if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+                raise ValueError(f"{path}: {name} must be a list of strings")
+        return cls(**content)
+
+
+@dataclass(frozen=True)
+class Question:
+    """One request."""
+
+    query: str
+    user: User
+    k: int
+    required_terms: Sequence[str] = ()
+    allowed_leaves: Sequence[str] = ()
+
+    @property
+    def conditional(self) -> bool:
+        """Whether only `retrieve` can answer it: `search` takes no conditions."""
+        return bool(self.required_terms or self.allowed_leaves)
+
+    def inputs(self, shapes: Shapes) -> dict[str, bytes]:
+        """The TensorProtos of a signature with these input shapes; what it does not take stays out."""
+        return {name: self._input(name, shape) for name, shape in shapes.items()}
+
+    def _input(self, name: str, shape: tuple[int, ...] | None) -> bytes:
+        if name == "query":
+            return wire.string_tensor([self.query], [1])
+        if name == "k":
+            return wire.int32_tensor([self.k])
+        owner = self.user if hasattr(self.user, name) else self
+        values = list(getattr(owner, name, ()))
+        width = shape[1] if shape and len(shape) == 2 and shape[1] >= 0 else len(values)
+        if owner is self and len(values) > width:
+            raise ValueError(f"{name}: {len(values)} given, this model takes {width}")
+        fitted = values[:width] + [""] * (width - len(values))
+        return wire.string_tensor(fitted, [1, width])

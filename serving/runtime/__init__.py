@@ -1,0 +1,1 @@
+"""The embedded model server: TensorFlow Serving's protocol over SavedModels, in one Python process."""

@@ -1,0 +1,132 @@
+"""One loaded version of a model: its signatures as callables on a graph session."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.protobuf import config_pb2
+
+from serving.runtime.batching import Lane
+from serving.runtime.errors import invalid
+from serving.runtime.tensors import dtype_of, to_array, type_name
+
+_SCANN_OPS = "scann.scann_ops.py.scann_ops"
+
+
+@dataclass(frozen=True)
+class Parallelism:
+    """Threads of a session. An inter-op pool of -1 runs the graph in the caller's own thread: no handing over."""
+
+    intra_op: int = 0
+    inter_op: int = -1
+
+
+@dataclass(frozen=True)
+class Input:
+    """One input of a signature."""
+
+    name: str
+    number: int
+    shape: tuple[int | None, ...] | None
+
+    def check(self, place: int, proto: Any) -> np.ndarray:
+        """The array of a request's tensor, of this type and shape."""
+        if proto.dtype != self.number:
+            raise invalid(
+                f"Expects arg[{place}] to be {type_name(self.number)} but {type_name(proto.dtype)} is provided: "
+                f"input {self.name}"
+            )
+        array = to_array(self.name, proto)
+        self.check_shape(array.shape)
+        return array
+
+    def check_shape(self, shape: Sequence[int]) -> None:
+        """Refuses what the signature's static shape rules out."""
+        if self.shape is None:
+            return
+        fits = len(shape) == len(self.shape) and all(
+            wanted is None or wanted == size for wanted, size in zip(self.shape, shape, strict=True)
+        )
+        if not fits:
+            wanted = ["?" if size is None else size for size in self.shape]
+            raise invalid(
+                f"input {self.name} has shape {list(shape)}, the signature's is [{','.join(map(str, wanted))}]"
+            )
+
+
+@dataclass(frozen=True)
+class Signature:
+    """A callable of a version: arrays in the order of `inputs` -> arrays in the order of `outputs`."""
+
+    name: str
+    inputs: dict[str, Input]
+    outputs: tuple[str, ...]
+    call: Callable[..., list[np.ndarray]]
+    batchable: bool
+    definition: Any = field(repr=False)
+
+    @property
+    def takes_k(self) -> bool:
+        """Whether requests say how many answers they want, best first."""
+        return "k" in self.inputs
+
+
+class Servable:
+    """A version in memory. `users` is the manager's count of requests that hold it."""
+
+    def __init__(self, name: str, version: int, path: Path, parallelism: Parallelism) -> None:
+        if b"Scann>" in (path / "saved_model.pb").read_bytes():
+            importlib.import_module(_SCANN_OPS)  # registers the ops
+        self.name, self.version, self.path = name, version, path
+        self.users = 0
+        config = config_pb2.ConfigProto(
+            intra_op_parallelism_threads=parallelism.intra_op, inter_op_parallelism_threads=parallelism.inter_op
+        )
+        config.gpu_options.allow_growth = True
+        self._session = tf.compat.v1.Session(graph=tf.Graph(), config=config)
+        try:
+            with self._session.graph.as_default():
+                meta = tf.compat.v1.saved_model.load(self._session, ["serve"], str(path))
+            self.definitions = {name: meta.signature_def[name] for name in sorted(meta.signature_def)}
+            self.signatures = {
+                name: _signature(self._session, name, one)
+                for name, one in self.definitions.items()
+                if one.method_name and one.outputs and not name.startswith("__")
+            }
+        except BaseException:
+            self.close()
+            raise
+        self.lanes = {one.name: Lane(f"{name}:{one.name}", one.call, one.batchable) for one in self.signatures.values()}
+
+    def close(self) -> None:
+        """Gives the memory back; nobody may hold it any more."""
+        self._session.close()
+
+
+def _signature(session: tf.compat.v1.Session, name: str, definition: Any) -> Signature:
+    inputs = {one: _input(one, definition.inputs[one]) for one in sorted(definition.inputs)}
+    outputs = tuple(sorted(definition.outputs))
+    options = config_pb2.CallableOptions()
+    options.feed.extend(definition.inputs[one].name for one in inputs)
+    options.fetch.extend(definition.outputs[one].name for one in outputs)
+    shapes = [one.shape for one in inputs.values()] + [_shape(definition.outputs[one]) for one in outputs]
+    batchable = bool(inputs) and all(shape and shape[0] is None for shape in shapes)
+    call = session._make_callable_from_options(options)
+    return Signature(name, inputs, outputs, call, batchable, definition)
+
+
+def _input(name: str, info: Any) -> Input:
+    dtype_of(info.dtype)
+    return Input(name, info.dtype, _shape(info))
+
+
+def _shape(info: Any) -> tuple[int | None, ...] | None:
+    if info.tensor_shape.unknown_rank:
+        return None
+    return tuple(None if one.size < 0 else one.size for one in info.tensor_shape.dim)

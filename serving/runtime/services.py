@@ -1,0 +1,119 @@
+"""TensorFlow Serving's gRPC services."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any, NoReturn
+
+import grpc
+from tensorflow_serving.apis import (
+    get_model_status_pb2,
+    model_management_pb2,
+    model_service_pb2_grpc,
+    prediction_service_pb2_grpc,
+)
+
+from preprocessing.console import UserError
+from serving.runtime.admission import Admission
+from serving.runtime.errors import ServingError, code_of, invalid, of_exception
+from serving.runtime.manager import Manager
+from serving.runtime.metrics import Metrics
+from serving.runtime.model_config import models_of
+from serving.runtime.predictor import Predictor
+
+_LOG = logging.getLogger("serving")
+_NO_EXAMPLES = (
+    "{} takes tf.Examples and a signature of method {}; a retrieval model has predict signatures only: call Predict"
+)
+
+
+class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
+    """Predict and GetModelMetadata; what takes tf.Examples this model cannot answer."""
+
+    def __init__(self, predictor: Predictor, metrics: Metrics, admission: Admission) -> None:
+        self._predictor, self._metrics, self._admission = predictor, metrics, admission
+
+    def Predict(self, request: Any, context: grpc.ServicerContext) -> Any:
+        """One or more queries."""
+        started, name, status = time.monotonic(), request.model_spec.name, "OK"
+        try:
+            with self._admission:
+                remaining = context.time_remaining()
+                return self._predictor.predict(request, remaining, context.is_active)
+        except Exception as error:
+            refused = logged(error)
+            status = refused.code.name
+            refuse(context, refused)
+        finally:
+            self._metrics.requests.add(name, status)
+            self._metrics.request_latency.add((time.monotonic() - started) * 1e6, name, "Predict", "GRPC")
+
+    def GetModelMetadata(self, request: Any, context: grpc.ServicerContext) -> Any:
+        """The signatures."""
+        try:
+            return self._predictor.metadata(request)
+        except Exception as error:
+            refuse(context, logged(error))
+
+    def Classify(self, request: Any, context: grpc.ServicerContext) -> Any:
+        """Not of this model."""
+        context.abort(grpc.StatusCode.UNIMPLEMENTED, _NO_EXAMPLES.format("Classify", "classify"))
+
+    def Regress(self, request: Any, context: grpc.ServicerContext) -> Any:
+        """Not of this model."""
+        context.abort(grpc.StatusCode.UNIMPLEMENTED, _NO_EXAMPLES.format("Regress", "regress"))
+
+    def MultiInference(self, request: Any, context: grpc.ServicerContext) -> Any:
+        """Not of this model."""
+        context.abort(grpc.StatusCode.UNIMPLEMENTED, _NO_EXAMPLES.format("MultiInference", "classify or regress"))
+
+
+class ModelService(model_service_pb2_grpc.ModelServiceServicer):
+    """Status and reconfiguration."""
+
+    def __init__(self, manager: Manager) -> None:
+        self._manager = manager
+
+    def GetModelStatus(self, request: Any, context: grpc.ServicerContext) -> Any:
+        """The state of a model's versions."""
+        try:
+            return status_response(self._manager, request)
+        except Exception as error:
+            refuse(context, logged(error))
+
+    def HandleReloadConfigRequest(self, request: Any, context: grpc.ServicerContext) -> Any:
+        """Serves the request's models and no others."""
+        response = model_management_pb2.ReloadConfigResponse()
+        try:
+            self._manager.configure(models_of(request.config))
+        except UserError as error:
+            response.status.error_code = grpc.StatusCode.INVALID_ARGUMENT.value[0]
+            response.status.error_message = str(error)
+        return response
+
+
+def status_response(manager: Manager, request: Any) -> get_model_status_pb2.GetModelStatusResponse:
+    """What GetModelStatus answers."""
+    if not request.HasField("model_spec"):
+        raise invalid("Missing ModelSpec")
+    response = get_model_status_pb2.GetModelStatusResponse()
+    for number, state, error in manager.status(request.model_spec):
+        one = response.model_version_status.add(version=number, state=state)
+        one.status.error_code = error.code.value[0] if error else 0
+        one.status.error_message = error.message if error else ""
+    return response
+
+
+def refuse(context: grpc.ServicerContext, error: ServingError) -> NoReturn:
+    """Ends a call with a status."""
+    context.abort(error.code, error.message[:2000])
+    raise AssertionError("abort raises")
+
+
+def logged(error: Exception) -> ServingError:
+    """The status of an exception; what nobody foresaw is also written to the log, whole."""
+    refused = of_exception(error)
+    if refused.code is code_of(13) and not isinstance(error, ServingError):
+        _LOG.error("a request failed", exc_info=error)
+    return refused

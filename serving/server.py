@@ -1,0 +1,63 @@
+"""python -m serving.server: exported models behind TensorFlow Serving's protocol."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import threading
+
+import preprocessing  # noqa: F401 (sets up TensorFlow's environment)
+from preprocessing.console import UserError, run_command
+from serving.runtime.flags import arguments
+
+# Threads hand the interpreter over this often when they compete for it; Python's own 5 ms would be seen in every p99.
+_SWITCH_SECONDS = 0.0005
+
+
+def serve(argv: list[str] | None) -> int:
+    """Loads, serves until a signal, drains."""
+    flags = arguments(argv)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    from serving.runtime.configure import rest_settings_of, settings_of
+    from serving.runtime.rest import RestServer
+    from serving.runtime.server import ModelServer
+
+    sys.setswitchinterval(_SWITCH_SECONDS)
+    settings, rest_settings = settings_of(flags), rest_settings_of(flags)
+    server = ModelServer(settings)
+    rest = RestServer(server, rest_settings) if rest_settings else None
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    try:
+        port = server.bind()
+    except RuntimeError:
+        raise UserError(f"port {flags.port} of {flags.host} is taken or not ours; give another with --port") from None
+    if rest:
+        try:
+            rest.start()
+        except OSError as error:
+            raise UserError(f"--rest_api_port {flags.rest_api_port}: {error.strerror}") from None
+    server.start()
+    available = {name: versions for name, versions in server.manager.available().items() if versions}
+    if not available:
+        server.stop(0)
+        raise UserError("no version could be loaded; the reasons are above")
+    ports = f"gRPC {flags.host}:{port}" + (f", REST {flags.host}:{rest.port}" if rest else "")
+    print(f"serving {available} on {ports}", flush=True)
+    ended.wait()
+    if rest:
+        rest.stop()
+    server.stop(flags.drain_seconds)
+    return 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command."""
+    return serve(argv)
+
+
+if __name__ == "__main__":
+    run_command(main)
