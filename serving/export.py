@@ -43,6 +43,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     flags.add_argument("--set", action="append", default=[], metavar="A.B=C", help="overrides one key of the config")
     flags.add_argument("--index", choices=("scann", "portable", "brute_force"), help="short for serving.index")
     flags.add_argument("--target-recall", type=float, help="short for serving.tuning.target_recall")
+    flags.add_argument("--shards", type=int, help="models to spread the catalogue over; shards.json names them")
     flags.add_argument(
         "--fresh", help="JSON Lines of catalogue records, searched beside the index until it is built anew"
     )

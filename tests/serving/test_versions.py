@@ -19,7 +19,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 from preprocessing.console import UserError
 from serving.config import ServingConfig
 from serving.export import export, main
-from serving.gate import SIGNATURES, Held, InPlace, Judge
+from serving.gate import SIGNATURES, Held, Judge
 from serving.records import eval_requests
 from serving.versions import ModelFolder
 
@@ -107,18 +107,15 @@ def test_changes_without_a_build(changed: Path, opened: Callable[[str], Client],
     assert score[b"NEW"] == pytest.approx(float(vector[0] @ query[0]), abs=1e-4)
 
 
-def test_the_gate(changed: Path, exported: Callable[[str], Path], data: str, config: Config) -> None:
-    client = Client(changed, 1)
-    requests = eval_requests(data, 32, client.widths)
+def test_the_gate(opened: Callable[[str], Client], data: str, config: Config) -> None:
+    client = opened("brute_force")
+    requests = eval_requests(data, 4, client.widths)
     queries = client.embed(*({"query": one.decode()} for one in requests.inputs["query"]))
-    ids = client.search(queries, *([5] * len(queries)))["item_ids"]
     judge = Judge(requests, client.widths, config().gate)
-    place = InPlace(str(changed / "1"), True, client.widths)
-    assert judge.verdict(str(client.path), True, Held(queries, ids, 1.0), place).reasons == []
-    wrong = np.full_like(ids, b"another")
-    (reason,) = judge.verdict(str(client.path), True, Held(queries, wrong, 0.9), place).reasons
+    wrong = Held(queries, np.full((len(queries), 5), b"another", object), 0.9)
+    (reason,) = judge.verdict(str(client.path), False, wrong, None).reasons
     assert reason == "the index finds 0.0000 of the exact answers, --target-recall is 0.9"
-    (reason,) = judge.verdict(str(changed / "7"), True, None, place).reasons
+    (reason,) = judge.verdict(str(client.path.parent / "7"), False, None, None).reasons
     assert reason.startswith("it does not load or answer")
 
 
@@ -184,6 +181,8 @@ def test_mistakes(job: str, data: str, tmp_path: Path) -> None:
     said = mistake("--data", data, "--output", out, "--fresh", str(bad))
     assert said.endswith("bad.jsonl: line 2 is no catalogue record: missing item_id")
     assert "target_recall" in mistake("--job-dir", job, "--data", data, "--output", out, "--target-recall", "1.5")
+    shards = mistake("--job-dir", job, "--data", data, "--output", out, "--shards", "0")
+    assert shards.startswith("--shards takes a number from 1")
     assert "local or mounted" in mistake("--job-dir", job, "--data", data, "--output", "gs://bucket/models")
     (tmp_path / "file").write_text("")
     assert "cannot be written" in mistake("--job-dir", job, "--data", data, "--output", f"{tmp_path}/file/models")
