@@ -1,6 +1,7 @@
 # Every target makes its own environment from the lock on a bare machine with Python 3.11.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
+MODEL ?= mgdspr
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 OUT ?= out
@@ -8,8 +9,7 @@ OUT ?= out
 .PHONY: demo test test-distributed lint lock clean
 
 demo: $(INSTALLED)
-	$(BIN)/python -m preprocessing.simulate --output $(OUT)/raw
-	$(BIN)/python -m preprocessing.pipeline --config configs/demo.yaml --input $(OUT)/raw --output $(OUT)/data
+	$(BIN)/python -m serving.demo --model $(MODEL) --output $(OUT)
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest tests --ignore=tests/distributed -n 2

@@ -1,0 +1,141 @@
+"""python -m serving.demo: simulate, preprocess, train, evaluate, export, serve, ask."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+import preprocessing  # noqa: F401 (sets up the environment)
+from preprocessing.console import UserError, run_command
+from serving.demo.shoppers import Market, read_market
+from serving.demo.stages import Stages
+from serving.retriever.blocking import Retriever
+
+_HELP = """\
+The whole way on this machine, from a simulated market's raw logs to answers over gRPC. What is done is not done again:
+the same command goes on where it was interrupted.
+
+examples:
+  python -m serving.demo
+  python -m serving.demo --model mmse --output out
+"""
+_QUERIES, _SHOWN, _START_S = 5, 3, 300
+
+
+def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    """The command's flags."""
+    flags = argparse.ArgumentParser(
+        prog="python -m serving.demo",
+        description=_HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    flags.add_argument("--model", choices=("mgdspr", "mmse", "dnn"), default="mgdspr", help="default %(default)s")
+    flags.add_argument("--output", default="out", help="folder of everything (default %(default)s)")
+    flags.add_argument("--items", type=int, default=20_000, help="of the simulated market (default %(default)s)")
+    flags.add_argument("--users", type=int, help="of the simulated market, by default the simulator's own number")
+    return flags.parse_args(argv)
+
+
+def build(flags: argparse.Namespace, console: Console) -> Path:
+    """Every stage up to the exported model; returns its folder."""
+    out, model = Path(flags.output), flags.model
+    raw, data, models = out / "raw", out / "data", out / "models" / model
+    stages, common = Stages(out, console), ("--data", str(data))
+    market = ["--items", str(flags.items), *(["--users", str(flags.users)] if flags.users else [])]
+    stages.run("Simulate a market's logs", "preprocessing.simulate", "--output", str(raw), *market)
+    places = ("--input", str(raw), "--output", str(data))
+    stages.run("Raw logs to TFRecords", "preprocessing.pipeline", "--config", "configs/demo.yaml", *places)
+    for name in ("tfrs", model):
+        place = ("--job-dir", str(out / name))
+        stages.run(f"Train {name}", "trainer.task", "--config", f"configs/{name}.yaml", *common, *place)
+    judged = ("--judgments", str(raw / "truth" / "judgments.jsonl.gz"))
+    compared = ("--job-dir", str(out / model), "--compare", str(out / "tfrs"))
+    stages.run(f"Evaluate {model}, beside BM25 and tfrs", "trainer.evaluate", *common, *compared, *judged)
+    exported = ("--job-dir", str(out / model), "--output", str(models))
+    stages.run(f"Export {model} with its ScaNN index", "serving.export", *common, *exported)
+    return models
+
+
+@contextlib.contextmanager
+def served(models: Path, log: Path) -> Iterator[str]:
+    """The embedded server over the exported model: yields its address, ends it afterwards."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "serving.server", "--model-base-path", str(models.absolute())]
+    with log.open("w") as said:
+        server = subprocess.Popen(
+            [*command, "--model-name", "retrieval", "--port", str(port)], stdout=said, stderr=said
+        )
+        try:
+            yield f"127.0.0.1:{port}"
+        finally:
+            server.terminate()
+            server.wait()
+
+
+def ask(target: str, market: Market, console: Console, log: Path) -> None:
+    """The market's queries for its two shoppers, side by side."""
+    with Retriever(target, timeout=30) as retriever:
+        _wait(retriever, log)
+        for query in market.queries:
+            table = Table(title=query, title_justify="left", title_style="bold", expand=False)
+            columns = []
+            for shopper in market.shoppers:
+                table.add_column(f"for {shopper.name}, who likes {shopper.likes}", overflow="fold")
+                hits = retriever.retrieve(query, user=shopper.user, k=_SHOWN).hits
+                columns.append([market.titles.get(hit.item_id, hit.item_id) for hit in hits])
+            for row in zip(*columns, strict=True):
+                table.add_row(*row)
+            console.print(table)
+
+
+def _wait(retriever: Retriever, log: Path) -> None:
+    deadline = time.monotonic() + _START_S
+    while True:
+        try:
+            retriever.retrieve("", k=1)
+            return
+        except Exception as error:
+            if time.monotonic() > deadline:
+                raise UserError(f"the server did not answer within {_START_S} s ({error}); see {log}") from None
+            time.sleep(0.5)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command."""
+    flags = arguments(argv)
+    console = Console()
+    begun = time.monotonic()
+    models = build(flags, console)
+    out = Path(flags.output)
+    console.rule("[bold]Serve it, and ask for two users", align="left")
+    market, log = read_market(out / "raw", _QUERIES), out / "server.log"
+    with served(models, log) as target:
+        ask(target, market, console, log)
+    console.rule(f"[bold]Done in {time.monotonic() - begun:.0f} s", align="left")
+    job = out / flags.model
+    console.print(
+        f"records in {out}/data, the trained job in {job}, its report {job}/report.html, the served model in {models}\n"
+        f"next:\n"
+        f"  .venv/bin/python -m serving.server --model-base-path {models.absolute()} --model-name retrieval\n"
+        f'  .venv/bin/python -m serving.client "{market.queries[0]}" --catalog {out}/raw/catalog.jsonl.gz\n'
+        f"  your own logs: docs/data.md",
+        highlight=False,
+        soft_wrap=True,
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    run_command(main)

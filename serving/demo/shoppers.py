@@ -1,0 +1,69 @@
+"""Who asks, and what: two users of the raw logs with unlike tastes, and the queries that are searched most."""
+
+from __future__ import annotations
+
+import collections
+import gzip
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import orjson
+
+from preprocessing.config import HistoryConfig
+from preprocessing.history import History
+from preprocessing.users import Deed
+from serving.retriever.request import User
+
+
+class Shopper(NamedTuple):
+    """A user and what is known of them."""
+
+    name: str
+    likes: str  # the top category of most of their deeds
+    user: User
+
+
+class Market(NamedTuple):
+    """What the demo needs of the raw logs."""
+
+    titles: dict[str, str]
+    queries: list[str]
+    shoppers: list[Shopper]
+
+
+def read_market(raw: Path, queries: int) -> Market:
+    """The most frequent queries, and the two busiest users of different favourite categories."""
+    catalog = {one["item_id"]: one for one in _records(raw / "catalog.jsonl.gz")}
+    searches = list(_records(raw / "searches.jsonl.gz"))
+    deeds: dict[str, list[Deed]] = collections.defaultdict(list)
+    for one in _records(raw / "actions.jsonl.gz"):
+        deeds[one["user_id"]].append(Deed(one["ts"], one["item_id"], one["action"], one["ts"], -1, ""))
+    asked = collections.Counter(one["query"] for one in searches)
+    busiest = sorted(deeds, key=lambda user: (-len(deeds[user]), user))
+    chosen: dict[str, str] = {}  # by favourite category
+    for user in busiest:
+        tops = collections.Counter(catalog[deed.item_id]["category_top"] for deed in deeds[user])
+        chosen.setdefault(tops.most_common(1)[0][0], user)
+        if len(chosen) == 2:
+            break
+    now = max(one["ts"] for one in searches)
+    said: dict[str, list[str]] = collections.defaultdict(list)
+    for one in searches:
+        said[one["user_id"]].append(one["query"])
+    shoppers = [Shopper(user, top, _past(deeds[user], said[user], now)) for top, user in chosen.items()]
+    titles = {item_id: one["title"] for item_id, one in catalog.items()}
+    return Market(titles, [query for query, _ in asked.most_common(queries)], shoppers)
+
+
+def _past(deeds: list[Deed], queries: list[str], now: int) -> User:
+    config = HistoryConfig()
+    horizons = History(sorted(deeds), config).at(now)
+    newest = list(dict.fromkeys(reversed(queries)))[: config.queries]
+    return User(history_queries=newest, **{f"{horizon}_items": items for horizon, items in horizons.items()})
+
+
+def _records(path: Path) -> Iterator[dict[str, Any]]:
+    with gzip.open(path) as file:
+        for line in file:
+            yield orjson.loads(line)
