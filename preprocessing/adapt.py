@@ -50,8 +50,11 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 def adapt(given: argparse.Namespace) -> RawFolder:
     """Runs the adapter of `given.kind`."""
     run: Callable[[argparse.Namespace, RawFolder], None] = ADAPTERS[given.kind].adapt
-    with RawFolder(given.output.absolute(), given.kind) as raw:
-        run(given, raw)
+    try:
+        with RawFolder(given.output.absolute(), given.kind) as raw:
+            run(given, raw)
+    except OSError as error:
+        raise UserError(f"output {given.output} cannot be written: {error}") from None
     return raw
 
 

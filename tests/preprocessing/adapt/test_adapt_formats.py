@@ -6,11 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-import market
 import pyarrow
 import pyarrow.parquet
 import pytest
-from adapting import adapt, ids, process, query, read
+from adapting import adapt, ids, market, process, query, read
 
 SHARED = market.ROOT.parent / "shared" / "data"
 LABELS = ("E", "E", "S", "C", "I")

@@ -5,9 +5,8 @@ from __future__ import annotations
 import collections
 from pathlib import Path
 
-import market
 import pytest
-from adapting import Record, adapt, ids, process, query, read, write_lines
+from adapting import Record, adapt, ids, market, process, query, read, write_lines
 
 from preprocessing.adapters.graded import Split, pages
 from preprocessing.config import SplitConfig

@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 from test_adapt_formats import esci, movielens, ubi, wands
 
+from preprocessing.adapt import main
+from preprocessing.console import run_command
+
 PRODUCT, JUDGMENT = {"item_id": "p", "title": "t"}, {"query": "q", "item_id": "p", "label": 3}
 Case = tuple[list[object], list[object], list[str], str]  # products, judgments, flags, what is told
 
@@ -53,6 +56,22 @@ JUDGED: dict[str, Case] = {
     "flag": ([PRODUCT], [JUDGMENT], ["--tset-share", "0.2"], "unrecognized arguments: --tset-share"),
     "labels": ([PRODUCT], [JUDGMENT], ["--labels", "Exact"], "--labels 'Exact': expected word=number"),
 }
+
+
+@pytest.fixture
+def told(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Runs the command with a mistake in it; its one line."""
+
+    def run(*argv: object) -> str:
+        with pytest.raises(SystemExit) as end:
+            run_command(lambda _: main([str(one) for one in argv]))
+        error = capsys.readouterr().err
+        assert end.value.code == 2, error
+        assert error.startswith("error: ")
+        assert error.count("\n") == 1
+        return error
+
+    return run
 
 
 @pytest.mark.parametrize("name", JUDGED)
