@@ -29,10 +29,14 @@ $(INSTALLED): requirements.lock setup.py
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
-# Rewrites the lock from setup.py's ranges.
+# Rewrites the locks from setup.py's ranges: for development, and for the images with and without CUDA.
+UV_LOCK = $(PYTHON) -m uv pip compile setup.py --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
+	--no-header --no-annotate
 lock:
 	$(PYTHON) -m pip install --quiet uv
-	$(PYTHON) -m uv pip compile setup.py --extra dev --python-version 3.11 --no-header --no-annotate --output-file requirements.lock
+	$(UV_LOCK) --extra dev --output-file requirements.lock
+	$(UV_LOCK) --extra gcp --constraint requirements.lock --output-file deploy/requirements.lock
+	$(UV_LOCK) --extra gcp --extra gpu --constraint deploy/requirements.lock --output-file deploy/requirements-gpu.lock
 
 clean:
 	rm -rf $(VENV) $(OUT) build dist *.egg-info

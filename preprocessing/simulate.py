@@ -6,13 +6,14 @@ import argparse
 import collections
 import contextlib
 import gzip
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
+from apache_beam.io.filesystem import CompressionTypes
+from apache_beam.io.filesystems import FileSystems
 from rich.console import Console
 from rich.table import Table
 
@@ -49,9 +50,9 @@ class Counts(NamedTuple):
 class OutputFiles:
     """Files that appear together: written under another name, renamed when all are whole."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: str) -> None:
         self._folder = folder
-        self._open: dict[Path, Any] = {}
+        self._open: dict[str, Any] = {}
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> OutputFiles:
@@ -59,30 +60,28 @@ class OutputFiles:
 
     def write(self, name: str, records: Iterable[dict[str, Any]]) -> None:
         """Appends lines to a file."""
-        path = self._folder / name
+        path = FileSystems.join(self._folder, *name.split("/"))
         if path not in self._open:
             self._open[path] = self._stack.enter_context(self._create(path))
         self._open[path].write(b"".join(orjson.dumps(record) + b"\n" for record in records))
 
-    def _create(self, path: Path) -> contextlib.AbstractContextManager[Any]:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = f"{path}{_PARTIAL}"
-        if path.suffix != ".gz":
-            return open(partial, "wb")
+    def _create(self, path: str) -> contextlib.AbstractContextManager[Any]:
+        partial = FileSystems.create(f"{path}{_PARTIAL}", compression_type=CompressionTypes.UNCOMPRESSED)
+        if not path.endswith(".gz"):
+            return partial
         # Neither time nor name in the header: the same seed gives the same bytes.
-        return gzip.GzipFile(filename="", mode="wb", fileobj=self._stack.enter_context(open(partial, "wb")), mtime=0)
+        return gzip.GzipFile(filename="", mode="wb", fileobj=self._stack.enter_context(partial), mtime=0)
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._stack.close()
-        for path in self._open:
-            partial = Path(f"{path}{_PARTIAL}")
-            if kind is None:
-                os.replace(partial, path)
-            else:
-                partial.unlink()
+        partials = [f"{path}{_PARTIAL}" for path in self._open]
+        if kind is None:
+            FileSystems.rename(partials, list(self._open))
+        else:
+            FileSystems.delete(partials)
 
 
-def simulate(output: Path, items: int, users: int, days: int, seed: int) -> Counts:
+def simulate(output: str | Path, items: int, users: int, days: int, seed: int) -> Counts:
     """Writes everything; the last file to appear is `simulation.json`."""
     words, random = lexicon(), np.random.default_rng(seed)
     catalog = make_catalog(items, days, words, random)
@@ -91,7 +90,7 @@ def simulate(output: Path, items: int, users: int, days: int, seed: int) -> Coun
     truth = Truth(catalog, words)
     actions: collections.Counter[str] = collections.Counter()
     searches = clicked = 0
-    with OutputFiles(output) as files, progress("days", total=days) as bar:
+    with OutputFiles(str(output)) as files, progress("days", total=days) as bar:
         files.write("catalog.jsonl.gz", catalog.records(words))
         for number, day in enumerate(market.days(days)):
             files.write("searches.jsonl.gz", day.searches)
@@ -122,7 +121,7 @@ def _truth(truth: Truth, random: np.random.Generator) -> Iterator[tuple[str, lis
         yield "truth/judgments.jsonl.gz", list(truth.judgments(query))
 
 
-def _print(counts: Counts, output: Path, console: Console) -> None:
+def _print(counts: Counts, output: str, console: Console) -> None:
     table = Table("what", "count", title="simulated marketplace")
     table.add_row("items", f"{counts.items:,}")
     table.add_row("searches", f"{counts.searches:,}")
@@ -140,7 +139,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    flags.add_argument("--output", required=True, type=Path, help="folder for the logs")
+    flags.add_argument("--output", required=True, help="folder for the logs")
     flags.add_argument("--items", type=int, default=20_000, help="items in the catalogue (default %(default)s)")
     flags.add_argument("--users", type=int, default=5_000, help="users (default %(default)s)")
     flags.add_argument("--days", type=int, default=40, help="days of log (default %(default)s)")
@@ -157,7 +156,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = _arguments(argv)
     try:
         counts = simulate(arguments.output, arguments.items, arguments.users, arguments.days, arguments.seed)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # the latter: no such file system here
         raise UserError(f"--output {arguments.output} cannot be written: {error}") from None
     _print(counts, arguments.output, Console())
     return 0

@@ -106,13 +106,6 @@ class Storage:
         bucket, _, name = path.removeprefix("gs://").partition("/")
         return self.objects[bucket, name]
 
-    def upload(self, folder: Path, target: str) -> None:
-        """Every file below `folder`, to below `target`."""
-        bucket, _, begin = target.removeprefix("gs://").partition("/")
-        for path in folder.rglob("*"):
-            if path.is_file():
-                self.put(bucket, f"{begin}/{path.relative_to(folder)}", path.read_bytes())
-
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"

@@ -42,11 +42,10 @@ def process(raw: str, data: str) -> None:
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """The fake store, with a market's raw logs in it, processed into `DATA`, over what a broken run had left."""
     folder = tmp_path_factory.mktemp("cloud")
-    simulate(folder / "raw", items=200, users=60, days=10, seed=17)
     with serving(folder) as server, pytest.MonkeyPatch.context() as patch:
         for name, value in server.environment.items():
             patch.setenv(name, value)
-        server.storage.upload(folder / "raw", "gs://market/raw")
+        simulate("gs://market/raw", items=200, users=60, days=10, seed=17)
         for left in ("FAILED", "_staging/train-00007-of-00008.tfrecord.gz", "vocab/old.txt", "rejected/old.jsonl"):
             server.storage.put("market", f"data/{left}", b"of another run")
         process("gs://market/raw", DATA)
@@ -59,6 +58,9 @@ def test_the_data_folder(cloud: Any, tmp_path: Path) -> None:
     assert {"_SUCCESS", "spec.json", "stats.json", "config.yaml", "vocab/word.txt"} <= names and "FAILED" not in names
     simulate(tmp_path / "raw", items=200, users=60, days=10, seed=17)
     process(str(tmp_path / "raw"), str(tmp_path / "data"))  # the same, on this machine's disk
+    assert (
+        cloud.storage.read("gs://market/raw/truth/queries.jsonl") == (tmp_path / "raw/truth/queries.jsonl").read_bytes()
+    )
     here = {str(path.relative_to(tmp_path / "data")) for path in (tmp_path / "data").rglob("*") if path.is_file()}
     assert here == names
     for name in here:
