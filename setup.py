@@ -42,6 +42,7 @@ setup(
         "dev": [
             "build",
             "hypothesis",
+            "kubernetes-validate",
             "mypy",
             "psutil",
             "pytest",
