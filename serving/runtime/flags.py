@@ -5,7 +5,10 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
+
+from preprocessing.console import UserError
 
 _HELP = """\
 Serves exported models by TensorFlow Serving's own protocol: gRPC (PredictionService, ModelService, health,
@@ -40,6 +43,14 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     _running_flags(flags.add_argument_group("running"))
     _limit_flags(flags.add_argument_group("limits of this server (TensorFlow Serving has none of them)"))
     return flags.parse_args(argv)
+
+
+def check_paths(flags: argparse.Namespace) -> None:
+    """What can be seen to be wrong before TensorFlow is loaded."""
+    if bool(flags.model_config_file) == bool(flags.model_base_path):
+        raise UserError("give either --model_base_path, the folder that serving.export wrote, or --model_config_file")
+    if flags.model_base_path and not Path(flags.model_base_path).is_dir():
+        raise UserError(f"--model_base_path {flags.model_base_path} is no folder; python -m serving.export writes one")
 
 
 def _add(group: Any, name: str, **settings: Any) -> None:

@@ -90,6 +90,27 @@ def test_the_client_needs_grpc_alone() -> None:
     assert found.stdout.strip() == "[]", found.stderr
 
 
+def test_a_model_config_file_that_changes_is_taken_over(models: Path, tmp_path: Path) -> None:
+    config = tmp_path / "models.config"
+
+    def write(name: str) -> None:
+        aside = tmp_path / "aside"
+        aside.write_text(f'model_config_list {{ config {{ name: "{name}" base_path: "{models}" }} }}')
+        aside.rename(config)
+
+    write("one")
+    command = [sys.executable, "-m", "serving.server", "--model_config_file", str(config), "--port", "0"]
+    command += ["--model_config_file_poll_wait_seconds", "0.1"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stderr is not None
+        assert process.stdout.readline().startswith("serving {'one': [1]}")
+        write("two")
+        try:
+            assert any("two version 1 is served" in line for line in process.stderr)
+        finally:
+            process.terminate()
+
+
 def test_a_signal_ends_the_server_in_order(served: tuple[subprocess.Popen[str], str]) -> None:
     process, _ = served
     os.kill(process.pid, signal.SIGTERM)
