@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 import yaml
-from fake_storage import serving
 
 from preprocessing.pipeline import main as preprocess
 from preprocessing.simulate import simulate
+from tests.cloud.fake_storage import serving
 from trainer.submit import send_config
 
 ROOT = Path(__file__).parents[2]

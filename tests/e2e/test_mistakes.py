@@ -10,12 +10,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import market
 import pytest
-from conftest import Run
 
 from preprocessing.console import run_command
 from preprocessing.pipeline import main
+from tests.e2e import market
+from tests.e2e.conftest import Run
 
 Prepare = Callable[[Path], list[str]]  # changes the raw folder; returns flags
 DEMO = str(market.ROOT / "configs" / "demo.yaml")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import collections
 from typing import Any, NamedTuple
 
-import market
 import pytest
-from conftest import Run
+
+from tests.e2e import market
+from tests.e2e.conftest import Run
 
 Record = dict[str, Any]
 DAY = market.DAY

@@ -8,14 +8,14 @@ import math
 import random
 from pathlib import Path
 
-import market
 import pyarrow as pa
 import pyarrow.parquet as pq
 import tensorflow as tf
-from conftest import Run
 
 from preprocessing.config import load_section
 from preprocessing.examples import Feature, parsing_spec
+from tests.e2e import market
+from tests.e2e.conftest import Run
 
 
 def test_the_folder_is_as_designed(finished: Run) -> None:
@@ -81,14 +81,17 @@ def test_the_catalogue_is_what_is_live(finished: Run) -> None:
 
 def test_vocabularies_are_most_frequent_first(finished: Run) -> None:
     items = market.vocabulary(finished.data, "item")
-    assert len(items) == len(set(items)) == 200
-    cut, deeds = finished.stats["split_at_ms"], collections.Counter(dict.fromkeys(items, 1))
+    known = {one["item_id"] for one in finished.log.catalog}
+    assert len(known) == 200
+    cut, deeds = finished.stats["split_at_ms"], collections.Counter(dict.fromkeys(known, 1))
     unique = {(one["user_id"], one["item_id"], one["action"], one["ts"]): one for one in finished.log.actions}
     requests = {one["request_id"]: one["ts"] for one in finished.log.searches}
     for one in unique.values():
         if max(one["ts"], requests.get(one.get("request_id"), 0)) < cut and one["item_id"] in deeds:
             deeds[one["item_id"]] += 1
-    assert items == sorted(deeds, key=lambda item: (-deeds[item], item))
+    often = [item for item in deeds if deeds[item] >= 3]  # once in the catalogue and in two deeds
+    assert 0 < len(often) < 200
+    assert items == sorted(often, key=lambda item: (-deeds[item], item))
 
 
 def test_the_spec_reads_every_record(finished: Run) -> None:
@@ -107,7 +110,8 @@ def test_the_spec_reads_every_record(finished: Run) -> None:
             assert titles.row_lengths().numpy().tolist() == shown.row_lengths().numpy().tolist()
             assert parsed["history_word"].ragged_rank == 2
     assert spec["items"] == 180
-    assert spec["vocabularies"]["item"] == {"words": 200, "hash_buckets": 100, "ids": 301}
+    words = len(market.vocabulary(finished.data, "item"))
+    assert spec["vocabularies"]["item"] == {"words": words, "hash_buckets": 100, "ids": words + 101}
 
 
 def test_the_same_again_byte_for_byte(finished: Run, tmp_path: Path) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import market
 import tensorflow as tf
-from conftest import Run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,6 +10,8 @@ from preprocessing.config import TextConfig, VocabulariesConfig
 from preprocessing.encoding import encoder
 from preprocessing.graph import hash_buckets
 from preprocessing.vocabulary import TextEncoder, Vocabulary
+from tests.e2e import market
+from tests.e2e.conftest import Run
 
 
 def graph(run: Run) -> TextEncoder:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import market
 import pytest
 
 from preprocessing.config import PreprocessingConfig, load_section
+from tests.e2e import market
 
 SHARED = market.ROOT.parent / "shared" / "data"
 

@@ -21,7 +21,6 @@ from serving.features import FILTER_LISTS, VECTOR_LISTS
 from serving.session import ServedModel
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(Path(__file__).parent))
 KINDS = ("brute_force", "portable", "scann")
 
 TRAINER: dict[str, Any] = {

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Client
-from market import shelf
 
 from serving.config import ServingConfig
 from serving.export import export
 from serving.features import FILTER_LISTS
 from serving.session import ServedModel
+from tests.serving.conftest import Client
+from tests.serving.market import shelf
 
 K = 30
 

@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from conftest import Client
-from market import Shelf, shelf, words_of
 
 from preprocessing.history import HORIZONS
 from serving.features import ITEM_INPUTS, ITEM_LISTS
+from tests.serving.conftest import Client
+from tests.serving.market import Shelf, shelf, words_of
 
 ALL = 10_000
 

@@ -12,8 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import Client, command
-from market import shelf
 from tensorflow_serving.apis import prediction_log_pb2
 
 from preprocessing.console import UserError
@@ -22,6 +20,8 @@ from serving.export import export, main
 from serving.gate import SIGNATURES, Held, Judge
 from serving.records import eval_requests
 from serving.versions import ModelFolder
+from tests.serving.conftest import Client, command
+from tests.serving.market import shelf
 
 Config = Callable[..., ServingConfig]
 _CALL = {"DT_STRING": object, "DT_INT32": np.int32, "DT_FLOAT": np.float32}

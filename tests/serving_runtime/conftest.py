@@ -9,11 +9,11 @@ from typing import Any
 import grpc
 import pytest
 import tensorflow as tf
-from serving_stubs import Stubs
-from small_model import write_version
 
 from serving.runtime.model_config import ModelConfig
 from serving.runtime.server import ModelServer, Settings
+from tests.serving_runtime.serving_stubs import Stubs
+from tests.serving_runtime.small_model import write_version
 
 Serve = Callable[..., ModelServer]
 

@@ -7,7 +7,6 @@ from typing import Any
 import grpc
 import numpy as np
 import tensorflow as tf
-from small_model import FILTER_LISTS, VECTOR_LISTS, WIDTHS
 from tensorflow_serving.apis import (
     get_model_metadata_pb2,
     get_model_status_pb2,
@@ -15,6 +14,8 @@ from tensorflow_serving.apis import (
     predict_pb2,
     prediction_service_pb2_grpc,
 )
+
+from tests.serving_runtime.small_model import FILTER_LISTS, VECTOR_LISTS, WIDTHS
 
 TIMEOUT = 30
 

@@ -13,14 +13,14 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
-from serving_stubs import TIMEOUT, Stubs, retrieve_inputs
-from small_model import DIM, VECTOR_LISTS, write_version
-from test_batching import until
 
 from serving.client import AsyncRetriever, CallPolicy, RetrievalError, Retriever, User
 from serving.retriever.breaker import Breaker, BreakerPolicy
 from serving.runtime.model_config import ModelConfig
 from serving.runtime.server import ModelServer
+from tests.serving_runtime.serving_stubs import TIMEOUT, Stubs, retrieve_inputs
+from tests.serving_runtime.small_model import DIM, VECTOR_LISTS, write_version
+from tests.serving_runtime.test_batching import until
 
 Serve = Callable[..., ModelServer]
 QUERY = "red running shoes"
@@ -276,7 +276,7 @@ def test_a_breaker_lets_one_try_and_waits_longer_each_time() -> None:
 def test_widths_that_change_with_a_version_are_learnt_anew(
     tmp_path: Path, serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import small_model
+    from tests.serving_runtime import small_model
 
     base = tmp_path / "retrieval"
     base.mkdir()

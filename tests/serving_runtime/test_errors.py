@@ -8,9 +8,10 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
-from serving_stubs import TIMEOUT, Stubs, request_of, retrieve_inputs
-from small_model import DIM
 from tensorflow_serving.apis import classification_pb2, get_model_metadata_pb2, inference_pb2, predict_pb2
+
+from tests.serving_runtime.serving_stubs import TIMEOUT, Stubs, request_of, retrieve_inputs
+from tests.serving_runtime.small_model import DIM
 
 Code = grpc.StatusCode
 

@@ -16,14 +16,14 @@ import trustme
 from google.protobuf.descriptor_pool import DescriptorPool
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
-from serving_stubs import TIMEOUT, Stubs, request_of
-from test_batching import until
 
 from serving.client import RetrievalError, Retriever
 from serving.runtime.batching import BatchingLimits, Lane, Task
 from serving.runtime.configure import credentials
 from serving.runtime.predictor import RequestLimits
 from serving.runtime.server import ModelServer
+from tests.serving_runtime.serving_stubs import TIMEOUT, Stubs, request_of
+from tests.serving_runtime.test_batching import until
 
 Serve = Callable[..., ModelServer]
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING

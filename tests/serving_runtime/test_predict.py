@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-from serving_stubs import TIMEOUT, Stubs, request_of, retrieve_inputs
-from small_model import DEFAULT_K, DIM, WIDTHS
+
+from tests.serving_runtime.serving_stubs import TIMEOUT, Stubs, request_of, retrieve_inputs
+from tests.serving_runtime.small_model import DEFAULT_K, DIM, WIDTHS
 
 
 def expected(loaded: Any, signature: str, **inputs: Any) -> dict[str, np.ndarray]:

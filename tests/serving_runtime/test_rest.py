@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from serving_stubs import Stubs, retrieve_inputs
-from small_model import DIM
 
 from serving.runtime.metrics import DEFAULT_PATH
 from serving.runtime.rest import RestServer, RestSettings
 from serving.runtime.server import ModelServer
+from tests.serving_runtime.serving_stubs import Stubs, retrieve_inputs
+from tests.serving_runtime.small_model import DIM
 
 
 class Http:

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import grpc
 import pytest
-from serving_stubs import TIMEOUT, Stubs, request_of
-from small_model import write_version
 from tensorflow_serving.apis import model_management_pb2
-from test_batching import until
 
 from serving.runtime.model_config import ModelConfig
 from serving.runtime.server import ModelServer
+from tests.serving_runtime.serving_stubs import TIMEOUT, Stubs, request_of
+from tests.serving_runtime.small_model import write_version
+from tests.serving_runtime.test_batching import until
 
 Serve = Callable[..., ModelServer]
 

@@ -18,7 +18,6 @@ from preprocessing.config import PreprocessingConfig, load_section
 from trainer.config import TrainerConfig
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(Path(__file__).parent))
 
 SMALL: dict[str, Any] = {
     "mgdspr": {"dim": 16, "grains": {"sequence_hidden": 16}},

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import ROOT, command, finish, flags, write_config
 
 from preprocessing.console import UserError
+from tests.trainer.conftest import ROOT, command, finish, flags, write_config
 from trainer.config import DistributionConfig
 from trainer.distribution import place_of
 from trainer.task import main

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import ROOT, flags, write_config
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from preprocessing.console import UserError
+from tests.trainer.conftest import ROOT, flags, write_config
 from trainer import task
 from trainer.dataset import catalog, requests
 from trainer.evaluate import arguments, depths, evaluate, main

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import command, finish, flags, write_config
 
 from preprocessing.console import UserError
+from tests.trainer.conftest import command, finish, flags, write_config
 from trainer.config import TrainerConfig
 from trainer.dataset import requests
 from trainer.job import Job, first_difference

@@ -13,10 +13,10 @@ from typing import Any
 
 import psutil
 import pytest
-from conftest import ROOT, write_config
 
 from preprocessing.config import load_section
 from preprocessing.console import UserError
+from tests.trainer.conftest import ROOT, write_config
 from trainer.config import TrainerConfig
 from trainer.dotted import with_keys
 from trainer.job import Job, first_difference

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import gzip
-import importlib.util
 import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from preprocessing.adapt import main
 from preprocessing.config import PreprocessingConfig, load_section
-
-# By its path: were its folder on sys.path, one conftest would hide another.
-_spec = importlib.util.spec_from_file_location("market", Path(__file__).parents[2] / "e2e" / "market.py")
-market = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(market)
+from tests.e2e import market
 
 Record = dict[str, Any]
 

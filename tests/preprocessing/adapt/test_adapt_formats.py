@@ -9,7 +9,8 @@ from typing import Any
 import pyarrow
 import pyarrow.parquet
 import pytest
-from adapting import adapt, ids, market, process, query, read
+
+from tests.preprocessing.adapt.adapting import adapt, ids, market, process, query, read
 
 SHARED = market.ROOT.parent / "shared" / "data"
 LABELS = ("E", "E", "S", "C", "I")

@@ -6,11 +6,11 @@ import collections
 from pathlib import Path
 
 import pytest
-from adapting import Record, adapt, ids, market, process, query, read, write_lines
 
 from preprocessing.adapters.graded import Split, pages
 from preprocessing.config import SplitConfig
 from preprocessing.graph import cut_of
+from tests.preprocessing.adapt.adapting import Record, adapt, ids, market, process, query, read, write_lines
 
 CHORUS = market.ROOT.parent / "shared" / "data" / "chorus"
 FLAGS = ("--stages", "ordered>=3,clicked>=2.33", "--test-share", "0.2")

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from test_adapt_formats import esci, movielens, ubi, wands
 
 from preprocessing.adapt import main
 from preprocessing.console import run_command
+from tests.preprocessing.adapt.test_adapt_formats import esci, movielens, ubi, wands
 
 PRODUCT, JUDGMENT = {"item_id": "p", "title": "t"}, {"query": "q", "item_id": "p", "label": 3}
 Case = tuple[list[object], list[object], list[str], str]  # products, judgments, flags, what is told
