@@ -13,8 +13,9 @@ from pathlib import Path
 import grpc
 import psutil
 import pytest
-from serving_stubs import TIMEOUT, Stubs, request_of, retrieve_inputs
-from small_model import DIM
+
+from tests.serving_runtime.serving_stubs import TIMEOUT, Stubs, request_of, retrieve_inputs
+from tests.serving_runtime.small_model import DIM
 
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
 ROOT = Path(__file__).parents[2]
