@@ -13,13 +13,10 @@ from tensorflow_serving.apis import model_management_pb2
 
 from serving.runtime.model_config import ModelConfig
 from serving.runtime.server import ModelServer
-<<<<<<< HEAD
+from serving.server import wait_for_end
 from tests.serving_runtime.serving_stubs import TIMEOUT, Stubs, request_of
 from tests.serving_runtime.small_model import write_version
 from tests.serving_runtime.test_batching import until
-=======
-from serving.server import wait_for_end
->>>>>>> fc4d49d2c0ce2db509836eac46a49e54945f859b
 
 Serve = Callable[..., ModelServer]
 
