@@ -23,7 +23,7 @@ broke off goes on where it was.
 
 examples:
   python -m serving.batch --mode embed --input out/data --job-dir out/job --output out/vectors
-  python -m serving.batch --mode embed --input 'raw/catalog*.jsonl.gz' --model out/models/retrieval --output out/vectors \\
+  python -m serving.batch --mode embed --input "raw/catalog*.jsonl.gz" --model out/models/retrieval --output out/vectors \\
       --format tfrecord --direct_running_mode=multi_processing --direct_num_workers=2
   python -m serving.batch --mode retrieve --input queries.jsonl --model out/models/retrieval --output out/answers --k 50
   python -m serving.batch --mode retrieve --input queries.parquet --target localhost:8500 --output out/answers
@@ -93,7 +93,7 @@ def job_of(flags: argparse.Namespace) -> Job:
         return jobs.embed_job(flags.job_dir, flags.model, flags.max_batch, **shared)
     if flags.model:
         return jobs.retrieve_job(flags.model, flags.k, flags.max_batch, **shared)
-    raise UserError("--target is not there yet")
+    return jobs.server_job(flags.target, flags.model_name, flags.timeout, flags.k, flags.max_batch, **shared)
 
 
 def said(flags: argparse.Namespace, outcome: Outcome) -> str:

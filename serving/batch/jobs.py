@@ -12,6 +12,7 @@ from preprocessing.console import UserError
 from serving.batch.job import Job
 from serving.batch.models import ItemEmbedder, ModelRetriever, SavedModel
 from serving.batch.rows import QueryRow, item_row
+from serving.batch.servers import ServerRetriever, Servers, check_servers
 from serving.batch.tables import answer_table, vector_table
 
 
@@ -51,6 +52,15 @@ def retrieve_job(model: str, k: int, max_batch: int, **shared: Any) -> Job:
     named = {name: version.manifest[name] for name in ("version", "created", "towers_hash", "data_hash")}
     parse = QueryRow(k)
     return Job("retrieve", "request_id", parse, handler, answer_table, named, incremental=False, **shared)
+
+
+def server_job(targets: list[str], name: str, timeout: float, k: int, max_batch: int, **shared: Any) -> Job:
+    """Queries to items, by running servers."""
+    servers = Servers(tuple(targets), name, timeout)
+    check_servers(servers)
+    identity = {"targets": targets, "model_name": name}
+    parse, handler = QueryRow(k), ServerRetriever(servers, max_batch)
+    return Job("retrieve", "request_id", parse, handler, answer_table, identity, incremental=False, **shared)
 
 
 def find_version(model: str) -> Version:

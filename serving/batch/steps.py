@@ -15,6 +15,7 @@ from apache_beam.utils.windowed_value import WindowedValue
 
 from preprocessing.parse import rejection
 from preprocessing.records import Excluded, Rejected, pack, unpack
+from preprocessing.shards import write_file
 from serving.batch.rows import Row, shard_of
 from serving.batch.sources import Load
 from serving.batch.tables import CONTENT, Record, read_table, write_table
@@ -200,7 +201,5 @@ class WriteLines(beam.DoFn):
         self._path = path
 
     def process(self, element: tuple[Any, Iterable[bytes]]) -> Iterator[str]:
-        from preprocessing.shards import write_file
-
         write_file(self._path, (line + b"\n" for line in sorted(element[1])))
         yield self._path
