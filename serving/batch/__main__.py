@@ -23,7 +23,7 @@ broke off goes on where it was.
 
 examples:
   python -m serving.batch --mode embed --input out/data --job-dir out/job --output out/vectors
-  python -m serving.batch --mode embed --input "raw/catalog*.jsonl.gz" --model out/models/retrieval --output out/vectors \\
+  python -m serving.batch --mode embed --input "raw/catalog*.jsonl" --model out/models/retrieval --output out/vectors \\
       --format tfrecord --direct_running_mode=multi_processing --direct_num_workers=2
   python -m serving.batch --mode retrieve --input queries.jsonl --model out/models/retrieval --output out/answers --k 50
   python -m serving.batch --mode retrieve --input queries.parquet --target localhost:8500 --output out/answers
