@@ -17,7 +17,6 @@ from serving.batch.steps import Known
 
 MANIFEST, COUNTS_FILE, REJECTED_FILE = "batch.json", "counts.json", "rejected.jsonl"
 _STAGING, _IDENTITY, _LOCK = "_staging", "identity.json", ".lock"
-_OURS = {MANIFEST, _STAGING, _LOCK}
 
 
 class BatchFolder:
@@ -38,7 +37,10 @@ class BatchFolder:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """One run at a time, on a local or mounted folder."""
+        """One run at a time, on a local or mounted folder; one with other things in it is not touched."""
+        names = {name.split("/")[0] for name in _names(self.path)} - {_LOCK}
+        if names and not names & {MANIFEST, _STAGING}:
+            raise UserError(f"--output {self.path} holds files that are not this job's; name an empty folder")
         if "://" in self.path:
             yield
             return
@@ -47,9 +49,6 @@ class BatchFolder:
 
     def prepare(self, identity: dict[str, Any]) -> list[Known]:
         """Readies the staging folder; the parts of a run of the same identity that broke off stay, and are returned."""
-        names = {name.split("/")[0] for name in _names(self.path)}
-        if names and not names & _OURS:
-            raise UserError(f"--output {self.path} holds files that are not this job's; name an empty folder")
         identity_path = FileSystems.join(self.staging, _IDENTITY)
         resumed = _read(identity_path) == identity
         for name in _names(self.staging):

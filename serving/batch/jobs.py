@@ -57,8 +57,7 @@ def retrieve_job(model: str, k: int, max_batch: int, **shared: Any) -> Job:
 def server_job(targets: list[str], name: str, timeout: float, k: int, max_batch: int, **shared: Any) -> Job:
     """Queries to items, by running servers."""
     servers = Servers(tuple(targets), name, timeout)
-    check_servers(servers)
-    identity = {"targets": targets, "model_name": name}
+    identity = {"targets": targets, "model_name": name, "versions": check_servers(servers)}
     parse, handler = QueryRow(k), ServerRetriever(servers, max_batch)
     return Job("retrieve", "request_id", parse, handler, answer_table, identity, incremental=False, **shared)
 

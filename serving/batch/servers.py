@@ -78,8 +78,8 @@ def ask(retriever: Retriever, row: Row) -> Record | Refused:
     raise AssertionError("the last attempt answers or raises")
 
 
-def check_servers(servers: Servers) -> None:
-    """One question before the job: a wrong address or model is told now, and once."""
+def check_servers(servers: Servers) -> dict[str, int]:
+    """One question before the job: a wrong address or model is told now, and once. Gives each shard's version."""
     try:
         with Retriever(servers.targets, servers.model, timeout=servers.timeout) as retriever:
             answer = retriever.retrieve("", k=1)
@@ -88,3 +88,4 @@ def check_servers(servers: Servers) -> None:
     if answer.partial:
         missing = "; ".join(f"{shard}: {why}" for shard, why in answer.missing.items())
         raise UserError(f"--target {' '.join(servers.targets)}: {missing}")
+    return answer.versions

@@ -268,7 +268,7 @@ def test_one_run_at_a_time(job: str, items: Shelf, tmp_path: Path) -> None:
         ("--mode embed --input {in} --output {out}", "takes one of --job-dir and --model"),
         ("--mode embed --input {in} --output {out} --job-dir {no}", "no towers/item in it"),
         ("--mode embed --input {no} --output {out} --job-dir {job}", "no such file"),
-        ("--mode embed --input {in} --output {in}/.. --job-dir {job}", "cannot be written|not this job's"),
+        ("--mode embed --input {in} --output {full} --job-dir {job}", "not this job's"),
         ("--mode embed --input {in} --output {out} --job-dir {job} --format jsonl", "writes parquet or tfrecord"),
         ("--mode embed --input {in} --output {out} --job-dir {job} --rumner=x", "unknown flag --rumner"),
         ("--mode retrieve --input {in} --output {out} --job-dir {job}", "takes one of --model and --target"),
@@ -279,6 +279,7 @@ def test_one_run_at_a_time(job: str, items: Shelf, tmp_path: Path) -> None:
 )
 def test_mistakes(flags: str, said: str, job: str, tmp_path: Path) -> None:
     places = {"in": write(tmp_path / "in.jsonl", [b"{}"]), "out": tmp_path / "out", "no": tmp_path / "no", "job": job}
+    places["full"] = tmp_path
     with pytest.raises(UserError, match=said):
         main([part.format(**places) for part in flags.split()])
     assert not (tmp_path / "out" / "batch.json").exists()
