@@ -2,8 +2,9 @@
 
 Ratings are split at random, four to one, as the tutorial does, so time tells nothing of what is to be found: within
 a user the training ratings are put in random order and spread over the month before the test. Ours is
-`configs/movielens.yaml` through `trainer.task`: it knows a user by the films rated in training, by no id. The tutorial is its two towers of
-StringLookup and Embedding of width 32 under `tfrs.tasks.Retrieval`, Adagrad 0.1, batches of 8,192, 3 epochs.
+`configs/movielens.yaml` through `trainer.task`: it knows a user by the films rated in training, by no id. The
+tutorial is its two towers of StringLookup and Embedding of width 32 under `tfrs.tasks.Retrieval`, Adagrad 0.1,
+batches of 8,192, 3 epochs.
 
 Both are counted by the same lines: each test rating is one question, right if its film is among the 100 with the
 largest inner product of all films. `recall@100` leaves the films a user has rated before in the race, as the
