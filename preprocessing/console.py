@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
+import re
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from typing import NoReturn
@@ -13,6 +16,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 USER_MISTAKE = 2
+# absl's notes and warnings before its set-up, and the line that announces them.
+_NATIVE_NOTE = re.compile(rb"[IW]\d{4} \d\d:\d\d:\d\d\.|[IW]0000 00:00:|WARNING: All log messages before absl::")
 
 
 class UserError(Exception):
@@ -58,6 +63,33 @@ def quiet_libraries() -> None:
     """Silences the libraries' notes to their own developers; what concerns the user still shows."""
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     warnings.filterwarnings("ignore", category=FutureWarning)
+
+
+def quiet_native_code() -> None:
+    """Keeps what native libraries write to their own developers off stderr; warnings of other kinds and errors pass.
+
+    They log before anybody could set a level, straight to file descriptor 2; children started later inherit the filter.
+    """
+    terminal = os.dup(2)
+    read_end, write_end = os.pipe()
+    os.dup2(write_end, 2)
+    os.close(write_end)
+    sys.stderr = os.fdopen(terminal, "w", buffering=1, closefd=False)
+    thread = threading.Thread(target=_pass_on, args=(read_end, terminal), daemon=True)
+    thread.start()
+
+    def restore() -> None:
+        os.dup2(terminal, 2)  # ends the pipe: what is still in it is passed on
+        thread.join(timeout=1)
+
+    atexit.register(restore)
+
+
+def _pass_on(source: int, target: int) -> None:
+    with os.fdopen(source, "rb") as lines:
+        for line in lines:
+            if not _NATIVE_NOTE.match(line):
+                os.write(target, line)
 
 
 def fail(message: str, status: int = USER_MISTAKE) -> NoReturn:

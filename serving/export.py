@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import preprocessing  # noqa: F401 (sets up TensorFlow's environment)
 from preprocessing.config import load_section
-from preprocessing.console import UserError, run_command
+from preprocessing.console import UserError, quiet_native_code, run_command
 from serving.config import ServingConfig
 
 _HELP = """\
@@ -101,4 +101,5 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    quiet_native_code()
     run_command(main)

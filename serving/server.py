@@ -9,7 +9,7 @@ import threading
 from typing import TYPE_CHECKING
 
 import preprocessing  # noqa: F401 (sets up TensorFlow's environment)
-from preprocessing.console import UserError, run_command
+from preprocessing.console import UserError, quiet_native_code, run_command
 from serving.runtime.flags import arguments, check_paths
 
 if TYPE_CHECKING:
@@ -81,4 +81,5 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    quiet_native_code()
     run_command(main)

@@ -103,6 +103,10 @@ class Manager:
             raise not_found(f"Servable not found for request: Specific({spec.name}, {number})")
         return version.servable
 
+    def known(self, name: str) -> str:
+        """The name of a model that is served, "" for any other: metrics must not grow with what clients make up."""
+        return name if name in self._models else ""
+
     # What is asked about it
 
     def status(self, spec: Any) -> list[tuple[int, int, ServingError | None]]:

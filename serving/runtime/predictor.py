@@ -85,6 +85,10 @@ class Predictor:
         self._metrics.examples.add(rows, servable.name)
         return {name: _cut(array, width) for name, array in zip(signature.outputs, outputs, strict=True)}
 
+    def label(self, name: str) -> str:
+        """What a model is called in metrics."""
+        return self._manager.known(name)
+
     def use(self, spec: Any) -> contextlib.AbstractContextManager[Servable]:
         """Holds a version, for those who turn other formats into arrays."""
         return self._manager.use(spec)

@@ -117,7 +117,7 @@ class RestServer:
         }
 
     async def _predict(self, found: re.Match[str], body: bytes) -> web.Response:
-        metrics, name = self._server.metrics, found["name"]
+        metrics, name = self._server.metrics, self._server.predictor.label(found["name"])
         started, status = time.monotonic(), "OK"
         try:
             if found["method"].lower() != "predict":

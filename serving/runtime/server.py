@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
-from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
 from serving.runtime.admission import Admission
 from serving.runtime.batching import Batcher, BatchingLimits
 from serving.runtime.descriptors import MODEL_SERVICE, PREDICTION_SERVICE, register_services
+from serving.runtime.handlers import add_service
 from serving.runtime.manager import Manager
 from serving.runtime.metrics import Metrics
 from serving.runtime.model_config import ModelConfig
@@ -96,11 +96,10 @@ class ModelServer:
             options=options,
             maximum_concurrent_rpcs=4 * threads,
         )
-        prediction = PredictionService(self.predictor, self.metrics, self.admission)
-        prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(prediction, server)
-        model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(self.manager), server)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         register_services()
+        add_service(server, PREDICTION_SERVICE, PredictionService(self.predictor, self.metrics, self.admission))
+        add_service(server, MODEL_SERVICE, ModelService(self.manager))
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         names = (PREDICTION_SERVICE, MODEL_SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, server)
         return server

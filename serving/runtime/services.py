@@ -10,8 +10,6 @@ import grpc
 from tensorflow_serving.apis import (
     get_model_status_pb2,
     model_management_pb2,
-    model_service_pb2_grpc,
-    prediction_service_pb2_grpc,
 )
 
 from preprocessing.console import UserError
@@ -28,7 +26,7 @@ _NO_EXAMPLES = (
 )
 
 
-class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
+class PredictionService:
     """Predict and GetModelMetadata; what takes tf.Examples this model cannot answer."""
 
     def __init__(self, predictor: Predictor, metrics: Metrics, admission: Admission) -> None:
@@ -36,7 +34,7 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
 
     def Predict(self, request: Any, context: grpc.ServicerContext) -> Any:
         """One or more queries."""
-        started, name, status = time.monotonic(), request.model_spec.name, "OK"
+        started, status = time.monotonic(), "OK"
         try:
             with self._admission:
                 remaining = context.time_remaining()
@@ -46,6 +44,7 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
             status = refused.code.name
             refuse(context, refused)
         finally:
+            name = self._predictor.label(request.model_spec.name)
             self._metrics.requests.add(name, status)
             self._metrics.request_latency.add((time.monotonic() - started) * 1e6, name, "Predict", "GRPC")
 
@@ -69,7 +68,7 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         context.abort(grpc.StatusCode.UNIMPLEMENTED, _NO_EXAMPLES.format("MultiInference", "classify or regress"))
 
 
-class ModelService(model_service_pb2_grpc.ModelServiceServicer):
+class ModelService:
     """Status and reconfiguration."""
 
     def __init__(self, manager: Manager) -> None:

@@ -283,6 +283,7 @@ class _Server(ThreadingHTTPServer):
         return {
             "STORAGE_EMULATOR_HOST": self.url,
             "https_proxy": self.url,
+            "no_proxy": "127.0.0.1",
             "CURL_CA_BUNDLE": self.certificate,
             "GOOGLE_AUTH_TOKEN_FOR_TESTING": "token",
             "NO_GCE_CHECK": "true",

@@ -12,10 +12,15 @@ from typing import Any
 
 import pytest
 import yaml
+from google.cloud.aiplatform_v1 import JobState
 
+from preprocessing.console import UserError
 from preprocessing.pipeline import main as preprocess
 from preprocessing.simulate import simulate
 from tests.cloud.fake_storage import serving
+from tests.cloud.fake_vertex import FakeVertex
+from tests.cloud.fake_vertex import serving as vertex_serving
+from trainer.submit import main as submit
 from trainer.submit import send_config
 
 ROOT = Path(__file__).parents[2]
@@ -89,3 +94,26 @@ def test_a_trial_from_the_submitted_config_to_its_metric(cloud: Any, tmp_path: P
     reported = json.loads(metrics.read_text())
     assert reported.keys() == {"timestamp", "trial", "recall", "global_step", "checkpoint_path"}
     assert reported["trial"] == "3" and f"recall@20 {float(reported['recall']):.4f}" in done.stdout
+
+
+def test_submitting(cloud: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """The whole command, with its config in the store and its job at the service."""
+    config = str(ROOT / "configs/mgdspr.yaml")
+    flags = ["--config", config, "--data", DATA, "--job-dir", "gs://market/jobs/one/", "--project", "my-project"]
+    flags += ["--region", "europe-west4", "--image", "europe-west4-docker.pkg.dev/p/multigrain/trainer:1", "--wait"]
+    vertex = FakeVertex([{"state": JobState.JOB_STATE_SUCCEEDED}])
+    with vertex_serving(vertex) as client:
+        monkeypatch.setattr("trainer.cloud.follow.client_of", lambda region: client)
+        assert submit([*flags, "--set", "trainer.seed=18", "--replicas", "2"]) == 0
+        with pytest.raises(UserError, match="--data gs://market/none: no _SUCCESS in it"):
+            submit([*flags, "--data", "gs://market/none"])
+    out, err = capsys.readouterr()
+    assert out.splitlines() == [
+        "projects/my-project/locations/europe-west4/customJobs/42",
+        "towers are in gs://market/jobs/one/towers",
+    ]
+    assert "job: https://console.cloud.google.com/vertex-ai/" in err and "succeeded" in err
+    (request,) = vertex.requests
+    args = list(request.custom_job.job_spec.worker_pool_specs[0].container_spec.args)
+    sent = yaml.safe_load(cloud.storage.read(args[args.index("--config") + 1]))["trainer"]
+    assert (sent["seed"], sent["distribution"]["strategy"]) == (18, "multiworker")

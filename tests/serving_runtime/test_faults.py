@@ -1,0 +1,140 @@
+"""A server of its own process under abuse: it answers afterwards, and its memory stays flat."""
+
+from __future__ import annotations
+
+import random
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import grpc
+import psutil
+import pytest
+
+from tests.serving_runtime.serving_stubs import TIMEOUT, Stubs, request_of, retrieve_inputs
+from tests.serving_runtime.small_model import DIM
+
+PREDICT = "/tensorflow.serving.PredictionService/Predict"
+ROOT = Path(__file__).parents[2]
+MALFORMED, FLAT = 10_000, 1.05
+
+
+@pytest.fixture(scope="module")
+def victim(models: Path) -> Iterator[tuple[psutil.Process, str]]:
+    """The server's process and its address."""
+    command = [sys.executable, "-m", "serving.server", "--model_base_path", str(models), "--model_name", "retrieval"]
+    command += ["--port", "0", "--max_request_bytes", str(1 << 20)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout is not None
+        address = process.stdout.readline().split("gRPC ")[1].strip()
+        yield psutil.Process(process.pid), address
+        process.terminate()
+        assert process.wait(60) == 0
+
+
+def still_answers(address: str) -> None:
+    with grpc.insecure_channel(address) as channel:
+        assert Stubs(channel).predict(query=["red"])["scores"].shape[0] == 1
+
+
+def mutations(seed: int) -> Iterator[bytes]:
+    """Valid requests with bytes changed, cut out, doubled, or of no sense at all."""
+    chance = random.Random(seed)
+    valid = [
+        request_of(query=["red shoes"]).SerializeToString(),
+        request_of("retrieve", **retrieve_inputs(["red"], 5)).SerializeToString(),
+        request_of("search", embedding=[[1.0] * DIM], k=[3]).SerializeToString(),
+    ]
+    while True:
+        data = bytearray(chance.choice(valid))
+        for _ in range(chance.randint(1, 8)):
+            begin = chance.randrange(len(data)) if data else 0
+            end = min(len(data), begin + chance.randint(1, 12))
+            kind = chance.randrange(4)
+            if kind == 0:
+                data[begin:end] = chance.randbytes(end - begin)
+            elif kind == 1:
+                del data[begin:end]
+            elif kind == 2:
+                data[begin:begin] = data[begin:end] * chance.randint(1, 20)
+            else:
+                data[begin:begin] = chance.randbytes(chance.randint(1, 12))
+        yield bytes(data)
+
+
+def fuzz(channel: grpc.Channel, requests: Iterator[bytes], count: int) -> set[grpc.StatusCode]:
+    """The codes of so many requests, some of them at a time."""
+    predict = channel.unary_unary(PREDICT)
+    codes: set[grpc.StatusCode] = set()
+    for _ in range(count // 20):
+        calls = [predict.future(next(requests), timeout=TIMEOUT) for _ in range(20)]
+        codes |= {call.code() for call in calls}
+    return codes
+
+
+def test_ten_thousand_malformed_requests(victim: tuple[psutil.Process, str]) -> None:
+    process, address = victim
+    requests = mutations(7)
+    with grpc.insecure_channel(address) as channel:
+        fuzz(channel, requests, 3_000)
+        before = process.memory_info().rss
+        codes = fuzz(channel, requests, MALFORMED)
+    assert process.memory_info().rss < before * FLAT
+    foreseen = {"OK", "INVALID_ARGUMENT", "NOT_FOUND", "FAILED_PRECONDITION", "INTERNAL", "RESOURCE_EXHAUSTED"}
+    assert {code.name for code in codes} <= foreseen
+    still_answers(address)
+
+
+def test_a_thousand_idle_connections(victim: tuple[psutil.Process, str]) -> None:
+    _, address = victim
+    host, port = address.split(":")
+    with ExitStack() as stack:
+        for i in range(1_000):
+            connection = stack.enter_context(socket.create_connection((host, int(port)), timeout=TIMEOUT))
+            if i % 2:
+                connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00")
+        still_answers(address)
+    still_answers(address)
+
+
+def test_bytes_of_other_protocols(victim: tuple[psutil.Process, str]) -> None:
+    _, address = victim
+    host, port = address.split(":")
+    for data in (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"\x16\x03\x01" + b"\x00" * 100, bytes(range(256)) * 40):
+        with socket.create_connection((host, int(port)), timeout=TIMEOUT) as connection:
+            connection.sendall(data)
+    still_answers(address)
+
+
+def test_clients_killed_in_the_middle_of_calls(victim: tuple[psutil.Process, str]) -> None:
+    process, address = victim
+    code = (
+        "import sys, grpc\n"
+        "data = bytes.fromhex(sys.argv[2])\n"
+        "call = grpc.insecure_channel(sys.argv[1]).unary_unary(sys.argv[3])\n"
+        "calls = [call.future(data) for _ in range(64)]\n"
+        "calls[0].code(); print('begun', flush=True)\n"
+        "while True: calls = [call.future(data) for _ in range(64)]\n"
+    )
+    data = request_of(query=["red"] * 5).SerializeToString().hex()
+    for _ in range(2):
+        command = [sys.executable, "-c", code, address, data, PREDICT]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as client:
+            assert client.stdout is not None
+            assert client.stdout.readline() == "begun\n"
+            client.kill()
+    still_answers(address)
+    assert process.is_running()
+
+
+def test_a_slow_reader_keeps_nobody_waiting(victim: tuple[psutil.Process, str]) -> None:
+    _, address = victim
+    with grpc.insecure_channel(address, options=[("grpc.http2.lookahead_bytes", 1)]) as slow:
+        begun = [Stubs(slow).prediction.Predict.future(request_of(query=["red"] * 4_000)) for _ in range(8)]
+        still_answers(address)
+        for call in begun:
+            call.cancel()
+    still_answers(address)
