@@ -1,4 +1,8 @@
-"""python -m benchmarks.preprocess: the pipeline against the floor of reading, parsing and writing the same bytes."""
+"""python -m benchmarks.preprocess: the pipeline against the floor of reading, parsing and writing the same bytes.
+
+example:
+  python -m benchmarks.preprocess --events 200000 --workers 2
+"""
 
 from __future__ import annotations
 
