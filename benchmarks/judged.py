@@ -142,9 +142,9 @@ def main(argv: list[str] | None = None) -> int:
     flags.add_argument("--data", type=Path, required=True, help="folder of catalog.jsonl.gz and judgments.jsonl")
     flags.add_argument("--output", default="out/judged", help="folder of logs, records and jobs (default %(default)s)")
     flags.add_argument("--test-share", type=float, default=0.2, help="of the queries in a fold (default %(default)s)")
-    flags.add_argument("--warm", type=int, default=2, help="searches a product of the warm start (default %(default)s)")
+    flags.add_argument("--warm", type=int, default=1, help="searches a product of the warm start (default %(default)s)")
     flags.add_argument("--repeat", type=int, default=20, help="times a rated request is trained (default %(default)s)")
-    flags.add_argument("--epochs", type=float, default=4, help="of the training (default %(default)s)")
+    flags.add_argument("--epochs", type=float, default=3, help="of the training (default %(default)s)")
     flags.add_argument("--seed", type=int, default=17, help="of warm start, models, bootstrap (default %(default)s)")
     given = flags.parse_args(argv)
     if not (given.data / "catalog.jsonl.gz").is_file() or not (given.data / "judgments.jsonl").is_file():
