@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
+import logging
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -147,6 +148,7 @@ def main(argv: list[str] | None = None) -> int:
     flags.add_argument("--epochs", type=float, default=3, help="of the training (default %(default)s)")
     flags.add_argument("--seed", type=int, default=17, help="of warm start, models, bootstrap (default %(default)s)")
     given = flags.parse_args(argv)
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # a tower traced for each model is no mistake
     if not (given.data / "catalog.jsonl.gz").is_file() or not (given.data / "judgments.jsonl").is_file():
         raise UserError(f"--data {given.data}: it has to hold catalog.jsonl.gz and judgments.jsonl")
     if not 0 < given.test_share <= 0.5:

