@@ -2,6 +2,9 @@
 
 Simulates the default market, preprocesses it, trains every row, evaluates all on the same requests. What is done
 is not done again: the same command goes on where it was broken off.
+
+example:
+  python -m benchmarks.ablation --output out/ablation --results docs/results.md
 """
 
 from __future__ import annotations
@@ -57,7 +60,10 @@ def _train(steps: Steps, row: Row, data: str, jobs: Path, extra: list[str]) -> f
 
 def main(argv: list[str] | None = None) -> int:
     """The command."""
-    flags = argparse.ArgumentParser(prog="python -m benchmarks.ablation", description=__doc__, allow_abbrev=False)
+    form = argparse.RawDescriptionHelpFormatter
+    flags = argparse.ArgumentParser(
+        prog="python -m benchmarks.ablation", description=__doc__, formatter_class=form, allow_abbrev=False
+    )
     flags.add_argument(
         "--output", default="out/ablation", help="folder of logs, records and jobs (default %(default)s)"
     )

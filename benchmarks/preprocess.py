@@ -1,4 +1,8 @@
-"""python -m benchmarks.preprocess: the pipeline against the floor of reading, parsing and writing the same bytes."""
+"""python -m benchmarks.preprocess: the pipeline against the floor of reading, parsing and writing the same bytes.
+
+example:
+  python -m benchmarks.preprocess --events 200000 --workers 2
+"""
 
 from __future__ import annotations
 
@@ -109,13 +113,14 @@ def measure(events: int, workers: int, folder: Path) -> dict[str, float]:
     }
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     """Measures a large log and a quarter of it."""
-    flags = argparse.ArgumentParser(prog="python -m benchmarks.preprocess", description=__doc__)
+    form = argparse.RawDescriptionHelpFormatter
+    flags = argparse.ArgumentParser(prog="python -m benchmarks.preprocess", description=__doc__, formatter_class=form)
     flags.add_argument("--events", type=int, default=1_000_000, help="searches and actions of the large log")
     flags.add_argument("--workers", type=int, default=2, help="worker processes")
     flags.add_argument("--folder", type=Path, help="where the logs are made (default: a temporary folder)")
-    arguments = flags.parse_args()
+    arguments = flags.parse_args(argv)
     with tempfile.TemporaryDirectory(dir=arguments.folder) as name:
         small = measure(arguments.events // 4, arguments.workers, Path(name))
         large = measure(arguments.events, arguments.workers, Path(name))

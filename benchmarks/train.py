@@ -13,6 +13,9 @@ every figure is the median of rounds that alternate between them. The last line 
   step_over_products  step_held_ms over products_ms
   .._cpu..            the same in seconds of the cores: to be trusted where other work has them as well
   peak_mib            most resident memory while training
+
+example:
+  python -m benchmarks.train --data out/data --rounds 3
 """
 
 from __future__ import annotations
@@ -151,7 +154,7 @@ def ratio(rounds: list[dict[str, Any]], clock: str) -> float:
     return round(statistics.median(one[f"step_held{clock}"] / one[f"products{clock}"] for one in rounds), 2)
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     """Measures on given or on simulated records."""
     flags = argparse.ArgumentParser(
         prog="python -m benchmarks.train", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -160,7 +163,7 @@ def main() -> None:
     flags.add_argument("--batch", type=int, default=1024, help="requests, or the tutorial's pairs, a step")
     flags.add_argument("--steps", type=int, default=20, help="steps a round")
     flags.add_argument("--rounds", type=int, default=5, help="rounds, of which the medians are taken")
-    arguments = flags.parse_args()
+    arguments = flags.parse_args(argv)
     before = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as folder:
         data = arguments.data.resolve() if arguments.data else make_data(Path(folder))

@@ -1,0 +1,171 @@
+"""python -m benchmarks.judged: a real catalogue, queries rated by people, every model beside BM25 and fused with it.
+
+The rated queries are cut into folds; for each fold the models train on the labels of the other queries and are asked
+the fold's, so that every query is asked once by a model that never saw a label of it. Beside the labels each model
+trains on a warm start: parts of the products' own texts as queries (`--warm`, searches a product; 0: none). Recall@K
+is the share of a query's items of label 2 and more (the mean of its raters) that are among the K retrieved of the whole
+catalogue; fused rows are the model's and BM25's lists by reciprocal rank. Intervals are of a bootstrap over queries,
+differences to BM25 are paired. What is done is not done again. The last line of stdout is one JSON object.
+
+example:
+  python -m benchmarks.judged --data ../shared/data/chorus --output out/judged
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import logging
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import preprocessing  # noqa: F401 (sets up TensorFlow's environment)
+from benchmarks.ablation import Steps
+from benchmarks.warm_start import again, warm_requests
+from preprocessing.console import UserError, run_command
+
+_CONFIG = "configs/judged.yaml"
+_STAGES = "ordered>=3,clicked>=2"
+_KS = (10, 100, 1000)
+_MEMORY = 512 << 20
+_NO_PAST = ("horizons.realtime.on=false", "horizons.short.on=false", "horizons.long.on=false", "grains.history=false")
+MODELS: dict[str, tuple[str, ...]] = {
+    "tfrs": ("tfrs.dim=64",),
+    "dnn": (),
+    "mgdspr": tuple(f"mgdspr.{one}" for one in _NO_PAST),  # rated queries have no user
+    "mmse": tuple(f"mmse.{one}" for one in _NO_PAST),
+}
+_TRAINING = ("data.batch=256", "training.histograms=false", "validation.every_steps=150", "validation.requests=512")
+_TRAINING += ("loss.catalog_negatives=1024",)
+
+
+def make_raw(adapted: Path, raw: Path, products: Path, warm: int, repeat: int, seed: int) -> None:
+    """The fold's streams, with the warm start and the training requests again beside them."""
+    aside = raw.with_name(f".{raw.name}.partial")
+    shutil.rmtree(aside, ignore_errors=True)
+    shutil.copytree(adapted, aside)
+    with (
+        gzip.open(aside / "searches-more.jsonl.gz", "wt") as searches,
+        gzip.open(aside / "actions-more.jsonl.gz", "wt") as actions,
+    ):
+        more = {"searches": searches, "actions": actions}
+        for search, action in warm_requests(_products(products), warm, seed):
+            searches.write(json.dumps(search) + "\n")
+            actions.write(json.dumps(action) + "\n")
+        with gzip.open(adapted / "searches.jsonl.gz") as given, gzip.open(adapted / "actions.jsonl.gz") as acted:
+            for name, record in again(given, acted, repeat - 1):
+                more[name].write(json.dumps(record) + "\n")
+    aside.rename(raw)
+
+
+def _products(path: Path) -> Iterator[dict[str, Any]]:
+    with gzip.open(path) as lines:
+        yield from map(json.loads, lines)
+
+
+def make_fold(steps: Steps, folder: Path, fold: int, given: argparse.Namespace) -> dict[str, float]:
+    """Streams, records and trained models of one fold; the seconds each model took."""
+    source, own = given.data.absolute(), fold_folder(folder, fold, given)
+    files = ("--products", str(source / "catalog.jsonl.gz"), "--judgments", str(source / "judgments.jsonl"))
+    split = ("--test-share", str(given.test_share), "--fold", str(fold))
+    steps.run(f"streams {fold}", "preprocessing.adapt", "judged", *files, "--stages", _STAGES, *split, f"{own}/adapted")
+    if not (own / "raw").exists():
+        make_raw(own / "adapted", own / "raw", source / "catalog.jsonl.gz", given.warm, given.repeat, given.seed)
+    place = ("--input", f"{own}/raw", "--output", f"{own}/data")
+    steps.run(f"records {fold}", "preprocessing.pipeline", "--config", _CONFIG, *place)
+    seconds = {}
+    for name, parts in MODELS.items():
+        keys = (*parts, *_TRAINING, f"training.epochs={given.epochs}", f"seed={given.seed}")
+        sets = [part for one in keys for part in ("--set", f"trainer.{one}")]
+        place = ("--data", f"{own}/data", "--job-dir", f"{own}/{name}")
+        seconds[name] = steps.run(f"{name} {fold}", "trainer.task", "--config", f"configs/{name}.yaml", *place, *sets)
+    return seconds
+
+
+def fold_folder(folder: Path, fold: int, given: argparse.Namespace) -> Path:
+    """Where a fold's files lie: what they depend on is in the name."""
+    return folder / f"fold-{fold}-of-{given.test_share:g}-warm-{given.warm}-repeat-{given.repeat}-seed-{given.seed}"
+
+
+def ask_fold(own: Path) -> tuple[list[str], dict[str, np.ndarray]]:
+    """The fold's queries, and by retriever Recall `[queries, Ks]`."""
+    from trainer.evaluation.catalogue import Catalogue
+    from trainer.evaluation.questions import Questions
+    from trainer.evaluation.retrievers import Setting, ask_bm25, ask_job, fuse
+
+    data = str(own / "data")
+    catalogue = Catalogue(data)
+    questions = Questions(data, catalogue, None)
+    setting = Setting(data, catalogue, questions, None, None, min(max(_KS), len(catalogue)), _MEMORY)
+    bm25 = ask_bm25(setting)
+    jobs = [ask_job(name, str(own / name), setting) for name in MODELS]
+    relevant = [
+        np.concatenate([questions.stages[s].of(n) for s in ("ordered", "clicked")]) for n in range(len(questions))
+    ]
+    answers = [bm25, *jobs, *(fuse(job, bm25) for job in jobs)]
+    return [query.decode() for query in questions.queries], {a.name: recall(a.ranking.rows, relevant) for a in answers}
+
+
+def recall(rows: np.ndarray, relevant: Sequence[np.ndarray]) -> np.ndarray:
+    """Of each query's relevant rows the share among the first K: `[queries, Ks]`."""
+    return np.array(
+        [[np.isin(own, found[:k]).sum() / len(own) for k in _KS] for found, own in zip(rows, relevant, strict=True)]
+    )
+
+
+def figures(queries: Sequence[str], recalls: Mapping[str, np.ndarray], seed: int) -> dict[str, Any]:
+    """Means with intervals by retriever, and each one's paired difference to BM25."""
+    from trainer.evaluation.bootstrap import Bootstrap
+
+    by_query = Bootstrap(np.array(queries), seed)
+
+    def at_each(values: np.ndarray) -> dict[str, Any]:
+        estimates = {f"recall@{k}": by_query.estimate(values[:, place]) for place, k in enumerate(_KS)}
+        return {name: one.json() for name, one in estimates.items() if one is not None}
+
+    return {
+        "models": {name: at_each(values) for name, values in recalls.items()},
+        "minus_bm25": {name: at_each(values - recalls["BM25"]) for name, values in recalls.items() if name != "BM25"},
+    }
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command."""
+    form = argparse.RawDescriptionHelpFormatter
+    flags = argparse.ArgumentParser(
+        prog="python -m benchmarks.judged", description=__doc__, formatter_class=form, allow_abbrev=False
+    )
+    flags.add_argument("--data", type=Path, required=True, help="folder of catalog.jsonl.gz and judgments.jsonl")
+    flags.add_argument("--output", default="out/judged", help="folder of logs, records and jobs (default %(default)s)")
+    flags.add_argument("--test-share", type=float, default=0.2, help="of the queries in a fold (default %(default)s)")
+    flags.add_argument("--warm", type=int, default=1, help="searches a product of the warm start (default %(default)s)")
+    flags.add_argument("--repeat", type=int, default=20, help="times a rated request is trained (default %(default)s)")
+    flags.add_argument("--epochs", type=float, default=3, help="of the training (default %(default)s)")
+    flags.add_argument("--seed", type=int, default=17, help="of warm start, models, bootstrap (default %(default)s)")
+    given = flags.parse_args(argv)
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # a tower traced for each model is no mistake
+    if not (given.data / "catalog.jsonl.gz").is_file() or not (given.data / "judgments.jsonl").is_file():
+        raise UserError(f"--data {given.data}: it has to hold catalog.jsonl.gz and judgments.jsonl")
+    if not 0 < given.test_share <= 0.5:
+        raise UserError(f"--test-share {given.test_share:g}: above 0, and at most 0.5")
+    for name, least in (("warm", 0), ("repeat", 1)):
+        if getattr(given, name) < least:
+            raise UserError(f"--{name} {getattr(given, name)}: at least {least}")
+    folder = Path(given.output).absolute()
+    steps, folds = Steps(folder), int(1 / given.test_share + 1e-9)
+    seconds = [make_fold(steps, folder, fold, given) for fold in range(folds)]
+    asked = [ask_fold(fold_folder(folder, fold, given)) for fold in range(folds)]
+    queries = [query for found, _ in asked for query in found]
+    recalls = {name: np.concatenate([found[name] for _, found in asked]) for name in asked[0][1]}
+    result = {"queries": len(queries), "folds": folds, "warm": given.warm, "train_seconds": seconds}
+    print(json.dumps({**result, **figures(queries, recalls, given.seed)}))
+    return 0
+
+
+if __name__ == "__main__":
+    run_command(main)
