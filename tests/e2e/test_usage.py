@@ -63,6 +63,8 @@ USAGES: dict[str, tuple[str, str, str]] = {
     "no item wanted": ("serving.client", "shoes --k 0", "--k 0: at least 1"),
     "half a certificate": ("serving.client", "shoes --tls-cert {here}/c.pem", "need --tls-ca"),
     "a user who is not there": ("serving.client", "shoes --user {here}/user.json", "user.json"),
+    "a mode of its own": ("serving.batch", "--mode rank --input {here} --output {here}/out", "invalid choice: 'rank'"),
+    "a refresh of nothing": ("serving.refresh", "--data {here}", "--job-dir, --output"),
     "a demo of another model": ("serving.demo", "--model bert", "invalid choice: 'bert'"),
     "no films": ("benchmarks.movielens", "--ml-100k {here}/none", "no such folder"),
     "no rated queries": ("benchmarks.judged", "--data {here}", "judgments.jsonl"),
