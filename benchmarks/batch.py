@@ -1,4 +1,8 @@
-"""python -m benchmarks.batch: the batch jobs against the bare model, called in a loop at its best batch size."""
+"""python -m benchmarks.batch: the batch jobs against the bare model, called in a loop at its best batch size.
+
+examples:
+  python -m benchmarks.batch --model out/models/retrieval --data out/data --items 20000
+"""
 
 from __future__ import annotations
 
@@ -107,16 +111,18 @@ def measure(make: Callable[[str], Job], rows: Rows, best: float, workers: list[i
     return found
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     """Both jobs, one after the other."""
-    flags = argparse.ArgumentParser(prog="python -m benchmarks.batch", description=__doc__)
+    flags = argparse.ArgumentParser(
+        prog="python -m benchmarks.batch", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     flags.add_argument("--model", default="out/models/retrieval", help="a model folder (default %(default)s)")
     flags.add_argument("--data", default="out/data", help="a data folder (default %(default)s)")
     flags.add_argument("--items", type=int, default=100_000)
     flags.add_argument("--queries", type=int, default=20_000)
     flags.add_argument("--k", type=int, default=100)
     flags.add_argument("--workers", type=int, nargs="+", choices=tuple(_WORKERS), default=[1, 2])
-    given = flags.parse_args()
+    given = flags.parse_args(argv)
     version, result = find_version(given.model), {}
     items, queries = catalogue(given.data, given.items), requests(given.data, version, given.queries)
     some = min(_SIZES[-1], len(items))

@@ -6,6 +6,10 @@ hnswlib are installed by hand: pip install faiss-cpu hnswlib. The last line of s
 
 With --job-dir and --data the vectors are a trained job's own, as many as its catalogue has items; beyond, new ones
 are drawn between neighbours of it. Without, they are drawn from clusters of clusters with norms of a long tail.
+
+examples:
+  python -m benchmarks.index --items 1000000 --plot out/index.svg
+  python -m benchmarks.index --job-dir out/mgdspr --data out/data --items 200000 --only brute_force,scann,portable
 """
 
 from __future__ import annotations
@@ -130,7 +134,7 @@ def plot(found: dict[str, Any], path: Path) -> None:
     figure.savefig(path)
 
 
-def main() -> int:
+def main(argv: list[str] | None = None) -> int:
     """The command."""
     flags = argparse.ArgumentParser(
         prog="python -m benchmarks.index", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -143,7 +147,7 @@ def main() -> int:
     flags.add_argument("--rounds", type=int, default=5)
     flags.add_argument("--only", default=",".join(SUBJECTS), help="subjects with commas between (default %(default)s)")
     flags.add_argument("--plot", help="a file for recall against latency")
-    given = flags.parse_args()
+    given = flags.parse_args(argv)
     if given.job_dir:
         vectors, queries = trained(given.job_dir, given.data, given.items)
     else:

@@ -2,6 +2,9 @@
 
 A process of its own, so that its interpreter is not the server's. Open loop: requests set out at times drawn before,
 whatever the server does, and a request's time counts from when it should have set out: no coordinated omission.
+
+examples:
+  python -m benchmarks.load --target localhost:8500 --requests requests.hex --concurrency 16 --seconds 10
 """
 
 from __future__ import annotations
@@ -115,9 +118,11 @@ async def run(flags: argparse.Namespace) -> dict[str, object]:
     return await closed(connections, flags.concurrency, flags.seconds, flags.timeout)
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     """The command."""
-    flags = argparse.ArgumentParser(prog="python -m benchmarks.load", description=__doc__)
+    flags = argparse.ArgumentParser(
+        prog="python -m benchmarks.load", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     flags.add_argument("--target", required=True)
     flags.add_argument("--requests", required=True, help="a file with a PredictRequest in hexadecimal a line")
     flags.add_argument("--connections", type=int, default=8)
@@ -125,7 +130,7 @@ def main() -> None:
     flags.add_argument("--rate", type=float, default=0, help="open loop, requests a second")
     flags.add_argument("--seconds", type=float, default=5)
     flags.add_argument("--timeout", type=float, default=5)
-    print(json.dumps(asyncio.run(run(flags.parse_args()))))
+    print(json.dumps(asyncio.run(run(flags.parse_args(argv)))))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,9 @@
-"""python -m benchmarks.serve: the embedded server under closed and open load, beside the same model in process."""
+"""python -m benchmarks.serve: the embedded server under closed and open load, beside the same model in process.
+
+examples:
+  python -m benchmarks.serve --model-base-path out/models/retrieval
+  python -m benchmarks.serve --items 100000 --seconds 3
+"""
 
 from __future__ import annotations
 
@@ -192,14 +197,16 @@ def plot(results: dict[str, Any], path: Path) -> None:
     figure.savefig(path)
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     """The command."""
-    flags = argparse.ArgumentParser(prog="python -m benchmarks.serve", description=__doc__)
+    flags = argparse.ArgumentParser(
+        prog="python -m benchmarks.serve", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     flags.add_argument("--model-base-path", action="append", default=[], help="an export's folder; may be repeated")
     flags.add_argument("--items", type=int, action="append", default=[], help="or a made exact index of so many items")
     flags.add_argument("--seconds", type=float, default=5, help="each load (default %(default)s)")
     flags.add_argument("--output", type=Path, default=Path("out/benchmarks/serve"), help="writes .json and .png")
-    given = flags.parse_args()
+    given = flags.parse_args(argv)
     results: dict[str, Any] = {"cores": os.cpu_count(), "models": {}}
     with tempfile.TemporaryDirectory() as scratch:
         bases = {}
