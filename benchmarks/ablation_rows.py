@@ -40,6 +40,13 @@ MODELS = (
     ),
 )
 MGDSPR_PARTS = (
+    Row(
+        "relevance",
+        "with temperature 2 and mixed hard negatives",
+        "mgdspr",
+        ("loss.temperature=2", "loss.hard_negatives.count=200"),
+    ),
+    Row("hinge", "pairwise hinge instead of softmax", "mgdspr", ("loss.kind=hinge",)),
     Row("one-grain", "words alone for a query", "mgdspr", ONE_GRAIN),
     Row("no-transformer", "no Transformer over the words", "mgdspr", ("mgdspr.grains.sequence=false",)),
     Row("no-behaviours", "no behaviours, no previous queries", "mgdspr", NO_BEHAVIOURS),
@@ -47,18 +54,7 @@ MGDSPR_PARTS = (
     Row("no-cls", "mean instead of [CLS]", "mgdspr", ("mgdspr.fusion=mean",)),
     Row("no-item-id", "no item id", "mgdspr", ("mgdspr.item.id=false",)),
     Row("no-id-dropout", "no item-id dropout", "mgdspr", ("mgdspr.item.id_dropout=0",)),
-    Row(
-        "relevance",
-        "with temperature 2 and mixed hard negatives",
-        "mgdspr",
-        ("loss.temperature=2", "loss.hard_negatives.count=200"),
-    ),
     Row("in-batch", "in-batch negatives alone", "mgdspr", ("loss.catalog_negatives=0",)),
-    Row("no-correction", "no correction of negatives", "mgdspr", ("loss.correction=false",)),
-    Row("hinge", "pairwise hinge instead of softmax", "mgdspr", ("loss.kind=hinge",)),
 )
-MMSE_PARTS = (
-    Row("mmse-no-ranking", "no ranking loss", "mmse", ("loss.ranking.weight=0",)),
-    Row("mmse-equal-levels", "all levels weigh the same", "mmse", ("mmse.level_weights=false",)),
-)
+MMSE_PARTS = (Row("mmse-no-ranking", "no ranking loss", "mmse", ("loss.ranking.weight=0",)),)
 ROWS = MODELS + MGDSPR_PARTS + MMSE_PARTS

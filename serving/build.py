@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -29,6 +29,9 @@ from serving.tuning import Tuned, served_effort, tune
 from serving.warmup import write_warmup
 from serving.widening import Widening, widening_efforts
 
+if TYPE_CHECKING:
+    from serving.stored import StoredVectors
+
 _BATCH = 64
 
 
@@ -51,8 +54,15 @@ class Searched(NamedTuple):
 class Builder:
     """Writes one version into a folder aside."""
 
-    def __init__(self, config: ServingConfig, job_dir: str, data_dir: str, spec: dict[str, Any]) -> None:
-        self._config, self._data_dir, self._spec = config, data_dir, spec
+    def __init__(
+        self,
+        config: ServingConfig,
+        job_dir: str,
+        data_dir: str,
+        spec: dict[str, Any],
+        stored: StoredVectors | None = None,
+    ) -> None:
+        self._config, self._data_dir, self._spec, self._stored = config, data_dir, spec, stored
         self.target_recall = config.tuning.target_recall
         self.query_tower = load_tower(job_dir, "query")
         self.item_tower = load_tower(job_dir, "item")
@@ -95,6 +105,7 @@ class Builder:
             "dim": widening.index.dim,
             "index": {"kind": widening.index.kind, **widening.index.settings(), "bytes": widening.index.bytes},
             "reordering": found.reordering,
+            "stored_vectors": self._stored.taken if self._stored else 0,
             "side_index": counts,
             "warmup_requests": warmups,
             "seconds": clock.laps,
@@ -103,7 +114,7 @@ class Builder:
 
     def embed(self, aside: Path) -> tuple[Table, np.ndarray]:
         """The table of the catalogue, and its vectors `[N, dim]` mapped from a file aside."""
-        return embed_catalogue(self._data_dir, self._spec, self.item_tower, str(aside / "vectors"))
+        return embed_catalogue(self._data_dir, self._spec, self.item_tower, str(aside / "vectors"), self._stored)
 
     def searched(self, vectors: np.ndarray, items: Items, queries: np.ndarray, name: str, clock: Clock) -> Searched:
         """An index over vectors `[N, dim]` of items, tuned by queries `[Q, dim]`; `name` is the version's own."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
@@ -12,10 +13,15 @@ from serving.catalogue import Table, TableBuilder
 from serving.records import Strings, catalog_batches
 from serving.towers import Tower
 
+if TYPE_CHECKING:
+    from serving.stored import StoredVectors
+
 _BLOCK = 4_096
 
 
-def embed_catalogue(data_dir: str, spec: dict[str, Any], tower: Tower, path: str) -> tuple[Table, np.ndarray]:
+def embed_catalogue(
+    data_dir: str, spec: dict[str, Any], tower: Tower, path: str, stored: StoredVectors | None = None
+) -> tuple[Table, np.ndarray]:
     """Embeds every live item of `data_dir`.
 
     Args:
@@ -23,6 +29,7 @@ def embed_catalogue(data_dir: str, spec: dict[str, Any], tower: Tower, path: str
       spec: its spec.json.
       tower: the item tower.
       path: a file to write the vectors to, `N * dim` float32.
+      stored: vectors of these towers; an item that is among them as it is does not pass through the tower.
 
     Returns:
       The table of N items, and their vectors `[N, dim]`, mapped from `path`.
@@ -31,13 +38,24 @@ def embed_catalogue(data_dir: str, spec: dict[str, Any], tower: Tower, path: str
     embed = tf.function(tower, reduce_retracing=True, autograph=False)
     with open(path, "wb") as file, progress("items embedded", total=spec["items"]) as bar:
         for batch in catalog_batches(data_dir, _BLOCK):
-            file.write(checked_vectors(embed(batch), batch).tobytes())
+            file.write(_vectors(embed, batch, stored).tobytes())
             builder.add(batch)
             bar.advance(len(batch["item_id"]))
     table = builder.table(f"--data {data_dir}: catalog-*.tfrecord.gz")
     if not len(table):
         raise UserError(f"--data {data_dir}: its catalogue is empty; there is nothing to index")
     return table, np.memmap(path, np.float32, "r", shape=(len(table), tower.dim))
+
+
+def _vectors(embed: Callable[[Strings], tf.Tensor], items: Strings, stored: StoredVectors | None) -> np.ndarray:
+    """float32 `[B, dim]` of items, the stored ones' as they are."""
+    if stored is None:
+        return checked_vectors(embed(items), items)
+    vectors, known = stored.vectors(items)
+    if not known.all():
+        others = {name: tf.boolean_mask(values, ~known) for name, values in items.items()}
+        vectors[~known] = checked_vectors(embed(others), others)
+    return vectors
 
 
 def checked_vectors(vectors: tf.Tensor, items: Strings) -> np.ndarray:

@@ -48,6 +48,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "--fresh", help="JSON Lines of catalogue records, searched beside the index until it is built anew"
     )
     flags.add_argument("--tombstones", help="a file of item ids, one a line, that no answer may hold")
+    flags.add_argument("--vectors", help="a folder of serving.batch --mode embed; only items not in it are embedded")
     flags.add_argument("--max-regression", type=float, help="short for serving.gate.max_regression")
     return flags.parse_args(argv)
 
@@ -74,17 +75,20 @@ def export(
     fresh: str | None = None,
     tombstones: str | None = None,
     shards: int | None = None,
+    vectors: str | None = None,
 ) -> int:
     """Writes a version; returns the exit status."""
     from serving.fresh import read_changes  # TensorFlow comes with it: `--help` does not wait for that
     from serving.release import Release
 
     changes = read_changes(fresh, tombstones)
+    if vectors is not None and job_dir is None:
+        raise UserError("--vectors goes with --job-dir: the version in place keeps its own")
     if job_dir is None and not any(part is not None for part in changes):
         raise UserError("name --job-dir to build a version, or --fresh or --tombstones to change the one in place")
     if shards is not None and (shards < 1 or job_dir is None or any(part is not None for part in changes)):
         raise UserError("--shards takes a number from 1, goes with --job-dir, and not with --fresh or --tombstones")
-    release = Release(config, data_dir, output)
+    release = Release(config, data_dir, output, vectors)
     if job_dir is None:
         return release.change(changes)
     return release.build(job_dir, changes) if shards is None else release.build_shards(job_dir, shards)
@@ -97,7 +101,7 @@ def main(argv: list[str] | None = None) -> int:
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     job_dir = flags.job_dir.rstrip("/") if flags.job_dir else None
     data_dir, output = flags.data.rstrip("/"), flags.output.rstrip("/")
-    return export(config, job_dir, data_dir, output, flags.fresh, flags.tombstones, flags.shards)
+    return export(config, job_dir, data_dir, output, flags.fresh, flags.tombstones, flags.shards, flags.vectors)
 
 
 if __name__ == "__main__":

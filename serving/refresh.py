@@ -1,31 +1,129 @@
-"""The version in place with other fresh items or tombstones: no tower is read, no index is built."""
+"""python -m serving.refresh: today's catalogue in a new version, as one command that a scheduler can call."""
 
 from __future__ import annotations
 
-import importlib
-import shutil
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import tensorflow as tf
+import serving.batch  # noqa: F401 (sets up TensorFlow's environment)
+from preprocessing.console import fail, run_command
+from serving.batch.folder import locked
+from serving.batch.job import JobStopped, run
+from serving.batch.jobs import embed_job
+from serving.batch.sources import find
+from serving.config import ServingConfig
+from serving.export import configured
+from serving.versions import ModelFolder
 
-from serving.fresh import Changes, amend, write_fresh_ids
-from serving.records import Strings
-from serving.retrieval import save
+_MAX_BATCH = 512
+_HELP = """\
+Brings the served model up to date: embeds the items that are new or changed, builds the index, holds the version
+against the gate, and places it.
+
+Made to be called again and again: nothing happens where towers, catalogue and config are those of the version in place
+or of one that the gate turned down (--force tries that again); two at a time do not meet; one that was killed goes on
+where it was.
+
+examples:
+  python -m serving.refresh --job-dir out/job --data out/data --output out/models/retrieval
+  0 4 * * *  cd /srv/multigrain && python -m serving.refresh --config configs/mgdspr.yaml --job-dir ... (cron)
+
+exit status: 0 a new version or nothing to do, 1 the job stopped, 2 a mistake in the flags or files, 3 the gate's no
+"""
 
 
-def refresh(path: str, manifest: dict[str, Any], changes: Changes, aside: Path) -> dict[str, Any]:
-    """Saves the version at `path`, changed, as `<aside>/model`; returns its manifest."""
-    if manifest["index"]["kind"] == "scann":
-        importlib.import_module("scann.scann_ops.py.scann_ops")  # registers its ops
-    loaded = tf.saved_model.load(path)
+def arguments(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
+    """Our flags, and the rest for Beam."""
+    flags = argparse.ArgumentParser(
+        prog="python -m serving.refresh",
+        description=_HELP,
+        epilog="Every other flag is Beam's own (--runner, --direct_num_workers, ...), for the embedding.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    flags.add_argument("--job-dir", required=True, help="the folder of trainer.task")
+    flags.add_argument("--data", required=True, help="the folder of preprocessing.pipeline, with today's catalogue")
+    flags.add_argument("--output", required=True, help="the model folder; versions 1, 2, ... appear in it")
+    flags.add_argument("--vectors", help="where items' vectors are kept between runs (default: <output>-vectors)")
+    flags.add_argument("--config", help="the experiment's YAML; its `serving` section is read, defaults without it")
+    flags.add_argument("--set", action="append", default=[], metavar="A.B=C", help="overrides one key of the config")
+    flags.add_argument("--index", choices=("scann", "portable", "brute_force"), help="short for serving.index")
+    flags.add_argument("--target-recall", type=float, help="short for serving.tuning.target_recall")
+    flags.add_argument("--max-regression", type=float, help="short for serving.gate.max_regression")
+    flags.add_argument("--force", action="store_true", help="builds a version although nothing has changed")
+    return flags.parse_known_args(argv)
 
-    def embed(batch: Strings) -> tf.Tensor:
-        return loaded.signatures["embed_item"](**batch)["embedding"]
 
-    counts, fresh_ids = amend(loaded, manifest["items"], changes, embed, tuple(manifest["text"]))
-    save(loaded, str(aside / "model"), loaded.signatures)
-    if fresh_ids is not None:
-        write_fresh_ids(aside / "model" / "assets", fresh_ids)
-    shutil.copytree(f"{path}/assets.extra", aside / "model" / "assets.extra")
-    return manifest | {"side_index": counts, "refreshed_from": manifest["version"]}
+def refresh(
+    config: ServingConfig,
+    job_dir: str,
+    data_dir: str,
+    output: str,
+    vectors: str | None = None,
+    flags: Sequence[str] = (),
+    force: bool = False,
+) -> int:
+    """Embeds, exports, judges and places; returns the exit status."""
+    from serving.fresh import Changes
+    from serving.manifest import data_hash  # TensorFlow comes with it: `--help` does not wait for that
+    from serving.records import read_spec
+    from serving.release import REJECTED, Release
+    from serving.towers import towers_hash
+
+    read_spec(data_dir)  # a folder that is not whole is told before anything is done
+    folder = ModelFolder(output)
+    with locked(output, "--output"):
+        job = embed_job(job_dir, None, _MAX_BATCH, output=vectors or f"{output}-vectors", format="parquet")
+        sources = {
+            "towers_hash": towers_hash(job_dir),
+            "data_hash": data_hash(data_dir),
+            "config": config.model_dump(mode="json"),
+        }
+        if not force:
+            latest = folder.latest()
+            if latest is not None and _of(folder.manifest(latest), sources):
+                print(f"nothing changed: version {latest} is of these towers and this catalogue; {output}")
+                return 0
+            turned_down = _rejected(folder.path, latest or 0, sources)
+            if turned_down is not None:
+                sys.stderr.write(f"nothing changed since the gate turned {turned_down} down; --force tries again\n")
+                return REJECTED
+        counts = run(job, find(data_dir), flags).manifest["counts"]
+        print(f"{counts['computed']} items embedded, {counts['written'] - counts['computed']} carried over")
+        return Release(config, data_dir, output, job.output).build(job_dir, Changes())
+
+
+def _of(manifest: dict[str, Any], sources: dict[str, Any]) -> bool:
+    """Whether a version was made of these."""
+    return all(manifest.get(name) == value for name, value in sources.items())
+
+
+def _rejected(folder: Path, after: int, sources: dict[str, Any]) -> Path | None:
+    """A rejected version that was made of these, later than version `after`."""
+    for path in sorted(folder.glob("rejected-*/manifest.json")):
+        number = path.parent.name.removeprefix("rejected-")
+        if number.isdecimal() and int(number) > after and _of(json.loads(path.read_text()), sources):
+            return path.parent
+    return None
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command."""
+    flags, beam_flags = arguments(argv)
+    for name in ("", "apache_beam", "tensorflow"):  # what stops the job is told once, by us
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    config = configured(flags)
+    job_dir, data_dir, output = (one.rstrip("/") for one in (flags.job_dir, flags.data, flags.output))
+    try:
+        return refresh(config, job_dir, data_dir, output, flags.vectors, beam_flags, flags.force)
+    except JobStopped as stopped:
+        fail(str(stopped), status=1)
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -13,9 +13,9 @@ from serving.config import ServingConfig
 from serving.features import FILTER_LISTS, VECTOR_LISTS
 from serving.fresh import Changes
 from serving.gate import Held, InPlace, Judge, Verdict
+from serving.in_place import changed_in_place
 from serving.manifest import data_hash, describe_tuning, peak_memory_mb, size_of
 from serving.records import Requests, eval_requests, read_spec
-from serving.refresh import refresh
 from serving.shards import SHARDS, build_shards, prune_shards, publish_shards, shard_name, shard_reasons
 from serving.towers import towers_hash
 from serving.versions import ModelFolder
@@ -34,15 +34,15 @@ class Staged(NamedTuple):
 class Release:
     """Writes versions of one model folder."""
 
-    def __init__(self, config: ServingConfig, data_dir: str, output: str) -> None:
-        self._config, self._data_dir = config, data_dir
+    def __init__(self, config: ServingConfig, data_dir: str, output: str, vectors: str | None = None) -> None:
+        self._config, self._data_dir, self._vectors = config, data_dir, vectors
         self._spec = read_spec(data_dir)
         self._folder = ModelFolder(output)
 
     def build(self, job_dir: str, changes: Changes) -> int:
         """A version of a job's towers and the data's catalogue; returns the exit status."""
         widths = served_widths(self._config, self._spec["history"])
-        builder = Builder(self._config, job_dir, self._data_dir, self._spec)
+        builder = self._builder(job_dir)
         requests = self._requests(widths)
         with self._folder.staging() as aside:
             version = self._folder.next_version()
@@ -55,7 +55,7 @@ class Release:
     def build_shards(self, job_dir: str, shards: int) -> int:
         """One version of every shard's model and of the query model; returns the exit status."""
         widths = served_widths(self._config, self._spec["history"])
-        builder = Builder(self._config, job_dir, self._data_dir, self._spec)
+        builder = self._builder(job_dir)
         requests = self._requests(widths).slice(0, self._config.tuning.queries)
         output = self._folder.path
         with self._folder.staging() as aside:
@@ -74,6 +74,14 @@ class Release:
             prune_shards(output, built, self._config.keep_versions)
         print(f"{sum(shard.items for shard in built)} items in {shards} shards; {output}/{SHARDS}")
         return 0
+
+    def _builder(self, job_dir: str) -> Builder:
+        stored = None
+        if self._vectors is not None:
+            from serving.stored import StoredVectors  # Beam comes with it
+
+            stored = StoredVectors(self._vectors, towers_hash(job_dir))
+        return Builder(self._config, job_dir, self._data_dir, self._spec, stored)
 
     def _sources(self, job_dir: str, widths: dict[str, int]) -> dict[str, Any]:
         """Where a version comes from and how it was asked for."""
@@ -98,7 +106,7 @@ class Release:
         requests = self._requests(before["widths"])
         with self._folder.staging() as aside:
             version = self._folder.next_version()
-            manifest = refresh(self._folder.model(latest), before, changes, aside)
+            manifest = changed_in_place(self._folder.model(latest), before, changes, aside)
             return self._settle(aside, version, Staged(manifest, requests, None))
 
     def _requests(self, widths: dict[str, int]) -> Requests:

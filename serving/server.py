@@ -52,14 +52,14 @@ def serve(argv: list[str] | None) -> int:
         raise UserError("no version could be loaded; the reasons are above")
     ports = f"gRPC {flags.host}:{port}" + (f", REST {flags.host}:{rest.port}" if rest else "")
     print(f"serving {available} on {ports}", flush=True)
-    _wait(server, ended, flags.model_config_file, flags.model_config_file_poll_wait_seconds)
+    wait_for_end(server, ended, flags.model_config_file, flags.model_config_file_poll_wait_seconds)
     if rest:
         rest.stop()
     server.stop(flags.drain_seconds)
     return 0
 
 
-def _wait(server: ModelServer, ended: threading.Event, config_file: str | None, seconds: float) -> None:
+def wait_for_end(server: ModelServer, ended: threading.Event, config_file: str | None, seconds: float) -> None:
     """Until the end; a model config file that changes is taken over, one with a mistake in it is not."""
     from serving.runtime.model_config import read_models
 

@@ -14,7 +14,7 @@ from tensorflow_serving.apis import (
 
 from preprocessing.console import UserError
 from serving.runtime.admission import Admission
-from serving.runtime.errors import ServingError, code_of, invalid, of_exception
+from serving.runtime.errors import ServingError, code_of, invalid, of_exception, too_late
 from serving.runtime.manager import Manager
 from serving.runtime.metrics import Metrics
 from serving.runtime.model_config import models_of
@@ -38,6 +38,8 @@ class PredictionService:
         try:
             with self._admission:
                 remaining = context.time_remaining()
+                if remaining is not None and remaining <= 0:
+                    raise too_late("the deadline passed before the request was begun")
                 return self._predictor.predict(request, remaining, context.is_active)
         except Exception as error:
             refused = logged(error)

@@ -13,6 +13,7 @@ from tensorflow_serving.apis import model_management_pb2
 
 from serving.runtime.model_config import ModelConfig
 from serving.runtime.server import ModelServer
+from serving.server import wait_for_end
 from tests.serving_runtime.serving_stubs import TIMEOUT, Stubs, request_of
 from tests.serving_runtime.small_model import write_version
 from tests.serving_runtime.test_batching import until
@@ -146,3 +147,25 @@ def test_the_newest_two(base: Path, serve: Serve, connect: Callable[..., Stubs])
     write_version(base, 10)
     until(lambda: stubs.status() == {10: "AVAILABLE", 2: "AVAILABLE", 1: "END"})
     assert stubs.prediction.Predict(request_of(query=["a"]), timeout=TIMEOUT).model_spec.version.value == 10
+
+
+def test_a_model_config_file_that_changes_is_taken_over(
+    base: Path, serve: Serve, connect: Callable[..., Stubs], tmp_path: Path
+) -> None:
+    stubs, config, ended = connect(server := serve(base)), tmp_path / "models.config", threading.Event()
+
+    def write(text: str) -> None:
+        (tmp_path / "aside").write_text(text)
+        (tmp_path / "aside").rename(config)
+
+    write(f'model_config_list {{ config {{ name: "retrieval" base_path: "{base}" }} }}')
+    waiting = threading.Thread(target=wait_for_end, args=(server, ended, str(config), 0.02))
+    waiting.start()
+    try:
+        write("no config")
+        write(f'model_config_list {{ config {{ name: "other" base_path: "{base}" }} }}')
+        until(lambda: server.manager.available() == {"other": [1]})
+        assert stubs.status("other") == {1: "AVAILABLE"}
+    finally:
+        ended.set()
+        waiting.join()

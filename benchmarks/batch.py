@@ -1,0 +1,152 @@
+"""python -m benchmarks.batch: the batch jobs against the bare model, called in a loop at its best batch size."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+
+import serving.batch  # noqa: F401 (sets up TensorFlow's environment)
+from serving.batch.job import Job, run
+from serving.batch.jobs import Version, embed_job, find_version, retrieve_job
+from serving.batch.sources import find
+from serving.features import ITEM_INPUTS, VECTOR_LISTS
+
+_SIZES = (32, 64, 128, 256, 512, 1024, 2048)
+_SECONDS = 2.0  # a batch size is called for
+_FEW = 64  # rows of the run that shows what starting costs
+_WORKERS = {1: (), 2: ("--direct_running_mode=multi_processing", "--direct_num_workers=2")}
+Rows = list[dict[str, Any]]
+
+
+def catalogue(data: str, count: int) -> Rows:
+    """The data's items over and over, each time with other ids."""
+    from serving.records import catalog_batches
+
+    items: Rows = []
+    for batch in catalog_batches(data, 4_096):
+        columns = [[value.decode() for value in batch[name].numpy().tolist()] for name in ITEM_INPUTS]
+        items += [dict(zip(ITEM_INPUTS, values, strict=True)) for values in zip(*columns, strict=True)]
+    rounds = -(-count // len(items))
+    repeated = (item | {"item_id": f"{item['item_id']}-{n}"} for n in range(rounds) for item in items)
+    return [item for item, _ in zip(repeated, range(count), strict=False)]
+
+
+def requests(data: str, version: Version, count: int) -> Rows:
+    """The data's held-out requests with their users' pasts, over and over."""
+    from serving.records import eval_requests
+
+    found = eval_requests(data, count, version.manifest["widths"])
+    rows = []
+    for number in range(count):
+        place = number % len(found)
+        row: dict[str, Any] = {
+            name: [one.decode() for one in found.inputs[name][place].tolist() if one] for name in VECTOR_LISTS
+        }
+        rows.append(row | {"request_id": f"r{number}", "query": found.inputs["query"][place].decode()})
+    return rows
+
+
+def bare(version: Version, signature: str, inputs: dict[str, np.ndarray]) -> dict[str, float]:
+    """Rows a second of the model alone, by batch size."""
+    from serving.session import ServedModel
+
+    rates = {}
+    with ServedModel(version.path, version.scann) as model:
+        for size in _SIZES:
+            if size > len(next(iter(inputs.values()))):
+                break
+            batch = {name: values[:size] for name, values in inputs.items()}
+            model.call(signature, batch)
+            calls, started = 0, time.perf_counter()
+            while time.perf_counter() - started < _SECONDS:
+                model.call(signature, batch)
+                calls += 1
+            rates[str(size)] = round(calls * size / (time.perf_counter() - started), 1)
+    return rates
+
+
+def timed(make: Callable[[str], Job], rows: Rows, folder: Path, flags: tuple[str, ...]) -> float:
+    """Seconds of a job over rows, from its files to its output."""
+    with tempfile.TemporaryDirectory(dir=folder) as name:
+        path = Path(name) / "rows.jsonl"
+        path.write_bytes(b"".join(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in rows))
+        started = time.perf_counter()
+        outcome = run(make(f"{name}/out"), find(str(path)), flags)
+        seconds = time.perf_counter() - started
+        if outcome.manifest["counts"]["computed"] != len(rows):
+            raise SystemExit(f"{outcome.manifest['counts']['computed']} of {len(rows)} rows were answered")
+    return seconds
+
+
+def measure(make: Callable[[str], Job], rows: Rows, best: float, workers: list[int]) -> dict[str, Any]:
+    """By workers: rows a second with and without what it takes to start, and the share of the bare model's."""
+    found: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for count in workers:
+            start = timed(make, rows[:_FEW], Path(folder), _WORKERS[count])
+            seconds = timed(make, rows, Path(folder), _WORKERS[count])
+            rate = (len(rows) - _FEW) / max(seconds - start, 1e-9)
+            found[f"workers_{count}"] = {
+                "seconds": round(seconds, 2),
+                "start_seconds": round(start, 2),
+                "rows_per_second": round(len(rows) / seconds, 1),
+                "rows_per_second_once_started": round(rate, 1),
+                "share_of_bare": round(rate / best, 3),
+            }
+    if len(workers) == 2:
+        first, second = (found[f"workers_{count}"]["rows_per_second_once_started"] for count in workers)
+        found["two_over_one"] = round(second / first, 2)
+    return found
+
+
+def main() -> None:
+    """Both jobs, one after the other."""
+    flags = argparse.ArgumentParser(prog="python -m benchmarks.batch", description=__doc__)
+    flags.add_argument("--model", default="out/models/retrieval", help="a model folder (default %(default)s)")
+    flags.add_argument("--data", default="out/data", help="a data folder (default %(default)s)")
+    flags.add_argument("--items", type=int, default=100_000)
+    flags.add_argument("--queries", type=int, default=20_000)
+    flags.add_argument("--k", type=int, default=100)
+    flags.add_argument("--workers", type=int, nargs="+", choices=tuple(_WORKERS), default=[1, 2])
+    given = flags.parse_args()
+    version, result = find_version(given.model), {}
+    items, queries = catalogue(given.data, given.items), requests(given.data, version, given.queries)
+    some = min(_SIZES[-1], len(items))
+    inputs = {name: np.array([row[name].encode() for row in items[:some]], object) for name in ITEM_INPUTS}
+    rates = bare(version, "embed_item", inputs)
+    best = max(rates.values())
+
+    def embed(output: str) -> Job:
+        return embed_job(None, given.model, _SIZES[-1], output=output, format="parquet")
+
+    result["embed"] = {"items": len(items), "bare_by_batch": rates, **measure(embed, items, best, given.workers)}
+
+    from serving.gate import retrieve_inputs
+    from serving.records import eval_requests
+
+    widths = version.manifest["widths"]
+    rates = bare(version, "retrieve", retrieve_inputs(eval_requests(given.data, some, widths), widths, given.k))
+    best = max(rates.values())
+
+    def retrieve(output: str) -> Job:
+        return retrieve_job(given.model, given.k, _SIZES[-1], output=output, format="parquet")
+
+    result["retrieve"] = {
+        "queries": len(queries),
+        "k": given.k,
+        "bare_by_batch": rates,
+        **measure(retrieve, queries, best, given.workers),
+    }
+    print(json.dumps({"model": version.path, "index": version.manifest["index"]["kind"], **result}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,223 @@
+"""python -m benchmarks.serve: the embedded server under closed and open load, beside the same model in process."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+import preprocessing  # noqa: F401 (sets up TensorFlow's environment)
+
+_ROOT = Path(__file__).resolve().parent.parent
+_CONCURRENCIES = (1, 2, 4, 8, 16, 32, 64)
+_WORDS = ("red", "shoes", "running", "blue", "phone", "case", "dress", "summer", "鞋", "手机", "连衣裙", "usb")
+
+
+def write_requests(path: Path, count: int = 500) -> None:
+    """Queries of one to four words to `serving_default`, one a line in hexadecimal."""
+    from serving.retriever import wire
+
+    chance = random.Random(17)
+    lines = []
+    for _ in range(count):
+        query = " ".join(chance.choices(_WORDS, k=chance.randint(1, 4)))
+        request = wire.predict_request(wire.model_spec("retrieval"), {"query": wire.string_tensor([query], [1])})
+        lines.append(request.hex())
+    path.write_text("\n".join(lines))
+
+
+def write_model(base: Path, version: int, items: int, dim: int = 64, k: int = 100) -> None:
+    """An exact index of random vectors, asked by hashed words: the cost of the index without training towers."""
+    import tensorflow as tf
+
+    class Exact(tf.Module):
+        """Words' vectors and items' vectors."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.words = tf.Variable(tf.random.stateless_normal([10_000, dim], [1, 1]))
+            self.vectors = tf.Variable(tf.random.stateless_normal([items, dim], [2, version]))
+            self.ids = tf.Variable(tf.strings.as_string(tf.range(items)))
+
+        def answer(self, query: tf.Tensor) -> dict[str, tf.Tensor]:
+            """The k best."""
+            words = tf.strings.split(query)
+            rows = tf.gather(self.words, tf.strings.to_hash_bucket_fast(words.values, 10_000))
+            summed = tf.math.unsorted_segment_sum(rows, words.value_rowids(), tf.size(query))
+            scores, best = tf.math.top_k(tf.matmul(summed, self.vectors, transpose_b=True), k)
+            return {"item_ids": tf.gather(self.ids, best), "scores": scores}
+
+    model = Exact()
+    function = tf.function(model.answer, autograph=False).get_concrete_function(
+        tf.TensorSpec([None], tf.string, "query")
+    )
+    tf.saved_model.save(model, str(base / ".aside"), signatures={"serving_default": function})
+    os.rename(base / ".aside", base / str(version))
+
+
+def in_process(version: Path, seconds: float) -> dict[str, float]:
+    """Queries a second of the same signature, called directly: by threads, by batch."""
+    import numpy as np
+
+    from serving.runtime.servable import Parallelism, Servable
+
+    call = Servable("retrieval", 1, version, Parallelism()).signatures["serving_default"].call
+    figures = {}
+    for threads, batch in ((1, 1), (2, 1), (2, 8), (2, 32)):
+        query = np.array([" ".join(_WORDS[:3]).encode()] * batch, object)
+        counts = [0] * threads
+        call(query)
+        end = time.perf_counter() + seconds
+
+        def work(place: int, query: Any = query, counts: list[int] = counts, end: float = end) -> None:
+            while time.perf_counter() < end:
+                call(query)
+                counts[place] += 1
+
+        running = [threading.Thread(target=work, args=(place,)) for place in range(threads)]
+        for thread in running:
+            thread.start()
+        for thread in running:
+            thread.join()
+        figures[f"threads_{threads}_batch_{batch}"] = round(sum(counts) * batch / seconds, 1)
+    return figures
+
+
+@contextmanager
+def served(base: Path) -> Iterator[tuple[psutil.Process, str]]:
+    """The server on a free port."""
+    command = [sys.executable, "-m", "serving.server", "--model_base_path", str(base), "--model_name", "retrieval"]
+    command += ["--port", "0", "--file_system_poll_wait_seconds", "0.2"]
+    with subprocess.Popen(command, cwd=_ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        if not line.startswith("serving"):
+            raise SystemExit("the server did not start")
+        yield psutil.Process(process.pid), line.split("gRPC ")[1].strip()
+        process.terminate()
+
+
+def load(target: str, requests: Path, **flags: float) -> dict[str, Any]:
+    """One run of `benchmarks.load`."""
+    command = [sys.executable, "-m", "benchmarks.load", "--target", target, "--requests", str(requests)]
+    command += [f"--{name}={value}" for name, value in flags.items()]
+    return json.loads(subprocess.run(command, cwd=_ROOT, check=True, capture_output=True, text=True).stdout)
+
+
+def measured(server: psutil.Process, run: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """A run with the server's CPU time for each answer."""
+    before = sum(server.cpu_times()[:2])
+    figures = run()
+    spent = sum(server.cpu_times()[:2]) - before
+    return figures | {
+        "server_cpu_us": round(spent / max(1, figures["answered"]) * 1e6),
+        "rss_mib": server.memory_info().rss >> 20,
+    }
+
+
+def swap(server: psutil.Process, target: str, requests: Path, base: Path, seconds: float) -> dict[str, Any]:
+    """The newest version copied to the next number in the middle of a full load."""
+    newest = max(int(one.name) for one in base.iterdir() if one.name.isdecimal())
+
+    def publish() -> None:
+        time.sleep(seconds / 4)
+        shutil.copytree(base / str(newest), base / ".next")
+        os.rename(base / ".next", base / str(newest + 1))
+
+    publishing = threading.Thread(target=publish)
+    publishing.start()
+    figures = measured(server, lambda: load(target, requests, concurrency=8, seconds=seconds, timeout=30))
+    publishing.join()
+    return figures
+
+
+def benchmark(base: Path, scratch: Path, seconds: float) -> dict[str, Any]:
+    """All loads on one model."""
+    requests = scratch / "requests.txt"
+    write_requests(requests)
+    versions = sorted(int(one.name) for one in base.iterdir() if one.name.isdecimal())
+    figures: dict[str, Any] = {"in_process_per_s": in_process(base / str(versions[-1]), seconds)}
+    with served(base) as (server, target):
+        load(target, requests, concurrency=8, seconds=1)
+        figures["closed"] = {
+            str(concurrency): measured(
+                server,
+                lambda c=concurrency: load(target, requests, concurrency=c, connections=min(c, 8), seconds=seconds),  # type: ignore[misc]
+            )
+            for concurrency in _CONCURRENCIES
+        }
+        capacity = max(one["answered_per_s"] for one in figures["closed"].values())
+        for name, share in (("open_70_percent", 0.7), ("open_200_percent", 2.0)):
+            rate = share * capacity
+            figures[name] = measured(
+                server, lambda rate=rate: load(target, requests, rate=rate, seconds=seconds, timeout=0.5)
+            )  # type: ignore[misc]
+        figures["swap"] = swap(server, target, requests, base, max(12.0, 2 * seconds))
+    figures["load_average"] = os.getloadavg()
+    return figures
+
+
+def plot(results: dict[str, Any], path: Path) -> None:
+    """Throughput and latency over concurrency, a line a model."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 4))
+    for name, one in results["models"].items():
+        points = [int(c) for c in one["closed"]]
+        left.plot(points, [run["answered_per_s"] for run in one["closed"].values()], marker="o", label=name)
+        for key, style in (("p50_ms", "-"), ("p99_ms", "--")):
+            values = [run[key] for run in one["closed"].values()]
+            right.plot(points, values, style, marker=".", label=f"{name} {key[:-3]}")
+    for axes, title in ((left, "queries a second"), (right, "milliseconds")):
+        axes.set(xscale="log", xlabel="concurrent requests", title=title)
+        axes.legend()
+    right.set_yscale("log")
+    figure.tight_layout()
+    figure.savefig(path)
+
+
+def main() -> None:
+    """The command."""
+    flags = argparse.ArgumentParser(prog="python -m benchmarks.serve", description=__doc__)
+    flags.add_argument("--model-base-path", action="append", default=[], help="an export's folder; may be repeated")
+    flags.add_argument("--items", type=int, action="append", default=[], help="or a made exact index of so many items")
+    flags.add_argument("--seconds", type=float, default=5, help="each load (default %(default)s)")
+    flags.add_argument("--output", type=Path, default=Path("out/benchmarks/serve"), help="writes .json and .png")
+    given = flags.parse_args()
+    results: dict[str, Any] = {"cores": os.cpu_count(), "models": {}}
+    with tempfile.TemporaryDirectory() as scratch:
+        bases = {}
+        for path in given.model_base_path:
+            copy = Path(scratch) / f"copy{len(bases)}"  # the swap adds a version
+            newest = max(int(one.name) for one in Path(path).iterdir() if one.name.isdecimal())
+            shutil.copytree(Path(path) / str(newest), copy / str(newest))
+            bases[path] = copy
+        for items in given.items or ([] if bases else [100_000]):
+            bases[f"exact, {items} items"] = Path(scratch) / f"exact{items}"
+            write_model(bases[f"exact, {items} items"], 1, items)
+        for name, base in bases.items():
+            results["models"][name] = benchmark(base, Path(scratch), given.seconds)
+    given.output.parent.mkdir(parents=True, exist_ok=True)
+    given.output.with_suffix(".json").write_text(json.dumps(results, indent=1))
+    plot(results, given.output.with_suffix(".png"))
+    print(json.dumps(results, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+"""The two jobs: which model answers, and what of."""
+
+from __future__ import annotations
+
+import json
+from pathlib import PurePosixPath
+from typing import Any, NamedTuple
+
+from apache_beam.io.filesystems import FileSystems
+
+from preprocessing.console import UserError
+from serving.batch.job import Job
+from serving.batch.models import ItemEmbedder, ModelRetriever, SavedModel
+from serving.batch.rows import QueryRow, item_row
+from serving.batch.servers import ServerRetriever, Servers, check_servers
+from serving.batch.tables import answer_table, vector_table
+
+
+class Version(NamedTuple):
+    """A version of a model folder."""
+
+    path: str
+    manifest: dict[str, Any]
+
+    @property
+    def scann(self) -> bool:
+        """Whether ScaNN's ops must be loaded."""
+        return self.manifest["index"]["kind"] == "scann"
+
+
+def embed_job(job_dir: str | None, model: str | None, max_batch: int, **shared: Any) -> Job:
+    """Items to vectors, by a job's item tower or by a version's."""
+    if job_dir is not None:
+        from serving.towers import towers_hash  # TensorFlow comes with it
+
+        path = f"{job_dir.rstrip('/')}/towers/item"
+        if not FileSystems.exists(f"{path}/saved_model.pb"):
+            raise UserError(f"--job-dir {job_dir}: no towers/item in it; train it with python -m trainer.task")
+        tower, towers = SavedModel(path, "serving_default"), towers_hash(job_dir.rstrip("/"))
+    else:
+        version = find_version(str(model))
+        tower, towers = SavedModel(version.path, "embed_item", version.scann), version.manifest["towers_hash"]
+    handler = ItemEmbedder(tower, max_batch)
+    identity = {"towers_hash": towers}
+    return Job("embed", "item_id", item_row, handler, vector_table, identity, incremental=True, **shared)
+
+
+def retrieve_job(model: str, k: int, max_batch: int, **shared: Any) -> Job:
+    """Queries to items, by a version in process."""
+    version = find_version(model)
+    handler = ModelRetriever(SavedModel(version.path, "retrieve", version.scann), max_batch)
+    named = {name: version.manifest[name] for name in ("version", "created", "towers_hash", "data_hash")}
+    parse = QueryRow(k)
+    return Job("retrieve", "request_id", parse, handler, answer_table, named, incremental=False, **shared)
+
+
+def server_job(targets: list[str], name: str, timeout: float, k: int, max_batch: int, **shared: Any) -> Job:
+    """Queries to items, by running servers."""
+    servers = Servers(tuple(targets), name, timeout)
+    identity = {"targets": targets, "model_name": name, "versions": check_servers(servers)}
+    parse, handler = QueryRow(k), ServerRetriever(servers, max_batch)
+    return Job("retrieve", "request_id", parse, handler, answer_table, identity, incremental=False, **shared)
+
+
+def find_version(model: str) -> Version:
+    """A model folder's newest version, or the one that is named."""
+    path = model.rstrip("/")
+    if PurePosixPath(path).name.isdecimal() and FileSystems.exists(f"{path}/saved_model.pb"):
+        return _version(path)
+    found = FileSystems.match([FileSystems.join(path, "*", "saved_model.pb")])[0].metadata_list
+    names = [PurePosixPath(one.path).parent.name for one in found]
+    versions = [int(name) for name in names if name.isdecimal()]
+    if not versions:
+        raise UserError(f"--model {model}: no version in it; write one with python -m serving.export")
+    return _version(FileSystems.join(path, str(max(versions))))
+
+
+def _version(path: str) -> Version:
+    folder, number = path.rsplit("/", 1) if "/" in path else (".", path)
+    manifest = f"{folder}/manifest-{number}.json"
+    if not FileSystems.exists(manifest):
+        raise UserError(f"--model {path}: no {manifest} beside it; write the version with python -m serving.export")
+    with FileSystems.open(manifest) as file:
+        described = json.loads(file.read())
+    if "index" not in described:
+        raise UserError(f"--model {path} is a shard; serve them all and name --target")
+    return Version(path, described)

@@ -1,0 +1,75 @@
+"""What a batch job is asked: one row an item or a query, and a hash of all that its answer follows from."""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+import zlib
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+import orjson
+
+from preprocessing.records import Excluded, Rejected, optional_identifier, parse_item
+from serving.features import FILTER_LISTS, VECTOR_LISTS
+
+LISTS = (*VECTOR_LISTS, *FILTER_LISTS)
+_LENGTH = struct.Struct("<I")
+
+
+class Row(NamedTuple):
+    """One item or query."""
+
+    id: str
+    content: bytes  # a hash [16]: equal content is answered alike
+    values: tuple  # an item's strings in the order of ITEM_INPUTS, or (query, k, LISTS)
+
+
+def content_hash(values: Iterable[bytes]) -> bytes:
+    """16 bytes of an item's strings, in the order of ITEM_INPUTS."""
+    digest = hashlib.blake2b(digest_size=16)
+    for value in values:
+        digest.update(_LENGTH.pack(len(value)))
+        digest.update(value)
+    return digest.digest()
+
+
+def shard_of(row_id: str, shards: int) -> int:
+    """The shard of an id, the same in every run."""
+    return zlib.crc32(row_id.encode()) % shards
+
+
+def item_row(fields: Mapping[str, Any]) -> Row:
+    """A catalogue record; one that is out of stock is left out, as it is from the index."""
+    item = parse_item(fields)
+    if not item.in_stock:
+        raise Excluded("out of stock")
+    values = (item.item_id, item.title, item.brand, item.shop, item.leaf, item.top)
+    return Row(item.item_id, content_hash(value.encode() for value in values), values)
+
+
+class QueryRow:
+    """Reads `query` with optional `request_id`, `k`, a user's past and conditions."""
+
+    def __init__(self, k: int) -> None:
+        self._k = k
+
+    def __call__(self, fields: Mapping[str, Any]) -> Row:
+        query, k = fields.get("query"), fields.get("k")
+        if not isinstance(query, str):
+            raise Rejected("missing query" if query is None else "bad query")
+        if k is not None and (isinstance(k, bool) or not isinstance(k, int) or not 1 <= k < 1 << 31):
+            raise Rejected("bad k")
+        values = (query, k or self._k, tuple(_strings(fields, name) for name in LISTS))
+        request_id = optional_identifier(fields, "request_id")
+        content = hashlib.blake2b(orjson.dumps([request_id, values]), digest_size=16).digest()
+        return Row(request_id or content.hex(), content, values)
+
+
+def _strings(fields: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    values = fields.get(name)
+    if values is None:
+        return ()
+    if not isinstance(values, list) or not all(isinstance(one, str) for one in values):
+        raise Rejected(f"bad {name}")
+    return tuple(values)
