@@ -4,7 +4,8 @@ The rated queries are cut into folds; for each fold the models train on the labe
 the fold's, so that every query is asked once by a model that never saw a label of it. Beside the labels each model
 trains on a warm start: parts of the products' own texts as queries (`--warm`, searches a product; 0: none). Recall@K
 is the share of a query's items of label 2 and more (the mean of its raters) that are among the K retrieved of the whole
-catalogue; fused rows are the model's and BM25's lists by reciprocal rank. Intervals are of a bootstrap over queries,
+catalogue; fused rows are the model's and BM25's lists by reciprocal rank, once with both alike and once with
+the model's places weighted by what did best in the other folds. Intervals are of a bootstrap over queries,
 differences to BM25 are paired. What is done is not done again. The last line of stdout is one JSON object.
 
 example:
@@ -33,6 +34,7 @@ _CONFIG = "configs/judged.yaml"
 _STAGES = "ordered>=3,clicked>=2"
 _KS = (10, 100, 1000)
 _MEMORY = 512 << 20
+_WEIGHTS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0)  # of a model's place against BM25's
 _NO_PAST = ("horizons.realtime.on=false", "horizons.short.on=false", "horizons.long.on=false", "grains.history=false")
 MODELS: dict[str, tuple[str, ...]] = {
     "tfrs": ("tfrs.dim=64",),
@@ -96,7 +98,8 @@ def ask_fold(own: Path) -> tuple[list[str], dict[str, np.ndarray]]:
     """The fold's queries, and by retriever Recall `[queries, Ks]`."""
     from trainer.evaluation.catalogue import Catalogue
     from trainer.evaluation.questions import Questions
-    from trainer.evaluation.retrievers import Setting, ask_bm25, ask_job, fuse
+    from trainer.evaluation.ranking import fused
+    from trainer.evaluation.retrievers import Setting, ask_bm25, ask_job
 
     data = str(own / "data")
     catalogue = Catalogue(data)
@@ -107,8 +110,26 @@ def ask_fold(own: Path) -> tuple[list[str], dict[str, np.ndarray]]:
     relevant = [
         np.concatenate([questions.stages[s].of(n) for s in ("ordered", "clicked")]) for n in range(len(questions))
     ]
-    answers = [bm25, *jobs, *(fuse(job, bm25) for job in jobs)]
-    return [query.decode() for query in questions.queries], {a.name: recall(a.ranking.rows, relevant) for a in answers}
+    found = {one.name: recall(one.ranking.rows, relevant) for one in (bm25, *jobs)}
+    for job in jobs:
+        for weight in _WEIGHTS:
+            both = fused(job.ranking, bm25.ranking, weight=weight)
+            found[f"{job.name} + BM25, {weight:g}"] = recall(both.rows, relevant)
+    return [query.decode() for query in questions.queries], found
+
+
+def weighted(asked: Sequence[Mapping[str, np.ndarray]]) -> tuple[dict[str, np.ndarray], dict[str, list[float]]]:
+    """Each model fused by the weight that is best, over all Ks, in the other folds; and these weights."""
+    recalls, chosen = {}, {}
+    for name in MODELS:
+        weights = []
+        for fold in range(len(asked)):
+            others = [one for place, one in enumerate(asked) if place != fold]
+            reached = [sum(one[f"{name} + BM25, {weight:g}"].sum() for one in others) for weight in _WEIGHTS]
+            weights.append(_WEIGHTS[int(np.argmax(reached))])
+        own = [one[f"{name} + BM25, {weight:g}"] for one, weight in zip(asked, weights, strict=True)]
+        recalls[f"{name} + BM25, weighted"], chosen[name] = np.concatenate(own), weights
+    return recalls, chosen
 
 
 def recall(rows: np.ndarray, relevant: Sequence[np.ndarray]) -> np.ndarray:
@@ -161,8 +182,11 @@ def main(argv: list[str] | None = None) -> int:
     seconds = [make_fold(steps, folder, fold, given) for fold in range(folds)]
     asked = [ask_fold(fold_folder(folder, fold, given)) for fold in range(folds)]
     queries = [query for found, _ in asked for query in found]
-    recalls = {name: np.concatenate([found[name] for _, found in asked]) for name in asked[0][1]}
-    result = {"queries": len(queries), "folds": folds, "warm": given.warm, "train_seconds": seconds}
+    shown = ["BM25", *MODELS, *(f"{name} + BM25, 1" for name in MODELS)]
+    recalls = {name: np.concatenate([found[name] for _, found in asked]) for name in shown}
+    by_weight, weights = weighted([found for _, found in asked])
+    recalls |= by_weight
+    result = {"queries": len(queries), "folds": folds, "warm": given.warm, "train_seconds": seconds, "weights": weights}
     print(json.dumps({**result, **figures(queries, recalls, given.seed)}))
     return 0
 

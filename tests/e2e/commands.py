@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import ast
 import importlib
+import inspect
 from typing import Any, NoReturn
 from unittest import mock
 
@@ -46,7 +47,7 @@ def parser_of(module: str) -> argparse.ArgumentParser:
         mock.patch.object(argparse.ArgumentParser, "parse_known_args", caught),
     ):
         try:
-            main([])
+            main([]) if inspect.signature(main).parameters else main()
         except _Found as found:
             return found.parser
     raise AssertionError(f"{module}.main reads no flags")

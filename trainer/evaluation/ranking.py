@@ -76,10 +76,13 @@ def _merged(
     return values, tf.gather(tf.concat([rows, found.indices + first], axis=1), order, batch_dims=1)
 
 
-def fused(one: Ranking, other: Ranking, constant: float = 60.0) -> Ranking:
-    """Reciprocal rank fusion: an item scores the sum of 1 / (constant + rank) over the lists it is in."""
+def fused(one: Ranking, other: Ranking, constant: float = 60.0, weight: float = 1.0) -> Ranking:
+    """Reciprocal rank fusion: an item scores the sum of 1 / (constant + rank) over the lists it is in.
+
+    `weight` is what a place in `one` counts against the same place in `other`.
+    """
     k = one.rows.shape[1]
-    gains = np.tile(1.0 / (constant + 1 + np.arange(k)), 2)
+    gains = np.outer([weight, 1.0], 1.0 / (constant + 1 + np.arange(k))).ravel()
     found = [_fuse_lists(np.concatenate(lists), gains, k) for lists in zip(one.rows, other.rows, strict=True)]
     return Ranking(np.stack([rows for rows, _ in found]), np.stack([scores for _, scores in found]))
 
