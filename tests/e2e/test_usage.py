@@ -15,7 +15,6 @@ from tests.e2e.commands import CHILDREN, commands, parser_of
 from tests.e2e.market import ROOT
 
 COMMANDS = commands()
-NO_EXAMPLE_YET = {f"benchmarks.{name}" for name in ("batch", "index", "load", "serve")}
 MGDSPR = f"--config {ROOT}/configs/mgdspr.yaml"
 JUDGED = "judged --products {here}/p.jsonl --judgments {here}/j.jsonl"
 # name -> (command, flags, what the last line on stderr has to say); {here} is a folder with a little of everything
@@ -70,8 +69,6 @@ USAGES: dict[str, tuple[str, str, str]] = {
     "no item wanted": ("serving.client", "shoes --k 0", "--k 0: at least 1"),
     "half a certificate": ("serving.client", "shoes --tls-cert {here}/c.pem", "need --tls-ca"),
     "a user who is not there": ("serving.client", "shoes --user {here}/user.json", "user.json"),
-    "a mode of its own": ("serving.batch", "--mode rank --input {here} --output {here}/out", "invalid choice: 'rank'"),
-    "a refresh of nothing": ("serving.refresh", "--data {here}", "--job-dir, --output"),
     "a demo of another model": ("serving.demo", "--model bert", "invalid choice: 'bert'"),
     "no films": ("benchmarks.movielens", "--ml-100k {here}/none", "no such folder"),
     "no rated queries": ("benchmarks.judged", "--data {here}", "judgments.jsonl"),
@@ -109,7 +106,7 @@ def test_every_command_is_misused_here_at_least_once() -> None:
     assert {command for command, _, _ in USAGES.values()} >= COMMANDS.keys() - measured_only
 
 
-@pytest.mark.parametrize("command", sorted(COMMANDS.keys() - {*CHILDREN} - NO_EXAMPLE_YET))
+@pytest.mark.parametrize("command", sorted(COMMANDS.keys() - {*CHILDREN}))
 def test_help_has_an_example_that_the_command_takes(command: str) -> None:
     parser = parser_of(COMMANDS[command])
     said = parser.format_help()
