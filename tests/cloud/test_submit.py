@@ -154,7 +154,7 @@ MISTAKES = {
     "too few GPUs": (["--machine-type", "a2-highgpu-4g", "--gpu", "A100", "--gpus", "2"], "has 4 GPUs, not --gpus 2"),
     "an uneven batch": (
         ["--replicas", "3"],
-        "trainer.data.batch (1024) cannot be dealt out evenly over 3 devices; 1026",
+        "trainer.data.batch (512) cannot be dealt out evenly over 3 devices; 513",
     ),
     "a board without an account": (
         ["--tensorboard", "projects/p/locations/r/tensorboards/1"],

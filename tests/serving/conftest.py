@@ -25,7 +25,12 @@ KINDS = ("brute_force", "portable", "scann")
 
 TRAINER: dict[str, Any] = {
     "model": "dnn",
-    "dnn": {"dim": 16, "hidden": [16]},
+    "dnn": {
+        "dim": 16,
+        "hidden": [16],
+        "attributes": ["item", "brand", "shop", "leaf", "top"],
+        "behaviours": True,  # vectors that depend on everything a client can send
+    },
     "data": {"batch": 64, "shuffle": 200, "readers": 2, "prefetch": 2},
     "loss": {"catalog_negatives": 128},
     "optimizer": {"warmup_steps": 4},

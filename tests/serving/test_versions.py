@@ -22,6 +22,7 @@ from serving.records import eval_requests
 from serving.versions import ModelFolder
 from tests.serving.conftest import Client, command
 from tests.serving.market import shelf
+from trainer.dataset import requests
 
 Config = Callable[..., ServingConfig]
 _CALL = {"DT_STRING": object, "DT_INT32": np.int32, "DT_FLOAT": np.float32}
@@ -122,7 +123,8 @@ def test_the_gate(opened: Callable[[str], Client], data: str, config: Config) ->
 def test_a_regression_is_rejected(changed: Path, data: str, config: Config, capsys: pytest.CaptureFixture[str]) -> None:
     """All that users bought is taken away: the version in place stays."""
     gone = changed.parent / "all.txt"
-    gone.write_text("\n".join(one.decode() for one in shelf(data).ids[::2]))
+    wanted = next(iter(requests(data, "eval", 10_000, {"ordered_item_id", "clicked_item_id"}))).values()
+    gone.write_text("\n".join({one.decode() for stage in wanted for one in stage.values.numpy()}))
     before = tree(changed / "2")
     assert export(config("gate.max_regression=0"), None, data, str(changed), None, str(gone)) == 3
     assert "Recall@10 fell from" in capsys.readouterr().err
