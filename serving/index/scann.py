@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from scann.proto import scann_pb2
 from scann.scann_ops.py import scann_ops
 
 from serving.config import ScannConfig
 from serving.index.base import NONE, Effort, Found, Index, variable
 
+_BLOCK = 65_536
 # The state of a searcher, in the order in which ScaNN hands it out and `TensorsToScann` does not take it back.
 _STATE = (
     "scann_config",
@@ -37,7 +39,8 @@ class Scann(Index):
         self.size = self.slots = size
         self.dim, self._leaves = dim, leaves
         for name in _STATE:
-            setattr(self, name, variable(state[name], state[name].dtype, name))
+            value = state[name]
+            setattr(self, name, value if isinstance(value, tf.Variable) else variable(value, value.dtype, name))
         self._int8 = self.int8_dataset.shape.rank == 2
 
     def search(self, embeddings: tf.Tensor, effort: Effort) -> Found:
@@ -87,19 +90,49 @@ class Scann(Index):
 def build_scann(vectors: np.ndarray, config: ScannConfig, shared_name: str) -> Scann:
     """Trains a searcher on float32 vectors `[N, dim]`; small catalogues are scored exactly."""
     size, dim = vectors.shape
-    builder = scann_ops.builder(vectors, min(100, size), "dot_product")
+    dataset = variable(vectors, tf.float32, "dataset")
+    builder = scann_ops.builder(dataset.read_value(), min(100, size), "dot_product")
     if size < config.exact_below:
-        leaves, builder = 0, builder.score_brute_force(config.int8)
-    else:
-        leaves = min(config.leaves or round(math.sqrt(size)), size)
-        sample = min(config.training_sample, size)
-        builder = builder.tree(leaves, max(1, leaves // 20), training_sample_size=sample)
-        builder = builder.score_ah(
-            config.dims_per_block,
-            anisotropic_quantization_threshold=config.anisotropic_threshold,
-            training_sample_size=sample,
-        ).reorder(min(200, size), config.int8)
+        state = _trained(builder.score_brute_force(config.int8), shared_name)
+        return Scann(state, shared_name, size, dim, 0)
+    leaves = min(config.leaves or round(math.sqrt(size)), size)
+    sample = min(config.training_sample, size)
+    builder = builder.tree(leaves, max(1, leaves // 20), training_sample_size=sample)
+    builder = builder.score_ah(
+        config.dims_per_block,
+        anisotropic_quantization_threshold=config.anisotropic_threshold,
+        training_sample_size=sample,
+    )
+    state = _trained(builder, shared_name)
+    state["scann_config"] = tf.strings.join([state["scann_config"], _reordering_config(config.int8)])
+    state |= _int8(vectors) if config.int8 else {"dataset": dataset}
+    return Scann(state, shared_name, size, dim, leaves)
+
+
+def _trained(builder: Any, shared_name: str) -> dict[str, Any]:
+    """The state of a searcher that is made and given back."""
     searcher = builder.build(shared_name=f"{shared_name}/building")
     state = dict(zip(_STATE, scann_ops.scann_to_tensors(searcher.searcher_handle), strict=True))
     tf.raw_ops.DestroyResourceOp(resource=searcher.searcher_handle)  # it holds vectors of its own
-    return Scann(state, shared_name, size, dim, leaves)
+    return state
+
+
+def _reordering_config(int8: bool) -> bytes:
+    """What stands behind a searcher's config to make it reorder; protocol buffers are merged by joining them.
+
+    A searcher that is built with reordering copies all vectors, and once more when it hands out its state.
+    """
+    config = scann_pb2.ScannConfig()
+    config.exact_reordering.approx_num_neighbors = 1  # each search says how many
+    config.exact_reordering.fixed_point.enabled = int8
+    return config.SerializeToString()
+
+
+def _int8(vectors: np.ndarray) -> dict[str, Any]:
+    """Vectors `[N, dim]` in steps of a 127th of the largest of each column."""
+    largest = np.maximum(vectors.max(axis=0), -vectors.min(axis=0))
+    multipliers = (127 / np.maximum(largest, np.finfo(np.float32).tiny)).astype(np.float32)
+    steps: np.ndarray = np.empty(vectors.shape, np.int8)
+    for begin in range(0, len(vectors), _BLOCK):
+        np.rint(vectors[begin : begin + _BLOCK] * multipliers, out=steps[begin : begin + _BLOCK], casting="unsafe")
+    return {"int8_dataset": steps, "int8_multipliers": multipliers}
