@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from serving.config import PortableConfig
 from serving.index.balanced import assign, train_centroids
-from serving.index.base import NONE, Effort, Found, Index, best_of, variable
+from serving.index.base import NONE, Effort, Found, Index, best_of, leaf_steps, variable
 
 _AT_A_TIME = 64  # leaves filled in one step
 
@@ -55,9 +55,8 @@ class Portable(Index):
         return {"leaves": self._leaves, "leaf_size": self._leaf_size}
 
     def efforts(self, k: int) -> list[list[Effort]]:
-        """As `Index.efforts`: fractions of a doubling, since a leaf is all there is to choose."""
-        steps = sorted({round(1.25**power) for power in range(1 + math.ceil(math.log(self._leaves, 1.25)))})
-        return [[Effort(k, leaves) for leaves in (*(s for s in steps if s < self._leaves), self._leaves)]]
+        """As `Index.efforts`; a leaf is all there is to choose."""
+        return [[Effort(k, leaves) for leaves in leaf_steps(self._leaves)]]
 
 
 def build_portable(vectors: np.ndarray, config: PortableConfig) -> Portable:

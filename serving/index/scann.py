@@ -11,9 +11,10 @@ from scann.proto import scann_pb2
 from scann.scann_ops.py import scann_ops
 
 from serving.config import ScannConfig
-from serving.index.base import NONE, Effort, Found, Index, variable
+from serving.index.base import NONE, Effort, Found, Index, in_place, leaf_steps, variable
 
 _BLOCK = 65_536
+_REORDERS = (16, 12, 8, 6, 4, 3, 2, 1.5)  # candidates scored again for each one wanted
 # The state of a searcher, in the order in which ScaNN hands it out and `TensorsToScann` does not take it back.
 _STATE = (
     "scann_config",
@@ -39,8 +40,7 @@ class Scann(Index):
         self.size = self.slots = size
         self.dim, self._leaves = dim, leaves
         for name in _STATE:
-            value = state[name]
-            setattr(self, name, value if isinstance(value, tf.Variable) else variable(value, value.dtype, name))
+            setattr(self, name, variable(state[name], state[name].dtype, name))
         self._int8 = self.int8_dataset.shape.rank == 2
 
     def search(self, embeddings: tf.Tensor, effort: Effort) -> Found:
@@ -82,16 +82,15 @@ class Scann(Index):
         """As `Index.efforts`."""
         if not self._leaves:
             return [[Effort(k)]]
-        reorders = [round(k * factor) for factor in (1.5, 2.5, 4, 8, 16) if k * factor < 2 * self.size]
-        steps = [2**power for power in range(math.ceil(math.log2(self._leaves)))]
-        return [[Effort(k, leaves, reorder) for leaves in (*steps, self._leaves)] for reorder in reorders or [k]]
+        reorders = [round(k * factor) for factor in _REORDERS if k * factor < 2 * self.size]
+        return [[Effort(k, leaves, reorder) for leaves in leaf_steps(self._leaves)] for reorder in reorders or [k]]
 
 
 def build_scann(vectors: np.ndarray, config: ScannConfig, shared_name: str) -> Scann:
     """Trains a searcher on float32 vectors `[N, dim]`; small catalogues are scored exactly."""
     size, dim = vectors.shape
-    dataset = variable(vectors, tf.float32, "dataset")
-    builder = scann_ops.builder(dataset.read_value(), min(100, size), "dot_product")
+    dataset = in_place(vectors)
+    builder = scann_ops.builder(dataset, min(100, size), "dot_product")
     if size < config.exact_below:
         state = _trained(builder.score_brute_force(config.int8), shared_name)
         return Scann(state, shared_name, size, dim, 0)
