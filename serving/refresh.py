@@ -69,9 +69,9 @@ def refresh(
     force: bool = False,
 ) -> int:
     """Embeds, exports, judges and places; returns the exit status."""
+    from preprocessing.spec import read_spec
     from serving.fresh import Changes
     from serving.manifest import data_hash  # TensorFlow comes with it: `--help` does not wait for that
-    from serving.records import read_spec
     from serving.release import REJECTED, Release
     from serving.towers import towers_hash
 

@@ -40,7 +40,7 @@ def train(config: TrainerConfig, data_dir: str, job_dir: str) -> float | None:
     """Trains to the end and writes the towers; returns the best recall of the validations."""
     import tensorflow as tf  # after the flags are read: `--help` does not wait for it
 
-    from trainer.dataset import read_spec
+    from preprocessing.spec import read_spec
     from trainer.distribution import place_of
     from trainer.export import export_towers
     from trainer.job import Job

@@ -14,9 +14,9 @@ from pydantic import ValidationError
 import preprocessing  # noqa: F401 (sets up TensorFlow's environment)
 from preprocessing.config import load_section
 from preprocessing.console import USER_MISTAKE, UserError, run_command
+from preprocessing.spec import read_spec
 from trainer.checkpoints import best_recall
 from trainer.config import TrainerConfig
-from trainer.dataset import read_spec
 from trainer.dotted import with_keys
 from trainer.job import Job
 from trainer.search import Search, Trial
