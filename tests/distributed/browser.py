@@ -21,7 +21,9 @@ import aiohttp
 _RECIPE = Path(__file__).with_name("chromium")
 _CACHE = Path.home() / ".cache" / "multigrain" / "chromium"
 _FONTS = """<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd">
-<fontconfig><dir>/usr/share/fonts</dir><dir prefix="relative">fonts</dir><cachedir prefix="relative">cache</cachedir></fontconfig>
+<fontconfig>
+<dir>/usr/share/fonts</dir><dir prefix="relative">fonts</dir><cachedir prefix="relative">cache</cachedir>
+</fontconfig>
 """
 _STARTED = "DevTools listening on "
 _LONGEST = 60.0
@@ -137,14 +139,15 @@ class Page:
         path.write_bytes(base64.b64decode(shot["data"]))
 
     def complaints(self) -> list[str]:
-        """Exceptions and errors that the page reported, refusals of its content policy among them."""
+        """Exceptions and errors that the page reported, refusals of its content policy among them, a 404 not."""
         found = []
         for event in self._events:
             params = event.get("params", {})
             if event.get("method") == "Runtime.exceptionThrown":
                 found.append(params["exceptionDetails"]["text"])
-            elif event.get("method") == "Log.entryAdded" and params["entry"]["level"] == "error":
-                found.append(params["entry"]["text"])
+            elif event.get("method") == "Log.entryAdded":
+                entry = params["entry"]
+                found += [entry["text"]] if entry["level"] == "error" and entry["source"] != "network" else []
         return found
 
     def requested(self) -> list[str]:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from serving.retriever.request import User
+from serving.runtime.errors import invalid
 from serving.runtime.predictor import Predictor, signature_of
 from serving.runtime.servable import Input, Servable, Signature
 from serving.runtime.tensors import dtype_of
@@ -115,10 +116,12 @@ def _arrays(signature: Signature, rows: Sequence[Row]) -> list[np.ndarray]:
 
 
 def _array(one: Input, values: Sequence[Any]) -> np.ndarray:
-    """A signature's input from a value a row; lists are cut, or padded with "", to its width."""
+    """A signature's input from a value a row; lists are padded with "" to its width, and what is past is cut to it."""
     if one.shape is None or len(one.shape) == 1:
         return np.array([_plain(value) for value in values], dtype_of(one.number))
     width = one.shape[1] or max(map(len, values))
+    if one.name not in _PAST and max(map(len, values)) > width:
+        raise invalid(f"{one.name}: {max(map(len, values))} given, this model takes {width}")
     padded = np.full((len(values), width), b"", object)
     for place, row in enumerate(values):
         kept = [_plain(value) for value in row][:width]
