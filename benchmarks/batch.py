@@ -19,8 +19,9 @@ import numpy as np
 import orjson
 
 import serving.batch  # noqa: F401 (sets up TensorFlow's environment)
-from serving.batch.job import Job, run
+from serving.batch.job import Job
 from serving.batch.jobs import Version, embed_job, find_version, retrieve_job
+from serving.batch.run import run
 from serving.batch.sources import find
 from serving.features import ITEM_INPUTS, VECTOR_LISTS
 
@@ -86,8 +87,8 @@ def timed(make: Callable[[str], Job], rows: Rows, folder: Path, flags: tuple[str
         started = time.perf_counter()
         outcome = run(make(f"{name}/out"), find(str(path)), flags)
         seconds = time.perf_counter() - started
-        if outcome.manifest["counts"]["computed"] != len(rows):
-            raise SystemExit(f"{outcome.manifest['counts']['computed']} of {len(rows)} rows were answered")
+        if outcome is None or outcome.manifest["counts"]["computed"] != len(rows):
+            raise SystemExit(f"not all of {len(rows)} rows were answered")
     return seconds
 
 

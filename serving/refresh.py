@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import serving.batch  # noqa: F401 (sets up TensorFlow's environment)
-from preprocessing.console import fail, run_command
+from preprocessing.console import UserError, fail, run_command
 from serving.batch.folder import locked
-from serving.batch.job import JobStopped, run
 from serving.batch.jobs import embed_job
+from serving.batch.run import JobStopped, run
 from serving.batch.sources import find
 from serving.config import ServingConfig
 from serving.export import configured
@@ -93,7 +93,10 @@ def refresh(
             if turned_down is not None:
                 sys.stderr.write(f"nothing changed since the gate turned {turned_down} down; --force tries again\n")
                 return REJECTED
-        counts = run(job, find(data_dir), flags).manifest["counts"]
+        outcome = run(job, find(data_dir), flags)
+        if outcome is None:
+            raise UserError("--template_location: a refresh waits for its job; leave the flag out")
+        counts = outcome.manifest["counts"]
         print(f"{counts['computed']} items embedded, {counts['written'] - counts['computed']} carried over")
         return Release(config, data_dir, output, job.output).build(job_dir, Changes())
 

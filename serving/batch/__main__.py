@@ -8,7 +8,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from preprocessing.console import UserError, fail, run_command
-from serving.batch.job import Job, JobStopped, Outcome, run
+from serving.batch.finish import Outcome
+from serving.batch.folder import MANIFEST
+from serving.batch.job import Job
+from serving.batch.run import JobStopped, run
 from serving.batch.sources import find
 
 _HELP = """\
@@ -121,6 +124,9 @@ def main(argv: list[str] | None = None) -> int:
         outcome = run(job_of(flags), find(flags.input), beam_flags)
     except JobStopped as stopped:
         fail(str(stopped), status=1)
+    if outcome is None:
+        print(f"launched; the job itself writes {flags.output.rstrip('/')}/{MANIFEST} when all is there")
+        return 0
     print(said(flags, outcome))
     return 0
 

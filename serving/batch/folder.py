@@ -14,9 +14,10 @@ from apache_beam.io.filesystems import FileSystems
 from preprocessing.console import UserError
 from preprocessing.shards import write_file
 from serving.batch.steps import Known
+from serving.batch.tables import PART
 
 MANIFEST, COUNTS_FILE, REJECTED_FILE = "batch.json", "counts.json", "rejected.jsonl"
-_STAGING, _IDENTITY, _LOCK = "_staging", "identity.json", ".lock"
+_STAGING, _IDENTITY, _PLAN, _LOCK = "_staging", "identity.json", "plan.json", ".lock"
 
 
 class BatchFolder:
@@ -75,22 +76,36 @@ class BatchFolder:
         """What the job counted."""
         return _read(FileSystems.join(self.staging, COUNTS_FILE)) or []
 
-    def publish(self, files: list[str], manifest: dict[str, Any]) -> None:
-        """Moves staged files into their places, then names them: until then readers see the last run's."""
-        before = self.manifest() or {"files": [], "rejected_file": None}
+    def plan(self) -> dict[str, Any] | None:
+        """What is to become of the staged files, where that was decided before something broke off."""
+        return _read(FileSystems.join(self.staging, _PLAN))
+
+    def write_plan(self, plan: dict[str, Any]) -> None:
+        """Decides it."""
+        write_file(FileSystems.join(self.staging, _PLAN), [json.dumps(plan).encode()])
+
+    def publish(self, plan: dict[str, Any]) -> None:
+        """Moves the staged files into their places, then names them: until then readers see the last run's."""
+        moves = {name: name for name in plan["files"]}
+        if plan["rejected_file"]:
+            moves[REJECTED_FILE] = plan["rejected_file"]
+        staged = set(_names(self.staging))
+        for name, place in moves.items():
+            if name in staged:
+                FileSystems.rename([FileSystems.join(self.staging, name)], [FileSystems.join(self.path, place)])
+        write_file(FileSystems.join(self.path, MANIFEST), [json.dumps(plan, indent=1).encode()])
+
+    def retire(self, before: dict[str, Any] | None, now: dict[str, Any]) -> None:
+        """Removes what the manifest no longer names, and what is staged."""
+        files = (*before["files"], before["rejected_file"]) if before else ()
         for name in files:
-            FileSystems.rename([FileSystems.join(self.staging, name)], [FileSystems.join(self.path, name)])
-        write_file(FileSystems.join(self.path, MANIFEST), [json.dumps(manifest, indent=1).encode()])
-        gone = [name for name in (*before["files"], before["rejected_file"]) if name and name not in files]
-        for name in gone:
-            path = FileSystems.join(self.path, name)
-            if FileSystems.exists(path):
-                FileSystems.delete([path])
+            if name and name not in now["files"] and FileSystems.exists(FileSystems.join(self.path, name)):
+                FileSystems.delete([FileSystems.join(self.path, name)])
         self.discard()
 
     def discard(self) -> None:
         """Removes what is staged."""
-        for name in _names(self.staging):
+        for name in sorted(_names(self.staging), key=lambda name: name == _PLAN):  # the plan last
             FileSystems.delete([FileSystems.join(self.staging, name)])
         if FileSystems.exists(self.staging):
             FileSystems.delete([self.staging])
@@ -113,7 +128,7 @@ def locked(folder: str, flag: str) -> Iterator[None]:
 
 
 def _is_part(name: str) -> bool:
-    return name.startswith("part-") and name.endswith(".parquet")
+    return name.startswith("part-") and name.endswith(PART)
 
 
 def _shard(name: str) -> tuple[int, int]:

@@ -14,12 +14,17 @@ import pytest
 import tensorflow as tf
 
 from preprocessing.console import UserError
+from preprocessing.sources import Source
 from serving.batch import steps
 from serving.batch.__main__ import main
+from serving.batch.blocks import Block, unpack
+from serving.batch.finish import Outcome
 from serving.batch.folder import BatchFolder, locked
-from serving.batch.job import Job, JobStopped, Outcome, run
+from serving.batch.job import Job
 from serving.batch.jobs import embed_job, retrieve_job, server_job
-from serving.batch.models import ItemEmbedder
+from serving.batch.models import Answered, ItemEmbedder
+from serving.batch.run import JobStopped
+from serving.batch.run import run as run_or_launch
 from serving.batch.sources import find
 from serving.batch.tables import read_table, vectors_of
 from serving.features import ITEM_INPUTS
@@ -54,6 +59,12 @@ def record(items: Shelf, row: int, **changed: Any) -> dict[str, Any]:
 def write(path: Path, rows: Iterable[Any]) -> str:
     path.write_bytes(b"\n".join(row if isinstance(row, bytes) else orjson.dumps(row) for row in rows))
     return str(path)
+
+
+def run(job: Job, source: Source, flags: Sequence[str] = ()) -> Outcome:
+    outcome = run_or_launch(job, source, flags)
+    assert outcome is not None
+    return outcome
 
 
 def embedding(job: str, output: Path, **settings: Any) -> Job:
@@ -131,11 +142,11 @@ class Breaking(ItemEmbedder):
 
     def __init__(self, of: Job, item_id: str, marker: str) -> None:
         super().__init__(of.handler._model, 4)  # type: ignore[attr-defined]
-        self._batching_kwargs["min_batch_size"] = 4
         self._item_id, self._marker = item_id, marker
 
-    def run_inference(self, batch: Sequence[Any], model: Any, inference_args: Any = None) -> Iterator[Any]:
-        if Path(self._marker).exists() and any(row.id == self._item_id for _, row in batch):
+    def run_inference(self, batch: Sequence[Block], model: Any, inference_args: Any = None) -> Iterator[Answered]:
+        ids = unpack(packed for _, _, packed in batch)["item_id"].to_pylist()
+        if Path(self._marker).exists() and self._item_id in ids:
             raise RuntimeError("the machine is gone")
         yield from super().run_inference(batch, model)
 
