@@ -18,6 +18,7 @@ from preprocessing import stats as statistics
 from preprocessing.config import PreprocessingConfig, load_section
 from preprocessing.console import fail, progress, run_command
 from preprocessing.finish import finish, finish_inside
+from preprocessing.flags import Flags
 from preprocessing.graph import build, shard_keys
 from preprocessing.output import FAILED, DataFolder
 from preprocessing.parse import document_loader, parser
@@ -33,7 +34,8 @@ examples:
   python -m preprocessing.pipeline --config configs/demo.yaml --input raw --output data \\
       --direct_running_mode=multi_processing --direct_num_workers=2
   python -m preprocessing.pipeline --config c.yaml --input gs://b/raw --output gs://b/data \\
-      --runner=DataflowRunner --project=p --region=r --temp_location=gs://b/tmp --setup_file=./setup.py
+      --runner=DataflowRunner --project=my-project --region=europe-west4 --temp_location=gs://b/tmp \\
+      --setup_file=./setup.py
 """
 
 
@@ -43,12 +45,11 @@ class PipelineStopped(Exception):
 
 def arguments(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
     """Our flags, and the rest for Beam."""
-    flags = argparse.ArgumentParser(
+    flags = Flags(
+        others=True,
         prog="python -m preprocessing.pipeline",
         description=_HELP,
         epilog="Every other flag is Beam's own (--runner, --direct_num_workers, --parallelism, ...).",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     flags.add_argument("--config", required=True, help="the experiment's YAML; its `preprocessing` section is read")
     flags.add_argument("--input", required=True, help="folder of the raw logs; the config's patterns are below it")

@@ -15,11 +15,12 @@ from apache_beam.options.pipeline_options import (
     WorkerOptions,
     _BeamArgumentParser,
 )
+from apache_beam.options.pipeline_options_validator import PipelineOptionsValidator
 from apache_beam.portability import python_urns
 from apache_beam.portability.api import beam_provision_api_pb2, beam_runner_api_pb2
 from apache_beam.runners.portability.fn_api_runner.fn_runner import ExtendedProvisionInfo, FnApiRunner, RunnerResult
 from apache_beam.runners.portability.portable_runner import JobServiceHandle
-from apache_beam.runners.runner import PipelineRunner
+from apache_beam.runners.runner import PipelineRunner, create_runner
 
 from preprocessing.config import nearest
 from preprocessing.console import UserError
@@ -33,17 +34,33 @@ def beam_options(flags: Sequence[str], own_flags: Sequence[str], size: int) -> P
     for kind in PipelineOptions.__subclasses__():
         with contextlib.suppress(argparse.ArgumentError):
             kind._add_argparse_args(known)  # type: ignore[attr-defined]
-    unknown = [flag.split("=")[0] for flag in known.parse_known_args(list(flags))[1]]
+    try:
+        unknown = [flag.split("=")[0] for flag in known.parse_known_args(list(flags))[1]]
+    except argparse.ArgumentError as error:
+        raise UserError(f"{error}; it is a flag of Beam's") from None
     if unknown:
         names = [name for action in known._actions for name in action.option_strings]
         raise UserError(f"unknown flag {unknown[0]}{nearest(unknown[0], (*names, *own_flags))}")
     options = PipelineOptions(list(flags), pickle_library="cloudpickle")
-    if _runs_here(options):
+    if not _runs_here(options):
+        _check(options)
+    else:
         options.view_as(WorkerOptions).default_sdk_harness_log_level = "ERROR"
         if not any(flag.startswith("--direct_") for flag in flags) and size > _SECOND_PROCESS_FROM:
             options.view_as(DirectOptions).direct_running_mode = "multi_processing"
             options.view_as(DirectOptions).direct_num_workers = os.cpu_count() or 1
     return options
+
+
+def _check(options: PipelineOptions) -> None:
+    """What Beam would say of another runner's flags when the pipeline is made, before anything is read."""
+    try:
+        runner = create_runner(options.view_as(StandardOptions).runner)
+    except (ValueError, ImportError) as error:
+        raise UserError(f"--runner: {error}") from None
+    wrong = PipelineOptionsValidator(options, runner).validate()
+    if wrong:
+        raise UserError(f"{wrong[0].rstrip('.')}; --runner {options.view_as(StandardOptions).runner} asks for it")
 
 
 def _runs_here(options: PipelineOptions) -> bool:

@@ -73,10 +73,7 @@ def test_a_command_exists_and_takes_its_flags(line: Line) -> None:
         known = _of_kind(parser, line.flags)._option_string_actions
         assert {flag.split("=")[0] for flag in line.flags if flag.startswith("--")} <= known.keys()
         return
-    try:
-        _, others = parser.parse_known_args(list(line.flags))
-    except SystemExit:
-        raise AssertionError(f"{line} is not taken; what is wrong stands above") from None
+    _, others = parser.parse_known_args(list(line.flags))
     if line.module == "preprocessing.pipeline":
         beam_options(others, OWN_FLAGS, 0)
     else:
