@@ -10,7 +10,6 @@ import threading
 import traceback
 from collections.abc import Iterator, Sequence
 
-import apache_beam as beam
 from apache_beam.options.pipeline_options import GoogleCloudOptions
 from rich.console import Console
 
@@ -22,7 +21,7 @@ from preprocessing.flags import Flags
 from preprocessing.graph import build, shard_keys
 from preprocessing.output import FAILED, DataFolder
 from preprocessing.parse import document_loader, parser
-from preprocessing.runners import beam_options, runner_of
+from preprocessing.runners import beam_options, new_pipeline
 from preprocessing.sources import Source, find, sniff
 
 OWN_FLAGS = ("--config", "--input", "--output", "--set")
@@ -101,9 +100,9 @@ def run(config: PreprocessingConfig, input_folder: str, output: str, flags: Sequ
     sources = sources_of(config, input_folder)
     options = beam_options(flags, OWN_FLAGS, sum(source.size for source in sources))
     template = options.view_as(GoogleCloudOptions).template_location is not None
+    pipeline = new_pipeline(options)
     folder = DataFolder(output)
     folder.prepare()
-    pipeline = beam.Pipeline(runner=runner_of(options), options=options)
     written = build(pipeline, sources, config, folder.staging)
     if template:
         finish_inside(pipeline, written, folder, config)

@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+import apache_beam as beam
 from apache_beam.options.pipeline_options import (
     DirectOptions,
     PipelineOptions,
@@ -15,12 +16,11 @@ from apache_beam.options.pipeline_options import (
     WorkerOptions,
     _BeamArgumentParser,
 )
-from apache_beam.options.pipeline_options_validator import PipelineOptionsValidator
 from apache_beam.portability import python_urns
 from apache_beam.portability.api import beam_provision_api_pb2, beam_runner_api_pb2
 from apache_beam.runners.portability.fn_api_runner.fn_runner import ExtendedProvisionInfo, FnApiRunner, RunnerResult
 from apache_beam.runners.portability.portable_runner import JobServiceHandle
-from apache_beam.runners.runner import PipelineRunner, create_runner
+from apache_beam.runners.runner import PipelineRunner
 
 from preprocessing.config import nearest
 from preprocessing.console import UserError
@@ -42,25 +42,12 @@ def beam_options(flags: Sequence[str], own_flags: Sequence[str], size: int) -> P
         names = [name for action in known._actions for name in action.option_strings]
         raise UserError(f"unknown flag {unknown[0]}{nearest(unknown[0], (*names, *own_flags))}")
     options = PipelineOptions(list(flags), pickle_library="cloudpickle")
-    if not _runs_here(options):
-        _check(options)
-    else:
+    if _runs_here(options):
         options.view_as(WorkerOptions).default_sdk_harness_log_level = "ERROR"
         if not any(flag.startswith("--direct_") for flag in flags) and size > _SECOND_PROCESS_FROM:
             options.view_as(DirectOptions).direct_running_mode = "multi_processing"
             options.view_as(DirectOptions).direct_num_workers = os.cpu_count() or 1
     return options
-
-
-def _check(options: PipelineOptions) -> None:
-    """What Beam would say of another runner's flags when the pipeline is made, before anything is read."""
-    try:
-        runner = create_runner(options.view_as(StandardOptions).runner)
-    except (ValueError, ImportError) as error:
-        raise UserError(f"--runner: {error}") from None
-    wrong = PipelineOptionsValidator(options, runner).validate()
-    if wrong:
-        raise UserError(f"{wrong[0].rstrip('.')}; --runner {options.view_as(StandardOptions).runner} asks for it")
 
 
 def _runs_here(options: PipelineOptions) -> bool:
@@ -80,6 +67,15 @@ class LocalRunner(FnApiRunner):
             if environment.urn == python_urns.SUBPROCESS_SDK:
                 environment.payload = f"{sys.executable} -m preprocessing.worker".encode()
         return super().run_via_runner_api(pipeline_proto, options)
+
+
+def new_pipeline(options: PipelineOptions) -> beam.Pipeline:
+    """An empty pipeline for the runner that the options name."""
+    try:
+        return beam.Pipeline(runner=runner_of(options), options=options)
+    except (ValueError, ImportError) as error:
+        runner = options.view_as(StandardOptions).runner
+        raise UserError(f"--runner {runner}: {str(error).removeprefix('Pipeline has validations errors: ')}") from None
 
 
 def runner_of(options: PipelineOptions) -> str | PipelineRunner | None:

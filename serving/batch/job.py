@@ -17,7 +17,7 @@ from apache_beam.io.filesystems import FileSystems
 from apache_beam.ml.inference.base import ModelHandler, RunInference
 
 from preprocessing.console import UserError, progress
-from preprocessing.runners import beam_options, runner_of
+from preprocessing.runners import beam_options, new_pipeline
 from preprocessing.shards import write_file
 from preprocessing.sources import Source
 from serving.batch.folder import COUNTS_FILE, REJECTED_FILE, BatchFolder
@@ -71,7 +71,7 @@ def run(job: Job, source: Source, flags: Sequence[str] = ()) -> Outcome:
         if before is not None and job.incremental and before["identity"] == job.identity:
             known += folder.in_place()
         name = _name(job, before)
-        pipeline = beam.Pipeline(runner=runner_of(options), options=options)
+        pipeline = new_pipeline(options)
         build(pipeline, job, source, folder.staging, known, name)
         try:
             with _shown_progress(folder, job, name):

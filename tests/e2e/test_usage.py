@@ -52,12 +52,12 @@ USAGES: dict[str, tuple[str, str, str]] = {
     "a runner that is not there": (
         "preprocessing.pipeline",
         f"--config {ROOT}/configs/demo.yaml --input {{here}}/log --output {{here}}/data --runner=Foo",
-        "--runner: Unexpected pipeline runner: Foo",
+        "--runner Foo: Unexpected pipeline runner",
     ),
     "a cloud without a project": (
         "preprocessing.pipeline",
         f"--config {ROOT}/configs/demo.yaml --input {{here}}/log --output {{here}}/data --runner=DataflowRunner",
-        "--runner DataflowRunner asks for it",
+        "Missing required option: project",
     ),
     "records of a broken run": ("trainer.task", f"{MGDSPR} --data {{here}} --job-dir {{here}}/job", "no _SUCCESS"),
     "a model of another project": (
