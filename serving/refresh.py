@@ -69,6 +69,8 @@ def refresh(
     force: bool = False,
 ) -> int:
     """Embeds, exports, judges and places; returns the exit status."""
+    import tensorflow as tf
+
     from preprocessing.spec import read_spec
     from serving.fresh import Changes
     from serving.manifest import data_hash  # TensorFlow comes with it: `--help` does not wait for that
@@ -93,6 +95,7 @@ def refresh(
             if turned_down is not None:
                 sys.stderr.write(f"nothing changed since the gate turned {turned_down} down; --force tries again\n")
                 return REJECTED
+        tf.config.list_logical_devices()  # all cores for the index: the job's one-core sessions would settle it for all
         outcome = run(job, find(data_dir), flags)
         if outcome is None:
             raise UserError("--template_location: a refresh waits for its job; leave the flag out")

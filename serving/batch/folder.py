@@ -96,10 +96,10 @@ class BatchFolder:
         write_file(FileSystems.join(self.path, MANIFEST), [json.dumps(plan, indent=1).encode()])
 
     def retire(self, before: dict[str, Any] | None, now: dict[str, Any]) -> None:
-        """Removes what the manifest no longer names, and what is staged."""
-        files = (*before["files"], before["rejected_file"]) if before else ()
-        for name in files:
-            if name and name not in now["files"] and FileSystems.exists(FileSystems.join(self.path, name)):
+        """Removes what the manifest no longer names, what a broken attempt left of it, and what is staged."""
+        old = {*before["files"], before["rejected_file"]} - {*now["files"]} if before else set()
+        for name in _names(self.path):
+            if name in old or (name.startswith(f"{MANIFEST}.") and name.endswith(".part")):
                 FileSystems.delete([FileSystems.join(self.path, name)])
         self.discard()
 

@@ -84,7 +84,7 @@ class SavedModelHandler(BlockHandler):
     def load_model(self) -> Any:
         from serving.session import ServedModel  # TensorFlow comes with it: the launcher starts without
 
-        return ServedModel(self._model.path, self._model.scann)
+        return ServedModel(self._model.path, self._model.scann, threads=1)  # a worker is a core: threads would wait
 
 
 class ItemEmbedder(SavedModelHandler):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,6 @@ import pytest
 import tensorflow as tf
 
 from preprocessing.console import UserError
-from preprocessing.sources import Source
 from serving.batch import steps
 from serving.batch.__main__ import main
 from serving.batch.blocks import Block, unpack
@@ -24,12 +23,10 @@ from serving.batch.job import Job
 from serving.batch.jobs import embed_job, retrieve_job, server_job
 from serving.batch.models import Answered, ItemEmbedder
 from serving.batch.run import JobStopped
-from serving.batch.run import run as run_or_launch
 from serving.batch.sources import find
-from serving.batch.tables import read_table, vectors_of
-from serving.features import ITEM_INPUTS
 from serving.runtime.model_config import ModelConfig
 from serving.runtime.server import ModelServer, Settings
+from tests.serving.batches import embedding, record, run, vectors_by_id, write
 from tests.serving.conftest import Client
 from tests.serving.market import Shelf, shelf
 
@@ -49,33 +46,6 @@ def model(exported: Callable[[str], Path]) -> str:
 @pytest.fixture(scope="module")
 def served(opened: Callable[[str], Client]) -> Client:
     return opened("brute_force")
-
-
-def record(items: Shelf, row: int, **changed: Any) -> dict[str, Any]:
-    """An item as a catalogue record."""
-    return {name: items.inputs[name][row].decode() for name in ITEM_INPUTS} | changed
-
-
-def write(path: Path, rows: Iterable[Any]) -> str:
-    path.write_bytes(b"\n".join(row if isinstance(row, bytes) else orjson.dumps(row) for row in rows))
-    return str(path)
-
-
-def run(job: Job, source: Source, flags: Sequence[str] = ()) -> Outcome:
-    outcome = run_or_launch(job, source, flags)
-    assert outcome is not None
-    return outcome
-
-
-def embedding(job: str, output: Path, **settings: Any) -> Job:
-    return embed_job(job, None, 64, **{"output": str(output), "format": "parquet", "shards": 2} | settings)
-
-
-def vectors_by_id(output: Path) -> dict[str, np.ndarray]:
-    tables = [read_table(path) for path in BatchFolder(str(output)).files()]
-    return {
-        one: row for table in tables for one, row in zip(table["item_id"].to_pylist(), vectors_of(table), strict=True)
-    }
 
 
 def counted(outcome: Outcome) -> tuple[int, ...]:
