@@ -67,7 +67,11 @@ class Connections:
         except grpc.aio.AioRpcError as error:
             tally.failed[error.code().name] += 1
         else:
-            tally.seconds.append(time.perf_counter() - begun)
+            seconds = time.perf_counter() - begun
+            if seconds <= timeout:
+                tally.seconds.append(seconds)
+            else:
+                tally.failed["LATE"] += 1  # an answer that nobody waits for any more is no goodput
 
 
 async def closed(connections: Connections, concurrency: int, seconds: float, timeout: float) -> dict[str, object]:
