@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from serving.runtime.ui.files import read_users
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -27,5 +29,6 @@ def test_the_demo(tmp_path: Path) -> None:
     metrics = json.loads((out / "mgdspr/metrics.json").read_text())
     assert set(metrics["models"]) == {"BM25", "mgdspr", "tfrs"}
     assert (out / "models/mgdspr/1/saved_model.pb").exists()
+    assert len(read_users(str(out / "users.jsonl"))) == 2
     again = demo(out)
     assert again.count("done before") == 6 and len(re.findall(r"for U\d+, who likes", again)) == 10
