@@ -6,13 +6,14 @@ import contextlib
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from apache_beam.io.filesystems import FileSystems
 
 from preprocessing.console import UserError
 from preprocessing.shards import write_file
+from serving.batch.lease import leased
 from serving.batch.steps import Known
 from serving.batch.tables import PART
 
@@ -37,16 +38,22 @@ class BatchFolder:
         return [FileSystems.join(self.path, name) for name in manifest["files"]] if manifest else []
 
     @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        """One run at a time, on a local or mounted folder; one with other things in it is not touched."""
+    def locked(self) -> Iterator[Callable[[], None]]:
+        """One run at a time, here or on gs://; a folder with other things in it is not touched.
+
+        Yields a check to be made before anything is replaced: it raises where the lock was lost on the way.
+        """
         names = {name.split("/")[0] for name in _names(self.path)} - {_LOCK}
         if names and not names & {MANIFEST, _STAGING}:
             raise UserError(f"--output {self.path} holds files that are not this job's; name an empty folder")
-        if "://" in self.path:
-            yield
-            return
-        with locked(self.path, "--output"):
-            yield
+        if self.path.startswith("gs://"):
+            with leased(self.path, "--output") as lease:
+                yield lease.check
+        elif "://" in self.path:
+            yield lambda: None
+        else:
+            with locked(self.path, "--output"):
+                yield lambda: None
 
     def prepare(self, identity: dict[str, Any]) -> list[Known]:
         """Readies the staging folder; the parts of a run of the same identity that broke off stay, and are returned."""

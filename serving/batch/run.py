@@ -29,7 +29,7 @@ def run(job: Job, source: Source, flags: Sequence[str] = ()) -> Outcome | None:
     options = beam_options(flags, _OWN_FLAGS, source.size)
     template = options.view_as(GoogleCloudOptions).template_location is not None
     folder = BatchFolder(job.output)
-    with folder.locked():
+    with folder.locked() as still_held:
         known = folder.prepare(job.identity)
         before = folder.manifest()
         if before is not None and before["mode"] != job.mode:
@@ -46,6 +46,7 @@ def run(job: Job, source: Source, flags: Sequence[str] = ()) -> Outcome | None:
         except Exception as error:
             cause = str(error).strip().splitlines() or [type(error).__name__]
             raise JobStopped(f"the job stopped: {cause[-1]}; the same command goes on from there") from error
+        still_held()
         return None if template else finish(job, before)
 
 
