@@ -19,6 +19,9 @@ from serving.batch.job import Job
 
 _OWN_FLAGS = ("--mode", "--input", "--output", "--job-dir", "--model", "--target", "--k", "--format", "--shards")
 
+# What the bytes of a row cost, beside those of an item: from some seconds' work on, this machine's cores share it.
+_WEIGHTS = {"embed": 1, "retrieve": 16}
+
 
 class JobStopped(Exception):
     """The job broke off on the way; the cause may be the machine's, the cluster's or a file's."""
@@ -26,7 +29,7 @@ class JobStopped(Exception):
 
 def run(job: Job, source: Source, flags: Sequence[str] = ()) -> Outcome | None:
     """Runs the job to its end. Broken off, the same call goes on where it was. A template is launched: None."""
-    options = beam_options(flags, _OWN_FLAGS, source.size)
+    options = beam_options(flags, _OWN_FLAGS, source.size * _WEIGHTS[job.mode])
     template = options.view_as(GoogleCloudOptions).template_location is not None
     folder = BatchFolder(job.output)
     with folder.locked() as still_held:
