@@ -18,6 +18,7 @@ from serving.batch.steps import Known
 from serving.batch.tables import PART
 
 MANIFEST, COUNTS_FILE, REJECTED_FILE = "batch.json", "counts.json", "rejected.jsonl"
+_OURS = ("vectors-", "answers-", "rejected-", f"{MANIFEST}.")
 _STAGING, _IDENTITY, _PLAN, _LOCK = "_staging", "identity.json", "plan.json", ".lock"
 
 
@@ -102,11 +103,11 @@ class BatchFolder:
                 FileSystems.rename([FileSystems.join(self.staging, name)], [FileSystems.join(self.path, place)])
         write_file(FileSystems.join(self.path, MANIFEST), [json.dumps(plan, indent=1).encode()])
 
-    def retire(self, before: dict[str, Any] | None, now: dict[str, Any]) -> None:
-        """Removes what the manifest no longer names, what a broken attempt left of it, and what is staged."""
-        old = {*before["files"], before["rejected_file"]} - {*now["files"]} if before else set()
+    def retire(self, now: dict[str, Any]) -> None:
+        """Removes what is staged, and the tables that the manifest does not name: the last run's, broken attempts'."""
+        named = {*now["files"], now["rejected_file"], MANIFEST}
         for name in _names(self.path):
-            if name in old or (name.startswith(f"{MANIFEST}.") and name.endswith(".part")):
+            if name.startswith(_OURS) and name not in named:
                 FileSystems.delete([FileSystems.join(self.path, name)])
         self.discard()
 
