@@ -15,7 +15,7 @@ test: $(INSTALLED)
 	$(BIN)/python -m pytest tests --ignore=tests/distributed -n 2
 
 test-distributed: $(INSTALLED)
-	$(BIN)/python -m pytest tests/distributed
+	$(BIN)/python -m pytest tests/distributed -rs
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

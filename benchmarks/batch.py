@@ -8,7 +8,6 @@ examples:
 
 from __future__ import annotations
 
-import argparse
 import json
 import multiprocessing
 import sys
@@ -23,6 +22,8 @@ import numpy as np
 import orjson
 
 import serving.batch  # noqa: F401 (sets up TensorFlow's environment)
+from preprocessing.console import run_command
+from preprocessing.flags import Flags
 from serving.batch.job import Job
 from serving.batch.jobs import Version, embed_job, find_version, retrieve_job
 from serving.batch.run import run
@@ -138,9 +139,7 @@ def measure(
 
 def main(argv: list[str] | None = None) -> None:
     """Both jobs, one after the other."""
-    flags = argparse.ArgumentParser(
-        prog="python -m benchmarks.batch", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    flags = Flags(prog="python -m benchmarks.batch", description=__doc__)
     flags.add_argument("--model", default="out/models/retrieval", help="a model folder (default %(default)s)")
     flags.add_argument("--data", default="out/data", help="a data folder (default %(default)s)")
     flags.add_argument("--items", type=int, default=400_000)
@@ -179,4 +178,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -29,6 +29,7 @@ import preprocessing  # noqa: F401 (sets up TensorFlow's environment)
 from benchmarks.ablation import Steps
 from benchmarks.warm_start import again, warm_requests
 from preprocessing.console import UserError, run_command
+from preprocessing.flags import Flags
 
 _CONFIG = "configs/judged.yaml"
 _STAGES = "ordered>=3,clicked>=2"
@@ -157,10 +158,7 @@ def figures(queries: Sequence[str], recalls: Mapping[str, np.ndarray], seed: int
 
 def main(argv: list[str] | None = None) -> int:
     """The command."""
-    form = argparse.RawDescriptionHelpFormatter
-    flags = argparse.ArgumentParser(
-        prog="python -m benchmarks.judged", description=__doc__, formatter_class=form, allow_abbrev=False
-    )
+    flags = Flags(prog="python -m benchmarks.judged", description=__doc__)
     flags.add_argument("--data", type=Path, required=True, help="folder of catalog.jsonl.gz and judgments.jsonl")
     flags.add_argument("--output", default="out/judged", help="folder of logs, records and jobs (default %(default)s)")
     flags.add_argument("--test-share", type=float, default=0.2, help="of the queries in a fold (default %(default)s)")

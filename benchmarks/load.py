@@ -19,7 +19,11 @@ from pathlib import Path
 
 import grpc
 
+from preprocessing.console import UserError, run_command
+from preprocessing.flags import Flags
+
 _PREDICT = "/tensorflow.serving.PredictionService/Predict"
+_CONNECT_S = 10
 _PERCENTILES = {"p50_ms": 0.5, "p99_ms": 0.99, "p999_ms": 0.999}
 
 
@@ -110,9 +114,15 @@ async def opened(connections: Connections, rate: float, seconds: float, timeout:
 
 async def run(flags: argparse.Namespace) -> dict[str, object]:
     """Connects, then loads."""
-    requests = [bytes.fromhex(line) for line in Path(flags.requests).read_text().split()]
+    try:
+        requests = [bytes.fromhex(line) for line in Path(flags.requests).read_text().split()]
+    except ValueError:
+        raise UserError(f"--requests {flags.requests}: not a request in hexadecimal a line") from None
     connections = Connections(flags.target, flags.connections, requests)
-    await connections.ready()
+    try:
+        await asyncio.wait_for(connections.ready(), _CONNECT_S)
+    except TimeoutError:
+        raise UserError(f"--target {flags.target}: no connection within {_CONNECT_S} s") from None
     if flags.rate:
         return await opened(connections, flags.rate, flags.seconds, flags.timeout)
     return await closed(connections, flags.concurrency, flags.seconds, flags.timeout)
@@ -120,9 +130,7 @@ async def run(flags: argparse.Namespace) -> dict[str, object]:
 
 def main(argv: list[str] | None = None) -> None:
     """The command."""
-    flags = argparse.ArgumentParser(
-        prog="python -m benchmarks.load", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    flags = Flags(prog="python -m benchmarks.load", description=__doc__)
     flags.add_argument("--target", required=True)
     flags.add_argument("--requests", required=True, help="a file with a PredictRequest in hexadecimal a line")
     flags.add_argument("--connections", type=int, default=8)
@@ -134,4 +142,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from preprocessing.console import UserError, fail, run_command
+from preprocessing.flags import Flags
 from serving.batch.finish import Outcome
 from serving.batch.folder import MANIFEST
 from serving.batch.job import Job
@@ -36,12 +37,11 @@ _FORMATS = {"embed": ("parquet", "tfrecord"), "retrieve": ("parquet", "jsonl")}
 
 def arguments(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
     """Our flags, and the rest for Beam."""
-    flags = argparse.ArgumentParser(
+    flags = Flags(
+        others=True,
         prog="python -m serving.batch",
         description=_HELP,
         epilog="Every other flag is Beam's own (--runner, --direct_num_workers, --parallelism, ...).",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     flags.add_argument("--mode", required=True, choices=("embed", "retrieve"))
     flags.add_argument(

@@ -6,11 +6,10 @@ import contextlib
 import threading
 from collections.abc import Iterator, Sequence
 
-import apache_beam as beam
 from apache_beam.options.pipeline_options import GoogleCloudOptions
 
 from preprocessing.console import UserError, progress
-from preprocessing.runners import beam_options, runner_of
+from preprocessing.runners import beam_options, new_pipeline
 from preprocessing.sources import Source
 from serving.batch.finish import Outcome, finish, finish_inside
 from serving.batch.folder import BatchFolder
@@ -39,7 +38,7 @@ def run(job: Job, source: Source, flags: Sequence[str] = ()) -> Outcome | None:
             raise UserError(f"--output {job.output} is of --mode {before['mode']}; name another folder")
         if job.comparable(before):
             known += folder.in_place()
-        pipeline = beam.Pipeline(runner=runner_of(options), options=options)
+        pipeline = new_pipeline(options)
         written = build(pipeline, job, source, folder.staging, known, job.name(before))
         if template:
             finish_inside(pipeline, written, job, before)
