@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-import preprocessing  # noqa: F401 (sets up TensorFlow's environment)
 from benchmarks.index_vectors import clusters
 from preprocessing.console import run_command
 from preprocessing.flags import Flags
