@@ -16,7 +16,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11,<3.12",
     packages=find_packages(include=["preprocessing*", "trainer*", "serving*"]),
-    package_data={"preprocessing": ["**/*.yaml"]},
+    package_data={"preprocessing": ["**/*.yaml"], "serving": ["**/*.html"]},
     install_requires=[
         "tensorflow>=2.20.0,<2.21",  # ScaNN's ops are built for this one
         "tf-keras>=2.20,<2.21",

@@ -16,7 +16,6 @@ examples:
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import statistics
@@ -31,6 +30,8 @@ import numpy as np
 import preprocessing  # noqa: F401 (sets up TensorFlow's environment)
 from benchmarks.index_subjects import SUBJECTS, K
 from benchmarks.index_vectors import clusters, trained
+from preprocessing.console import run_command
+from preprocessing.flags import Flags
 from serving.exact import exact_rows
 
 _ROOT = Path(__file__).resolve().parent.parent
@@ -122,9 +123,7 @@ def plot(found: dict[str, Any], path: Path) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """The command."""
-    flags = argparse.ArgumentParser(
-        prog="python -m benchmarks.index", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    flags = Flags(prog="python -m benchmarks.index", description=__doc__)
     flags.add_argument("--items", type=int, default=1_000_000)
     flags.add_argument("--dim", type=int, default=64, help="without --job-dir")
     flags.add_argument("--job-dir")
@@ -148,4 +147,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    run_command(main)

@@ -13,6 +13,10 @@ from preprocessing.console import UserError, quiet_native_code, run_command
 from serving.runtime.flags import arguments, check_paths
 
 if TYPE_CHECKING:
+    import argparse
+
+    from aiohttp import web
+
     from serving.runtime.server import ModelServer
 
 # Threads hand the interpreter over this often when they compete for it; Python's own 5 ms would be seen in every p99.
@@ -32,7 +36,7 @@ def serve(argv: list[str] | None) -> int:
     sys.setswitchinterval(_SWITCH_SECONDS)
     settings, rest_settings = settings_of(flags), rest_settings_of(flags)
     server = ModelServer(settings)
-    rest = RestServer(server, rest_settings) if rest_settings else None
+    rest = RestServer(server, rest_settings, page_routes(flags, server)) if rest_settings else None
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
@@ -51,12 +55,25 @@ def serve(argv: list[str] | None) -> int:
         server.stop(0)
         raise UserError("no version could be loaded; the reasons are above")
     ports = f"gRPC {flags.host}:{port}" + (f", REST {flags.host}:{rest.port}" if rest else "")
+    ports += f", page http://{flags.host}:{rest.port}/ui" if rest and flags.ui else ""
     print(f"serving {available} on {ports}", flush=True)
     wait_for_end(server, ended, flags.model_config_file, flags.model_config_file_poll_wait_seconds)
     if rest:
         rest.stop()
     server.stop(flags.drain_seconds)
     return 0
+
+
+def page_routes(flags: argparse.Namespace, server: ModelServer) -> list[web.RouteDef]:
+    """What `--ui` adds to the REST port."""
+    if not flags.ui:
+        return []
+    from serving.runtime.ui.files import Catalogue, read_catalogue, read_users
+    from serving.runtime.ui.routes import Ui
+
+    catalogue = read_catalogue(flags.ui_catalog) if flags.ui_catalog else Catalogue({})
+    users = read_users(flags.ui_users) if flags.ui_users else {}
+    return Ui(server, catalogue, users, flags.rest_api_timeout_in_ms / 1000).routes()
 
 
 def wait_for_end(server: ModelServer, ended: threading.Event, config_file: str | None, seconds: float) -> None:

@@ -33,12 +33,17 @@ class User:
             raise ValueError(f"{path} cannot be read: {error.strerror}") from None
         except ValueError:
             raise ValueError(f"{path} is not JSON in UTF-8") from None
+        return cls.of(content, path)
+
+    @classmethod
+    def of(cls, content: object, source: str) -> User:
+        """From an object of lists by those names; `ValueError` says what is wrong with what `source` holds."""
         names = [one.name for one in dataclasses.fields(cls)]
         if not isinstance(content, dict) or set(content) - set(names):
-            raise ValueError(f"{path}: an object of lists named {', '.join(names)}")
+            raise ValueError(f"{source}: an object of lists named {', '.join(names)}")
         for name, values in content.items():
             if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
-                raise ValueError(f"{path}: {name} must be a list of strings")
+                raise ValueError(f"{source}: {name} must be a list of strings")
         return cls(**content)
 
 

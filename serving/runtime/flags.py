@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from preprocessing.console import UserError
+from preprocessing.flags import Flags
 
 _HELP = """\
 Serves exported models by TensorFlow Serving's own protocol: gRPC (PredictionService, ModelService, health,
@@ -19,6 +20,9 @@ examples:
   python -m serving.server --model-base-path out/models/retrieval --model-name retrieval
   python -m serving.server --model-base-path out/models/retrieval --model-name retrieval --port 8500 \\
       --rest-api-port 8501 --host 0.0.0.0 --ssl-config-file deploy/serving/ssl.config
+  python -m serving.server --model-base-path out/models/retrieval --model-name retrieval --rest-api-port 8501 \\
+      --ui --ui-catalog out/raw/catalog.jsonl.gz --ui-users out/users.jsonl
+  (the page is http://localhost:8501/ui)
 """
 
 
@@ -32,14 +36,13 @@ def _truth(text: str) -> bool:
 
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """The command's flags."""
-    flags = argparse.ArgumentParser(
+    flags = Flags(
         prog="python -m serving.server",
         description=_HELP,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     _model_flags(flags.add_argument_group("models"))
     _port_flags(flags.add_argument_group("ports"))
+    _page_flags(flags.add_argument_group("the page to look at"))
     _running_flags(flags.add_argument_group("running"))
     _limit_flags(flags.add_argument_group("limits of this server (TensorFlow Serving has none of them)"))
     return flags.parse_args(argv)
@@ -51,10 +54,15 @@ def check_paths(flags: argparse.Namespace) -> None:
         raise UserError("give either --model_base_path, the folder that serving.export wrote, or --model_config_file")
     if flags.model_base_path and not Path(flags.model_base_path).is_dir():
         raise UserError(f"--model_base_path {flags.model_base_path} is no folder; python -m serving.export writes one")
+    if flags.ui and flags.rest_api_port is None:
+        raise UserError("--ui is served on the REST port: give --rest_api_port as well")
+    if not flags.ui and (flags.ui_catalog or flags.ui_users):
+        raise UserError("--ui_catalog and --ui_users are for the page: give --ui as well")
 
 
 def _add(group: Any, name: str, **settings: Any) -> None:
-    group.add_argument(f"--{name.replace('_', '-')}", f"--{name}", dest=name, **settings)
+    spellings = dict.fromkeys((f"--{name.replace('_', '-')}", f"--{name}"))
+    group.add_argument(*spellings, dest=name, **settings)
 
 
 def _model_flags(group: Any) -> None:
@@ -93,6 +101,17 @@ def _port_flags(group: Any) -> None:
         group, "ssl_config_file", help="keys and certificates, as a text SSLConfig; client_verify asks for the client's"
     )
     _add(group, "grpc_channel_arguments", default="", help="key=value,key=value for gRPC")
+
+
+def _page_flags(group: Any) -> None:
+    _add(group, "ui", action="store_true", help="serves a page to search on, at /ui of the REST port")
+    _add(group, "ui_catalog", metavar="JSONL", help="the catalogue, .gz or not: titles, brands, reasons come from it")
+    _add(
+        group,
+        "ui_users",
+        metavar="JSONL",
+        help="users to pick from: a line has user_id and the lists that serving.client --user takes",
+    )
 
 
 def _running_flags(group: Any) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import re
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -59,8 +59,8 @@ class RestSettings:
 class RestServer:
     """An HTTP server in a thread of its own."""
 
-    def __init__(self, server: ModelServer, settings: RestSettings) -> None:
-        self._server, self._settings = server, settings
+    def __init__(self, server: ModelServer, settings: RestSettings, routes: Sequence[web.RouteDef] = ()) -> None:
+        self._server, self._settings, self._routes = server, settings, routes
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="rest", daemon=True)
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="rest")
@@ -86,6 +86,7 @@ class RestServer:
         if self._settings.metrics_path:
             app.router.add_get(self._settings.metrics_path, self._metrics)
         app.router.add_route("*", "/v1/{tail:.*}", self._answer)
+        app.router.add_routes(self._routes)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=self._settings.timeout)
         await self._runner.setup()
         site = web.TCPSite(self._runner, self._settings.host, self._settings.port)

@@ -26,6 +26,7 @@ FILTER_LISTS = {"required_terms": 2, "allowed_leaves": 2}
 WIDTHS = VECTOR_LISTS | FILTER_LISTS
 ITEM_INPUTS = ("item_id", "title", "brand", "shop", "category_leaf", "category_top")
 DIM, BUCKETS, DEFAULT_K, MAX_K = 16, 512, 10, 50
+NONE = -float("inf")
 
 
 class SmallModel(tf.Module):
@@ -53,11 +54,15 @@ class SmallModel(tf.Module):
         vectors = tf.gather(self.words, tf.strings.to_hash_bucket_fast(strings, BUCKETS))
         return tf.math.divide_no_nan(tf.reduce_sum(vectors * there, 1), tf.reduce_sum(there, 1))
 
-    def answer(self, embedding: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The best of all items, as wide as the largest k of the batch."""
+    def answer(self, embedding: tf.Tensor, k: tf.Tensor, terms: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
+        """The best of all items, as wide as the largest k of the batch; an item's only word is its id."""
         found = tf.minimum(tf.reduce_max(tf.clip_by_value(k, 0, MAX_K)), tf.size(self.ids))
-        scores, rows = tf.math.top_k(tf.matmul(embedding, self.vectors, transpose_b=True), found)
-        return {"item_ids": tf.gather(self.ids, rows), "scores": scores}
+        all_scores = tf.matmul(embedding, self.vectors, transpose_b=True)
+        if terms is not None:
+            met = (terms[:, tf.newaxis, :] == "") | (terms[:, tf.newaxis, :] == self.ids[tf.newaxis, :, tf.newaxis])
+            all_scores = tf.where(tf.reduce_all(met, 2), all_scores, NONE)
+        scores, rows = tf.math.top_k(all_scores, found)
+        return {"item_ids": tf.where(scores > NONE, tf.gather(self.ids, rows), ""), "scores": scores}
 
     def signatures(self) -> dict[str, Any]:
         """By name, traced."""
@@ -71,7 +76,9 @@ class SmallModel(tf.Module):
             "serving_default": traced(
                 lambda **x: self.answer(self.embedded(x), tf.fill([tf.size(x["query"])], DEFAULT_K)), query
             ),
-            "retrieve": traced(lambda **x: self.answer(self.embedded(x), x["k"]), query | k | vector | filters),
+            "retrieve": traced(
+                lambda **x: self.answer(self.embedded(x), x["k"], x["required_terms"]), query | k | vector | filters
+            ),
             "embed_query": traced(lambda **x: {"embedding": self.embedded(x)}, query | vector),
             "embed_item": traced(lambda **x: {"embedding": self.mean_of(x["item_id"][:, tf.newaxis])}, item),
             "search": traced(lambda **x: self.answer(x["embedding"], x["k"]), embedding | k),
@@ -101,6 +108,9 @@ def write_version(
         "max_k": MAX_K,
         "index": {"kind": "brute_force"},
         "dim": DIM,
+        "created": "2026-01-01T00:00:00+00:00",
+        "towers_hash": f"towers {seed}",
+        "data_hash": "data",
     }
     (base / f"manifest-{version}.json").write_text(json.dumps(manifest))
     os.rename(aside, base / str(version))

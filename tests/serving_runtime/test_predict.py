@@ -35,7 +35,7 @@ def test_default_signature(stubs: Stubs, loaded: Any, queries: list[str]) -> Non
 
 
 def test_every_signature(stubs: Stubs, loaded: Any) -> None:
-    inputs = retrieve_inputs(["red shoes"], 7, realtime_items=[["item1", "item2"]], required_terms=[["red"]])
+    inputs = retrieve_inputs(["red shoes"], 7, realtime_items=[["item1", "item2"]], allowed_leaves=[["red"]])
     assert_same(stubs.predict("retrieve", **inputs), expected(loaded, "retrieve", **inputs))
     embedding = stubs.predict(
         "embed_query", **{n: v for n, v in inputs.items() if n not in ("k", "required_terms", "allowed_leaves")}

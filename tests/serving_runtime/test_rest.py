@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,33 +12,9 @@ import pytest
 from serving.runtime.metrics import DEFAULT_PATH
 from serving.runtime.rest import RestServer, RestSettings
 from serving.runtime.server import ModelServer
+from tests.serving_runtime.http import Http
 from tests.serving_runtime.serving_stubs import Stubs, retrieve_inputs
 from tests.serving_runtime.small_model import DIM
-
-
-class Http:
-    """GET and POST of JSON."""
-
-    def __init__(self, port: int) -> None:
-        self._base = f"http://127.0.0.1:{port}"
-
-    def get(self, path: str) -> tuple[int, Any]:
-        return self._ask(urllib.request.Request(self._base + path))
-
-    def post(self, path: str, body: Any) -> tuple[int, Any]:
-        data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        return self._ask(urllib.request.Request(self._base + path, data=data))
-
-    def text(self, path: str) -> str:
-        with urllib.request.urlopen(self._base + path, timeout=30) as answer:
-            return answer.read().decode()
-
-    def _ask(self, request: urllib.request.Request) -> tuple[int, Any]:
-        try:
-            with urllib.request.urlopen(request, timeout=30) as answer:
-                return answer.status, json.loads(answer.read())
-        except urllib.error.HTTPError as error:
-            return error.code, json.loads(error.read())
 
 
 @pytest.fixture(scope="module")

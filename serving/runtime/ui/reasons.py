@@ -1,0 +1,141 @@
+"""One question to one version: what came back, and why each item did."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from serving.retriever.request import User
+from serving.runtime.errors import invalid
+from serving.runtime.predictor import Predictor, signature_of
+from serving.runtime.servable import Input, Servable, Signature
+from serving.runtime.tensors import dtype_of
+from serving.runtime.ui.files import Catalogue
+from serving.runtime.ui.words import Words
+
+# What the page calls the parts of a user's past, and the lists that each is sent in.
+HORIZONS = {
+    "queries": ("history_queries",),
+    "today": ("realtime_items",),
+    "short-term": ("short_items",),
+    "long-term": ("long_click_items", "long_order_items", "long_collect_items"),
+}
+_PAST = tuple(one.name for one in dataclasses.fields(User))
+_FRESH = Path("assets", "fresh.txt")  # as serving.fresh writes it, which would bring Beam into the server
+_TEXTS = ("title", "brand", "category_leaf", "category_top")  # where the query's words are looked for
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What was typed and picked."""
+
+    query: str
+    user: User
+    k: int
+    required_terms: Sequence[str]
+    timeout: float
+
+    def row(self, without: Sequence[str] = ()) -> Row:
+        """The inputs of `retrieve`, some lists of the past left out."""
+        past = {name: () if name in without else getattr(self.user, name) for name in _PAST}
+        return {"query": self.query, "k": self.k, "required_terms": self.required_terms, "allowed_leaves": (), **past}
+
+
+class Reasons:
+    """Asks versions and explains their answers."""
+
+    def __init__(self, predictor: Predictor, catalogue: Catalogue, words: Words) -> None:
+        self._predictor, self._catalogue, self._words = predictor, catalogue, words
+
+    def ask(self, spec: Any, asked: Asked) -> dict[str, Any]:
+        """The hits of the version that a ModelSpec names, best first, and what they took."""
+        with self._predictor.use(spec) as servable:
+            begun = time.perf_counter()
+            found = self._call(servable, "retrieve", [asked.row()], asked.timeout)
+            answered = time.perf_counter()
+            ids = [one.decode("utf-8", "replace") for one in found["item_ids"][0]]
+            hits = [{"item_id": one, "score": float(score)} for one, score in zip(ids, found["scores"][0], strict=True)]
+            hits = [hit for hit in hits if hit["item_id"]]
+            horizons = self._explain(servable, asked, hits)
+            return {
+                "model": servable.name,
+                "version": servable.version,
+                "hits": hits,
+                "horizons": horizons,
+                "retrieve_ms": (answered - begun) * 1e3,
+                "reasons_ms": (time.perf_counter() - answered) * 1e3,
+            }
+
+    def _explain(self, servable: Servable, asked: Asked, hits: list[dict[str, Any]]) -> list[str]:
+        """Adds to the hits what is known of their items and why they came; returns the horizons that there were."""
+        fresh = _fresh_ids(servable.path)
+        attributes = signature_of(servable, "embed_item").inputs.keys() - {"item_id"}
+        known = []
+        for hit in hits:
+            record = self._catalogue.record(hit["item_id"])
+            hit["fresh"] = hit["item_id"] in fresh
+            hit.update({name: str((record or {}).get(name) or "") for name in attributes})
+            if record is not None:
+                known.append(hit)
+        texts = [" ".join(hit.get(name, "") for name in _TEXTS) for hit in hits]
+        for hit, terms in zip(hits, self._words.shared(asked.query, texts), strict=True):
+            hit["terms"] = terms
+        horizons = [name for name, lists in HORIZONS.items() if any(getattr(asked.user, one) for one in lists)]
+        if horizons and known:
+            for hit, changes in zip(known, self._changes(servable, asked, known, horizons), strict=True):
+                hit["changes"] = dict(zip(horizons, changes, strict=True))
+        return horizons
+
+    def _changes(
+        self, servable: Servable, asked: Asked, items: list[dict[str, Any]], horizons: list[str]
+    ) -> list[list[float]]:
+        """What each horizon adds to each item's score: the score, less the score of the request without it.
+
+        The query is embedded once as it is and once without each of H horizons, n items are embedded as they are: the
+        result `[n][H]` is exact for the version's towers, whatever its index approximates.
+        """
+        rows = [asked.row(), *(asked.row(without=HORIZONS[name]) for name in horizons)]
+        queries = self._call(servable, "embed_query", rows, asked.timeout)["embedding"]
+        vectors = self._call(servable, "embed_item", items, asked.timeout)["embedding"]
+        return (vectors @ (queries[0] - queries[1:]).T).tolist()
+
+    def _call(self, servable: Servable, name: str, rows: Sequence[Row], timeout: float) -> dict[str, np.ndarray]:
+        signature = signature_of(servable, name)
+        return self._predictor.run(servable, signature, _arrays(signature, rows), timeout)
+
+
+def _arrays(signature: Signature, rows: Sequence[Row]) -> list[np.ndarray]:
+    return [_array(one, [row[name] for row in rows]) for name, one in signature.inputs.items()]
+
+
+def _array(one: Input, values: Sequence[Any]) -> np.ndarray:
+    """A signature's input from a value a row; lists are padded with "" to its width, and what is past is cut to it."""
+    if one.shape is None or len(one.shape) == 1:
+        return np.array([_plain(value) for value in values], dtype_of(one.number))
+    width = one.shape[1] or max(map(len, values))
+    if one.name not in _PAST and max(map(len, values)) > width:
+        raise invalid(f"{one.name}: {max(map(len, values))} given, this model takes {width}")
+    padded = np.full((len(values), width), b"", object)
+    for place, row in enumerate(values):
+        kept = [_plain(value) for value in row][:width]
+        padded[place, : len(kept)] = kept
+    return padded
+
+
+def _plain(value: Any) -> Any:
+    return value.encode("utf-8", "replace") if isinstance(value, str) else value
+
+
+def _fresh_ids(path: Path) -> frozenset[str]:
+    """The items of a version's side index."""
+    try:
+        return frozenset((path / _FRESH).read_text(encoding="utf-8").split("\n"))
+    except OSError:
+        return frozenset()
