@@ -14,6 +14,7 @@ from serving.config import TuningConfig
 from serving.index.base import Effort, Index
 
 _BATCH = 64
+_STRIDE = 4  # places of a way in one step up, before the last step is halved: to open every leaf takes long
 _TIMED = 50  # single queries a latency is the median of
 SPARE = 1.25  # candidates over k, so that a few tombstones do not send a request to look harder
 
@@ -42,9 +43,9 @@ class Tuned(NamedTuple):
 def tune(index: Index, queries: np.ndarray, truth: np.ndarray, config: TuningConfig) -> Tuned:
     """Searches an index's efforts.
 
-    The fewest leaves that reach the target are found by bisection along the way that reorders the most; from there on,
-    for each way that reorders less, more leaves are tried as long as that is no slower than what was found. Of all that
-    reach the target the quickest is chosen; where none does, the best is.
+    The fewest leaves that reach the target are found, in strides and then in halves, along the way that reorders the
+    most. From there on, for each way that reorders less, more leaves are tried as long as that is no slower than what
+    was found. Of all that reach the target the quickest is chosen; where none does, the best is.
 
     Args:
       index: to be tuned.
@@ -63,7 +64,7 @@ def tune(index: Index, queries: np.ndarray, truth: np.ndarray, config: TuningCon
                 bar.advance()
             return measured[effort]
 
-        fewest = _bisect(ways[0], measure, config.target_recall)
+        fewest = _fewest(ways[0], measure, config.target_recall)
         quickest = measure(ways[0][fewest])
         for way in ways[1:] if quickest.recall >= config.target_recall else []:
             found = _climb(way[fewest:], measure, config.target_recall, quickest.latency_ms)
@@ -76,11 +77,12 @@ def tune(index: Index, queries: np.ndarray, truth: np.ndarray, config: TuningCon
     return Tuned(chosen, curve, k, bool(reaching))
 
 
-def _bisect(way: list[Effort], measure: Callable[[Effort], Point], target: float) -> int:
-    """The place in a way of ever more leaves of the least that reaches the target; the last where none does."""
-    low, high = 0, len(way) - 1
-    if measure(way[high]).recall < target:
-        return high
+def _fewest(way: list[Effort], measure: Callable[[Effort], Point], target: float) -> int:
+    """The place in a way of ever more leaves of the least that reaches the target; the last where none before does."""
+    last = len(way) - 1
+    low, high = 0, min(_STRIDE, last)
+    while high < last and measure(way[high]).recall < target:
+        low, high = high + 1, min(high + _STRIDE, last)
     while low < high:
         middle = (low + high) // 2
         if measure(way[middle]).recall >= target:

@@ -13,6 +13,7 @@ from serving.index.balanced import assign, train_centroids
 from serving.index.base import NONE, Effort, Found, Index, best_of, leaf_steps, variable
 
 _AT_A_TIME = 64  # leaves filled in one step
+_ONE_BY_ONE = 64  # leaves at most that a graph has an op each for
 
 
 class Portable(Index):
@@ -40,11 +41,22 @@ class Portable(Index):
         """As `Index.search`: the centroids choose the leaves, every item in them is scored."""
         opened = min(effort.leaves, self._leaves)
         _, leaves = tf.math.top_k(tf.matmul(embeddings, self.centroids, transpose_b=True), opened)
-        members = tf.gather(self.blocks, leaves)
-        scores = tf.reshape(tf.linalg.matvec(members, embeddings[:, None, :]), [-1, opened * self._leaf_size])
-        rows = tf.reshape(tf.gather(self.rows, leaves), [-1, opened * self._leaf_size])
-        scores = tf.where(rows >= 0, scores, NONE)
-        return best_of([scores], [rows], tf.constant(min(effort.candidates, self.size)))
+        found = tf.reshape(tf.gather(self.rows.read_value(), leaves), [-1, opened * self._leaf_size])
+        scores = tf.where(found >= 0, tf.reshape(self._scores(embeddings, leaves), tf.shape(found)), NONE)
+        return best_of([scores], [found], tf.constant(min(effort.candidates, self.size)))
+
+    def _scores(self, embeddings: tf.Tensor, leaves: tf.Tensor) -> tf.Tensor:
+        """Of every slot of the leaves `[B, opened]`: `[B, opened, M]`, request by request."""
+        # Read whole, then gathered from: a variable that is gathered from itself is copied at each later read.
+        blocks = self.blocks.read_value()
+
+        def of_one(request: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
+            embedding, opened = request
+            if opened.shape[0] > _ONE_BY_ONE:
+                return tf.linalg.matvec(tf.gather(blocks, opened), embedding)
+            return tf.stack([tf.linalg.matvec(blocks[leaf], embedding) for leaf in tf.unstack(opened)])  # no copy
+
+        return tf.map_fn(of_one, (embeddings, leaves), fn_output_signature=tf.float32)
 
     def slice(self, begin: tf.Tensor, end: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """As `Index.slice`; leaf after leaf."""
