@@ -31,6 +31,7 @@ from serving.batch.sources import find
 from serving.features import ITEM_INPUTS, VECTOR_LISTS
 
 _SIZES = (32, 64, 128, 256, 512, 1024, 2048)
+_MAX_BATCH = 512  # as the command has it
 _SECONDS = 2.0  # a batch size is called for
 _FEW = 64  # rows of the run that shows what starting costs
 Rows = list[dict[str, Any]]
@@ -153,7 +154,7 @@ def main(argv: list[str] | None = None) -> None:
     rates = bare(version, "embed_item", inputs)
 
     def embed(output: str) -> Job:
-        return embed_job(None, given.model, _SIZES[-1], output=output, format="parquet")
+        return embed_job(None, given.model, _MAX_BATCH, output=output, format="parquet")
 
     result["embed"] = {"items": len(items), **measure(embed, items, rates, given.workers)}
 
@@ -166,7 +167,7 @@ def main(argv: list[str] | None = None) -> None:
     rates = bare(version, "retrieve", repeated)
 
     def retrieve(output: str) -> Job:
-        return retrieve_job(given.model, given.k, _SIZES[-1], output=output, format="parquet")
+        return retrieve_job(given.model, given.k, _MAX_BATCH, output=output, format="parquet")
 
     result["retrieve"] = {
         "queries": len(queries),

@@ -32,7 +32,7 @@ def finish(job: Job, before: dict[str, Any] | None) -> Outcome:
     folder = BatchFolder(job.output)
     now = folder.manifest()
     if now is not None and now["generation"] == generation(before):
-        folder.retire(before, now)
+        folder.retire(now)
         return Outcome(now, changed=True)
     if before is not None and not folder.staged(""):
         return Outcome(before, changed=False)  # found nothing new, and cleared up
@@ -41,7 +41,7 @@ def finish(job: Job, before: dict[str, Any] | None) -> Outcome:
         folder.discard()
         return Outcome({**before, "counts": plan["counts"]}, changed=False)
     folder.publish(plan)
-    folder.retire(before, plan)
+    folder.retire(plan)
     return Outcome(plan, changed=True)
 
 

@@ -6,17 +6,19 @@ import contextlib
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from apache_beam.io.filesystems import FileSystems
 
 from preprocessing.console import UserError
 from preprocessing.shards import write_file
+from serving.batch.lease import leased
 from serving.batch.steps import Known
 from serving.batch.tables import PART
 
 MANIFEST, COUNTS_FILE, REJECTED_FILE = "batch.json", "counts.json", "rejected.jsonl"
+_OURS = ("vectors-", "answers-", "rejected-", f"{MANIFEST}.")
 _STAGING, _IDENTITY, _PLAN, _LOCK = "_staging", "identity.json", "plan.json", ".lock"
 
 
@@ -37,16 +39,22 @@ class BatchFolder:
         return [FileSystems.join(self.path, name) for name in manifest["files"]] if manifest else []
 
     @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        """One run at a time, on a local or mounted folder; one with other things in it is not touched."""
+    def locked(self) -> Iterator[Callable[[], None]]:
+        """One run at a time, here or on gs://; a folder with other things in it is not touched.
+
+        Yields a check to be made before anything is replaced: it raises where the lock was lost on the way.
+        """
         names = {name.split("/")[0] for name in _names(self.path)} - {_LOCK}
         if names and not names & {MANIFEST, _STAGING}:
             raise UserError(f"--output {self.path} holds files that are not this job's; name an empty folder")
-        if "://" in self.path:
-            yield
-            return
-        with locked(self.path, "--output"):
-            yield
+        if self.path.startswith("gs://"):
+            with leased(self.path, "--output") as lease:
+                yield lease.check
+        elif "://" in self.path:
+            yield lambda: None
+        else:
+            with locked(self.path, "--output"):
+                yield lambda: None
 
     def prepare(self, identity: dict[str, Any]) -> list[Known]:
         """Readies the staging folder; the parts of a run of the same identity that broke off stay, and are returned."""
@@ -95,11 +103,11 @@ class BatchFolder:
                 FileSystems.rename([FileSystems.join(self.staging, name)], [FileSystems.join(self.path, place)])
         write_file(FileSystems.join(self.path, MANIFEST), [json.dumps(plan, indent=1).encode()])
 
-    def retire(self, before: dict[str, Any] | None, now: dict[str, Any]) -> None:
-        """Removes what the manifest no longer names, what a broken attempt left of it, and what is staged."""
-        old = {*before["files"], before["rejected_file"]} - {*now["files"]} if before else set()
+    def retire(self, now: dict[str, Any]) -> None:
+        """Removes what is staged, and the tables that the manifest does not name: the last run's, broken attempts'."""
+        named = {*now["files"], now["rejected_file"], MANIFEST}
         for name in _names(self.path):
-            if name in old or (name.startswith(f"{MANIFEST}.") and name.endswith(".part")):
+            if name.startswith(_OURS) and name not in named:
                 FileSystems.delete([FileSystems.join(self.path, name)])
         self.discard()
 

@@ -18,6 +18,9 @@ from serving.batch.job import Job
 
 _OWN_FLAGS = ("--mode", "--input", "--output", "--job-dir", "--model", "--target", "--k", "--format", "--shards")
 
+# What the bytes of a row cost, beside those of an item: from some seconds' work on, this machine's cores share it.
+_WEIGHTS = {"embed": 1, "retrieve": 16}
+
 
 class JobStopped(Exception):
     """The job broke off on the way; the cause may be the machine's, the cluster's or a file's."""
@@ -25,10 +28,10 @@ class JobStopped(Exception):
 
 def run(job: Job, source: Source, flags: Sequence[str] = ()) -> Outcome | None:
     """Runs the job to its end. Broken off, the same call goes on where it was. A template is launched: None."""
-    options = beam_options(flags, _OWN_FLAGS, source.size)
+    options = beam_options(flags, _OWN_FLAGS, source.size * _WEIGHTS[job.mode])
     template = options.view_as(GoogleCloudOptions).template_location is not None
     folder = BatchFolder(job.output)
-    with folder.locked():
+    with folder.locked() as still_held:
         known = folder.prepare(job.identity)
         before = folder.manifest()
         if before is not None and before["mode"] != job.mode:
@@ -45,6 +48,7 @@ def run(job: Job, source: Source, flags: Sequence[str] = ()) -> Outcome | None:
         except Exception as error:
             cause = str(error).strip().splitlines() or [type(error).__name__]
             raise JobStopped(f"the job stopped: {cause[-1]}; the same command goes on from there") from error
+        still_held()
         return None if template else finish(job, before)
 
 

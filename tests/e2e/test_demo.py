@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from serving.runtime.ui.files import read_users
+
 ROOT = Path(__file__).parents[2]
 # What appears while a stage is under way.
 MOMENTS = ("raw/*.partial", "data", "mgdspr/checkpoints/*", "models/mgdspr/*", "server.log")
@@ -61,6 +63,7 @@ def test_the_demo_goes_on_wherever_it_was_interrupted(tmp_path: Path) -> None:
     metrics = json.loads((out / "mgdspr/metrics.json").read_text())
     assert set(metrics["models"]) == {"BM25", "mgdspr", "tfrs"}
     assert (out / "models/mgdspr/1/saved_model.pb").exists()
+    assert len(read_users(str(out / "users.jsonl"))) == 2
     again = whole(out)
     assert again.count("done before") == 6
     assert len(re.findall(r"for U\d+, who likes", again)) == 10

@@ -94,6 +94,7 @@ def test_finishing_broken_off_and_repeated(
     assert len(vectors_by_id(output)) == 40
     outcome = ending.finish(asked, before)
     assert outcome.changed and outcome.manifest["counts"]["added"] == 10
+    (output / "vectors-00009-00000-of-00001.parquet").write_text("of an attempt that was never named")
     assert ending.finish(asked, before).manifest == outcome.manifest
     assert len(vectors_by_id(output)) == 50
     assert names(output) == {"batch.json", outcome.manifest["rejected_file"], *outcome.manifest["files"]}
