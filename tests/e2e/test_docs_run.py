@@ -46,6 +46,7 @@ FILES = {
     "new.jsonl": '{"item_id": "new", "title": "red running shoes", "brand": "", "shop": "", "category_leaf": "shoes", '
     '"category_top": "sports"}\n',
     "gone.txt": "P0000003\n",
+    "out/users.jsonl": '{"user_id": "U7", "history_queries": ["trainers"]}\n',
     "queries.jsonl": '{"request_id": "a", "query": "red running shoes"}\n{"query": "lamp", "k": 3}\n',
     "p.jsonl": "".join(f'{{"item_id": "p{n}", "title": "oak table {n}", "brand": "b{n % 3}"}}\n' for n in range(12)),
     "j.jsonl": "".join(
@@ -85,6 +86,7 @@ class Reader:
         (folder / "bin" / "python").chmod(0o755)
         (folder / "bin" / "pip").write_text('#!/bin/sh\nexec python -m pip "$@"\n')
         (folder / "bin" / "pip").chmod(0o755)
+        (folder / "out").mkdir()
         for name, text in FILES.items():
             (folder / name).write_text(text)
 
