@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from serving.config import PortableConfig, ScannConfig, TuningConfig
 from serving.exact import exact_rows
 from serving.index.balanced import assign, train_centroids
-from serving.index.base import Effort, Index, leaf_steps
+from serving.index.base import Effort, Index, in_place, leaf_steps
 from serving.index.portable import build_portable
 from serving.index.scann import build_scann
 from serving.tuning import Point, _climb, _fewest, tune
@@ -58,6 +60,17 @@ def test_every_leaf_opened_is_exact() -> None:
     none = rows < 0  # a leaf of fewer than 200 leaves the rest none, not made up
     assert none.any() and np.isneginf(scores[none]).all()
     np.testing.assert_allclose(scores[~none], (QUERIES @ VECTORS.T)[np.nonzero(~none)[0], rows[~none]], rtol=1e-4)
+
+
+def test_vectors_of_a_file_are_not_copied(tmp_path: Path) -> None:
+    VECTORS.tofile(tmp_path / "vectors")
+    mapped = np.memmap(tmp_path / "vectors", np.float32, "c", shape=VECTORS.shape)
+    tensor = in_place(mapped)
+    mapped[5, 3] = 17  # in memory alone
+    assert float(tensor[5, 3]) == 17
+    fixed = np.array(VECTORS)
+    fixed.flags.writeable = False
+    np.testing.assert_array_equal(in_place(fixed).numpy(), VECTORS)
 
 
 def test_int8_slots_are_near_their_vectors() -> None:
