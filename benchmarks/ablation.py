@@ -9,7 +9,6 @@ example:
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import sys
@@ -21,6 +20,7 @@ import preprocessing  # noqa: F401 (sets up TensorFlow's environment)
 from benchmarks.ablation_rows import ROWS, Row
 from benchmarks.ablation_tables import write_results
 from preprocessing.console import run_command
+from preprocessing.flags import Flags
 
 _ROOT = Path(__file__).resolve().parent.parent
 
@@ -60,10 +60,7 @@ def _train(steps: Steps, row: Row, data: str, jobs: Path, extra: list[str]) -> f
 
 def main(argv: list[str] | None = None) -> int:
     """The command."""
-    form = argparse.RawDescriptionHelpFormatter
-    flags = argparse.ArgumentParser(
-        prog="python -m benchmarks.ablation", description=__doc__, formatter_class=form, allow_abbrev=False
-    )
+    flags = Flags(prog="python -m benchmarks.ablation", description=__doc__)
     flags.add_argument(
         "--output", default="out/ablation", help="folder of logs, records and jobs (default %(default)s)"
     )

@@ -1,8 +1,10 @@
 """python -m benchmarks.index: our indexes against exact search, faiss and hnswlib at the same recall.
 
 All are built over the same vectors, each in a process of its own that rests while another is measured; each is tuned
-to the same recall@100 on the same held-out queries, then timed in rounds that alternate between them. faiss and
-hnswlib are installed by hand: pip install faiss-cpu hnswlib. The last line of stdout is one JSON object.
+to the same recall@100 on the same held-out queries, then timed in rounds that alternate between them, one query a call
+and 32. Ours are called as the server calls them: a saved model's signature `search` in a graph session; `bare` is the
+index's search alone. Memory is the most that building took beyond what the process held before. faiss and hnswlib are
+installed by hand: pip install faiss-cpu hnswlib. The last line of stdout is one JSON object.
 
 With --job-dir and --data the vectors are a trained job's own, as many as its catalogue has items; beyond, new ones
 are drawn between neighbours of it. Without, they are drawn from clusters of clusters with norms of a long tail.
@@ -14,8 +16,8 @@ examples:
 
 from __future__ import annotations
 
-import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -27,10 +29,14 @@ import numpy as np
 
 import preprocessing  # noqa: F401 (sets up TensorFlow's environment)
 from benchmarks.index_subjects import SUBJECTS, K
+from benchmarks.index_vectors import clusters, trained
+from preprocessing.console import run_command
+from preprocessing.flags import Flags
 from serving.exact import exact_rows
 
 _ROOT = Path(__file__).resolve().parent.parent
-_SEED, _QUERIES, _NEIGHBOURS = 17, 500, 8
+_CALLS = {1: 40, 32: 10}  # queries a call -> calls a round
+_BATCHES = {1: "single_ms", 32: "batch32_ms"}
 
 
 class Process:
@@ -60,45 +66,8 @@ class Process:
         return json.loads(line)
 
 
-def clusters(items: int, dim: int) -> tuple[np.ndarray, np.ndarray]:
-    """Items and queries from clusters of clusters; the norms of items have a long tail."""
-    random = np.random.default_rng(_SEED)
-    tops = random.normal(size=[30, dim])
-    leaves = np.repeat(tops, 40, axis=0) + 0.7 * random.normal(size=[1200, dim])
-    sizes = random.zipf(1.3, size=1200).clip(max=200).astype(float)
-
-    def drawn(count: int) -> np.ndarray:
-        chosen = random.choice(1200, count, p=sizes / sizes.sum())
-        return (leaves[chosen] + 0.5 * random.normal(size=[count, dim])).astype(np.float32)
-
-    norms = random.lognormal(0, 0.25, size=[items, 1]).astype(np.float32)
-    return drawn(items) * norms, drawn(_QUERIES)
-
-
-def trained(job_dir: str, data_dir: str, items: int) -> tuple[np.ndarray, np.ndarray]:
-    """A job's vectors, and new ones between neighbours where more are asked for; queries of its eval requests."""
-    from trainer.dataset import requests
-    from trainer.evaluation.ranking import Blocks
-    from trainer.restore import restore
-
-    towers = restore(job_dir, data_dir)
-    vectors = np.concatenate(list(Blocks(towers, data_dir, 10**9, 0)))
-    random = np.random.default_rng(_SEED)
-    batches = requests(data_dir, "eval", 250, towers.request_columns).take(_QUERIES // 250)
-    queries = np.concatenate([towers.query(batch).numpy() for batch in batches])
-    missing = items - len(vectors)
-    if missing <= 0:
-        return vectors[:items], queries
-    near = exact_rows([vectors], vectors, _NEIGHBOURS)
-    one = random.integers(0, len(vectors), missing)
-    other = near[one, random.integers(0, _NEIGHBOURS, missing)]
-    share = random.uniform(size=[missing, 1]).astype(np.float32)
-    spread = 0.1 * vectors.std() * random.normal(size=[missing, vectors.shape[1]]).astype(np.float32)
-    return np.concatenate([vectors, share * vectors[one] + (1 - share) * vectors[other] + spread]), queries
-
-
 def measure(vectors: np.ndarray, queries: np.ndarray, target: float, rounds: int, names: list[str]) -> dict[str, Any]:
-    """All figures."""
+    """All figures by subject; milliseconds are medians over the rounds."""
     with tempfile.TemporaryDirectory() as folder:
         files = [Path(folder, f"{name}.npy") for name in ("vectors", "queries", "truth")]
         for path, values in zip(files, (vectors, queries, exact_rows([vectors], queries, K)), strict=True):
@@ -109,36 +78,52 @@ def measure(vectors: np.ndarray, queries: np.ndarray, target: float, rounds: int
             sys.stderr.write(f"building {name}\n")
             subjects[name] = Process(name, files)
             found[name] = subjects[name].built | subjects[name].ask(f"tune {target}")
-        times: dict[str, dict[int, list[float]]] = {name: {1: [], 32: []} for name in names}
+            sys.stderr.write(f"{json.dumps(found[name])}\n")
+        runs = [(name, search, batch) for batch in _CALLS for name in names for search in found[name]["searches"]]
+        times: dict[tuple[str, str, int], list[float]] = {run: [] for run in runs}
         for _ in range(rounds):
-            for name, subject in subjects.items():
-                for batch in (1, 32):
-                    times[name][batch].append(subject.ask(f"time {batch} {40 if batch == 1 else 10}"))
-        for name, subject in subjects.items():
+            for name, search, batch in runs:
+                times[name, search, batch].append(subjects[name].ask(f"time {search} {batch} {_CALLS[batch]}"))
+        for subject in subjects.values():
             subject.end()
-            found[name]["single_ms"] = statistics.median(times[name][1])
-            found[name]["batch32_ms"] = statistics.median(times[name][32])
+    for (name, search, batch), taken in times.items():
+        prefix = "" if search == "search" else f"{search}_"
+        found[name][f"{prefix}{_BATCHES[batch]}"] = round(statistics.median(taken), 3)
+    return found
+
+
+def compared(found: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The figures without their curves; how many times as fast as exact search, and what the graph costs."""
+    base = found.get("brute_force")
+    for one in found.values():
+        one.pop("searches")
+        one.pop("curve")
+        for field in _BATCHES.values():
+            if base:
+                one[f"{field.removesuffix('_ms')}_times_brute_force"] = round(base[field] / one[field], 1)
+            if f"bare_{field}" in one:
+                one[f"graph_overhead_{field.removesuffix('_ms')}"] = round(one[field] / one[f"bare_{field}"] - 1, 3)
     return found
 
 
 def plot(found: dict[str, Any], path: Path) -> None:
-    """Recall against the latency of a single query."""
+    """Recall against the latency of a single query, for every setting that was tried."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
     for name, one in found.items():
-        axes.plot([p["recall"] for p in one["curve"]], [p["single_ms"] for p in one["curve"]], marker="o", label=name)
-    axes.set(xlabel=f"recall@{K}", ylabel="ms, one query", yscale="log")
+        points = sorted((point["single_ms"], point["recall"]) for point in one["curve"])
+        axes.plot(*zip(*points, strict=True), marker="o", markersize=4, linewidth=0.8, label=name)
+    axes.set(xlabel="ms, one query", ylabel=f"recall@{K}", xscale="log")
+    axes.grid(alpha=0.3)
     axes.legend()
     figure.savefig(path)
 
 
 def main(argv: list[str] | None = None) -> int:
     """The command."""
-    flags = argparse.ArgumentParser(
-        prog="python -m benchmarks.index", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    flags = Flags(prog="python -m benchmarks.index", description=__doc__)
     flags.add_argument("--items", type=int, default=1_000_000)
     flags.add_argument("--dim", type=int, default=64, help="without --job-dir")
     flags.add_argument("--job-dir")
@@ -156,14 +141,10 @@ def main(argv: list[str] | None = None) -> int:
     found = measure(vectors, queries, given.target_recall, given.rounds, names)
     if given.plot:
         plot(found, Path(given.plot))
-    base = found.get("brute_force", {}).get("single_ms")
-    for one in found.values():
-        one.pop("curve")
-        if base:
-            one["times_brute_force"] = round(base / one["single_ms"], 2)
-    print(json.dumps({"items": len(vectors), "dim": vectors.shape[1], "k": K, "subjects": found}))
+    shape = {"items": len(vectors), "dim": vectors.shape[1], "k": K, "target_recall": given.target_recall}
+    print(json.dumps(shape | {"cores": os.cpu_count(), "subjects": compared(found)}))
     return 0
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    run_command(main)

@@ -1,134 +1,90 @@
-"""The indexes that `benchmarks.index` compares: each built over the same vectors, searched by ever more effort."""
+"""One index in a process of its own, for `benchmarks.index`: built, tuned, then timed whenever it is asked."""
 
 from __future__ import annotations
 
+import importlib
 import json
-import os
-import resource
+import re
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 K = 100
-Search = Callable[[np.ndarray], np.ndarray]  # float32 [B, dim] -> int [B, K]
+Search = Callable[[np.ndarray], np.ndarray]  # float32 [B, dim] -> rows [B, K], as numbers or as strings of them
+Settings = dict[str, Any]
 
 
-class Subject(NamedTuple):
-    """An index: its settings from the cheapest to the dearest, each with its search; and its bytes."""
+class Tuned(NamedTuple):
+    """What was chosen, what else was tried, and the searches to be timed: `search`, and others beside it."""
 
-    settings: Iterator[tuple[dict[str, Any], Search]]
+    chosen: Settings
+    curve: list[Settings]
+    reached: bool
+    searches: dict[str, Search]
+
+
+class Subject(Protocol):
+    """An index over the vectors."""
+
     bytes: int
 
-
-def ours(kind: str, vectors: np.ndarray) -> Subject:
-    """One of the exported kinds, as `serving.export` builds and searches it."""
-    import tensorflow as tf
-
-    from serving.build import build_index
-    from serving.config import ServingConfig
-    from serving.index.base import Effort
-
-    index = build_index(vectors, ServingConfig(index=kind), f"benchmark/{kind}")
-
-    def search_with(effort: Effort) -> Search:
-        traced = tf.function(
-            lambda one: index.search(one, effort)[1],
-            input_signature=[tf.TensorSpec([None, index.dim], tf.float32)],
-            autograph=False,
-        )
-        return lambda queries: traced(tf.constant(queries)).numpy()
-
-    efforts = sorted({effort for way in index.efforts(K) for effort in way}, key=lambda one: (one.leaves, one.reorder))
-    return Subject(((effort._asdict(), search_with(effort)) for effort in efforts), index.bytes)
+    def tuned(self, queries: np.ndarray, truth: np.ndarray, target: float) -> Tuned:
+        """The quickest setting whose recall reaches the target."""
+        ...
 
 
-def faiss_ivf_pq(vectors: np.ndarray) -> Subject:
-    """faiss: IVF with product quantisation, re-scored by the vectors."""
-    import faiss
+class Climber:
+    """An index with ways to search it, each from the cheapest setting to the dearest; `use` sets one."""
 
-    faiss.omp_set_num_threads(os.cpu_count() or 1)
-    dim, leaves = vectors.shape[1], round(len(vectors) ** 0.5)
-    coarse = faiss.IndexFlatIP(dim)
-    quantised = faiss.IndexIVFPQ(coarse, dim, leaves, dim // 2, 4, faiss.METRIC_INNER_PRODUCT)
-    index = faiss.IndexRefineFlat(quantised)
-    index.train(vectors[: 100 * leaves])
-    index.add(vectors)
+    def __init__(self, ways: Sequence[Sequence[Settings]], use: Callable[[Settings], None], search: Search, size: int):
+        self._ways, self._use, self._search, self.bytes = ways, use, search, size
 
-    def settings() -> Iterator[tuple[dict[str, Any], Search]]:
-        for probes in (4, 8, 16, 24, 32, 48, 64, 96, 128, 256):
-            for factor in (2, 4, 8):
-                quantised.nprobe, index.k_factor = probes, factor
-                yield {"nprobe": probes, "k_factor": factor}, lambda queries: index.search(queries, K)[1]
-
-    return Subject(settings(), vectors.nbytes + len(vectors) * (dim // 4 + 8))
-
-
-def faiss_hnsw(vectors: np.ndarray) -> Subject:
-    """faiss: a navigable graph over the vectors."""
-    import faiss
-
-    faiss.omp_set_num_threads(os.cpu_count() or 1)
-    index = faiss.IndexHNSWFlat(vectors.shape[1], 16, faiss.METRIC_INNER_PRODUCT)
-    index.hnsw.efConstruction = 80
-    index.add(vectors)
-
-    def settings() -> Iterator[tuple[dict[str, Any], Search]]:
-        for effort in (100, 150, 200, 300, 400, 600, 800, 1600):
-            index.hnsw.efSearch = effort
-            yield {"efSearch": effort}, lambda queries: index.search(queries, K)[1]
-
-    return Subject(settings(), vectors.nbytes + len(vectors) * 2 * 16 * 4)
+    def tuned(self, queries: np.ndarray, truth: np.ndarray, target: float) -> Tuned:
+        """Goes up each way until the target is reached; the quickest of those that reach it is chosen."""
+        curve = []
+        for way in self._ways:
+            for setting in way:
+                self._use(setting)
+                curve.append({**setting, "recall": recall(self._search, queries, truth)})
+                curve[-1]["single_ms"] = milliseconds(self._search, queries, 1, 20)
+                if curve[-1]["recall"] >= target:
+                    break
+        reaching = [point for point in curve if point["recall"] >= target]
+        best = min(reaching, key=_time) if reaching else max(curve, key=lambda point: point["recall"])
+        chosen = {name: value for name, value in best.items() if name not in ("recall", "single_ms")}
+        self._use(chosen)
+        return Tuned(chosen, curve, bool(reaching), {"search": self._search})
 
 
-def hnswlib_graph(vectors: np.ndarray) -> Subject:
-    """hnswlib, as its authors ship it."""
-    import hnswlib
-
-    index = hnswlib.Index("ip", vectors.shape[1])
-    index.init_index(len(vectors), ef_construction=80, M=16, random_seed=17)
-    index.set_num_threads(os.cpu_count() or 1)
-    index.add_items(vectors)
-
-    def settings() -> Iterator[tuple[dict[str, Any], Search]]:
-        for effort in (100, 150, 200, 300, 400, 600, 800, 1600):
-            index.set_ef(effort)
-            yield {"ef": effort}, lambda queries: index.knn_query(queries, K)[0]
-
-    return Subject(settings(), vectors.nbytes + len(vectors) * (2 * 16 * 4 + 8))
+def _time(point: Settings) -> float:
+    return point["single_ms"]
 
 
-SUBJECTS: dict[str, Callable[[np.ndarray], Subject]] = {
-    "brute_force": lambda vectors: ours("brute_force", vectors),
-    "scann": lambda vectors: ours("scann", vectors),
-    "portable": lambda vectors: ours("portable", vectors),
-    "faiss_ivf_pq": faiss_ivf_pq,
-    "faiss_hnsw": faiss_hnsw,
-    "hnswlib": hnswlib_graph,
+# name -> the module that has it, and what has to be loaded before its memory is counted
+SUBJECTS = {
+    "brute_force": ("benchmarks.index_served", ("tensorflow",)),
+    "scann": ("benchmarks.index_served", ("tensorflow", "scann")),
+    "portable": ("benchmarks.index_served", ("tensorflow",)),
+    "faiss_ivf_pq": ("benchmarks.index_rivals", ("faiss",)),
+    "faiss_hnsw": ("benchmarks.index_rivals", ("faiss",)),
+    "hnswlib": ("benchmarks.index_rivals", ("hnswlib",)),
 }
 
 
-def _recall(found: np.ndarray, truth: np.ndarray) -> float:
+def recall(search: Search, queries: np.ndarray, truth: np.ndarray) -> float:
+    """The share of the exact answers that are found."""
+    found = np.concatenate([search(part) for part in _parts(queries, 32)]).astype(np.int64)
     shared = [len(np.intersect1d(one, other)) for one, other in zip(found, truth, strict=True)]
-    return float(np.mean(shared)) / truth.shape[1]
+    return round(float(np.mean(shared)) / truth.shape[1], 4)
 
 
-def _tuned(subject: Subject, queries: np.ndarray, truth: np.ndarray, target: float) -> dict[str, Any]:
-    """Goes up the settings to the first that reaches the target, and stays there; with the curve up to it."""
-    curve = []
-    for setting, search in subject.settings:
-        found = np.concatenate([search(part) for part in np.array_split(queries, max(1, len(queries) // 32))])
-        milliseconds = _milliseconds(search, queries, 1, 20)
-        curve.append({**setting, "recall": round(_recall(found, truth), 4), "single_ms": milliseconds})
-        if curve[-1]["recall"] >= target:
-            return {"chosen": curve[-1], "curve": curve, "search": search, "reached": True}
-    return {"chosen": curve[-1], "curve": curve, "search": search, "reached": False}
-
-
-def _milliseconds(search: Search, queries: np.ndarray, batch: int, times: int) -> float:
+def milliseconds(search: Search, queries: np.ndarray, batch: int, times: int) -> float:
+    """The median time of one call."""
     taken = []
     for number in range(times + 3):
         begin = (number * batch) % (len(queries) - batch + 1)
@@ -139,29 +95,52 @@ def _milliseconds(search: Search, queries: np.ndarray, batch: int, times: int) -
     return round(1e3 * statistics.median(taken[3:]), 4)
 
 
-def main() -> None:
-    """Builds one subject, then answers a line of stdin with a line of JSON: `tune TARGET`, `time BATCH TIMES`."""
-    name, vectors, queries, truth = sys.argv[1], *(np.load(path, mmap_mode="r") for path in sys.argv[2:5])
-    queries, truth = np.array(queries), np.array(truth)
-    if name in ("brute_force", "scann", "portable"):
-        import preprocessing  # noqa: F401 (sets up TensorFlow's environment)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def _parts(queries: np.ndarray, size: int) -> Iterator[np.ndarray]:
+    return (np.ascontiguousarray(queries[begin : begin + size]) for begin in range(0, len(queries), size))
+
+
+def _memory_mb(field: str) -> float:
+    """VmRSS or VmHWM, the most since it was last forgotten."""
+    found = re.search(rf"{field}:\s+(\d+)", Path("/proc/self/status").read_text())
+    assert found
+    return int(found[1]) / 1024
+
+
+def _built(name: str, vectors: np.ndarray) -> tuple[Subject, dict[str, Any]]:
+    """The index, and what its building took; memory is counted over what the process held before."""
+    module, libraries = SUBJECTS[name]
+    for library in libraries:
+        importlib.import_module(library)
+    build = importlib.import_module(module).build
+    Path("/proc/self/clear_refs").write_text("5")  # forgets the peak so far
+    before = _memory_mb("VmRSS")
     begun = time.perf_counter()
-    subject = SUBJECTS[name](np.array(vectors))
-    seconds = round(time.perf_counter() - begun, 2)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    said: dict[str, Any] = {"build_s": seconds, "bytes_an_item": round(subject.bytes / len(vectors), 1)}
-    print(json.dumps(said | {"peak_over_vectors": round(peak * 1024 / vectors.nbytes, 2)}), flush=True)
-    search: Search | None = None
+    subject = build(name, vectors)
+    seconds = time.perf_counter() - begun
+    peak, raw = _memory_mb("VmHWM") - before, vectors.nbytes / 2**20
+    figures = {"build_s": round(seconds, 1), "peak_mb": round(peak), "peak_over_vectors": round(peak / raw, 2)}
+    return subject, figures | {"bytes_an_item": round(subject.bytes / len(vectors), 1)}
+
+
+def main() -> None:
+    """Builds one subject, then answers lines of stdin in JSON: `tune TARGET`, `time SEARCH BATCH TIMES`."""
+    import preprocessing  # noqa: F401 (sets up TensorFlow's environment)
+
+    name, vectors, queries, truth = sys.argv[1], *(np.load(path, mmap_mode="c") for path in sys.argv[2:5])
+    queries, truth = np.array(queries), np.array(truth)
+    subject, figures = _built(name, vectors)
+    print(json.dumps(figures), flush=True)
+    searches: dict[str, Search] = {}
     for line in sys.stdin:
         what, *arguments = line.split()
         if what == "tune":
-            tuned = _tuned(subject, queries, truth, float(arguments[0]))
-            search = tuned.pop("search")
-            print(json.dumps(tuned), flush=True)
+            tuned = subject.tuned(queries, truth, float(arguments[0]))
+            searches = tuned.searches
+            said: Any = {"chosen": tuned.chosen, "curve": tuned.curve, "reached": tuned.reached}
+            said |= {"recall": recall(searches["search"], queries, truth), "searches": list(searches)}
         else:
-            assert search is not None
-            print(json.dumps(_milliseconds(search, queries, int(arguments[0]), int(arguments[1]))), flush=True)
+            said = milliseconds(searches[arguments[0]], queries, int(arguments[1]), int(arguments[2]))
+        print(json.dumps(said), flush=True)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,8 @@ import time
 from pathlib import Path
 
 from benchmarks.http2 import Connection, connect
+from preprocessing.console import UserError, run_command
+from preprocessing.flags import Flags
 
 _PREDICT = "/tensorflow.serving.PredictionService/Predict"
 _PERCENTILES = {"p50_ms": 0.5, "p99_ms": 0.99, "p999_ms": 0.999}
@@ -105,8 +107,14 @@ async def opened(connections: Connections, rate: float, seconds: float, timeout:
 
 async def run(flags: argparse.Namespace) -> dict[str, object]:
     """Connects, then loads."""
-    requests = [bytes.fromhex(line) for line in Path(flags.requests).read_text().split()]
-    opened_now = [await connect(flags.target, _PREDICT) for _ in range(flags.connections)]
+    try:
+        requests = [bytes.fromhex(line) for line in Path(flags.requests).read_text().split()]
+    except ValueError:
+        raise UserError(f"--requests {flags.requests}: not a request in hexadecimal a line") from None
+    try:
+        opened_now = [await connect(flags.target, _PREDICT) for _ in range(flags.connections)]
+    except (OSError, ValueError) as error:
+        raise UserError(f"--target {flags.target}: {error}") from None
     connections = Connections(opened_now, requests)
     if flags.rate:
         return await opened(connections, flags.rate, flags.seconds, flags.timeout)
@@ -115,9 +123,7 @@ async def run(flags: argparse.Namespace) -> dict[str, object]:
 
 def main(argv: list[str] | None = None) -> None:
     """The command."""
-    flags = argparse.ArgumentParser(
-        prog="python -m benchmarks.load", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    flags = Flags(prog="python -m benchmarks.load", description=__doc__)
     flags.add_argument("--target", required=True)
     flags.add_argument("--requests", required=True, help="a file with a PredictRequest in hexadecimal a line")
     flags.add_argument("--connections", type=int, default=8)
@@ -129,4 +135,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

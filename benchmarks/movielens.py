@@ -18,7 +18,6 @@ example:
 
 from __future__ import annotations
 
-import argparse
 import gzip
 import importlib.util
 import json
@@ -35,6 +34,7 @@ from benchmarks.ablation import Steps
 from preprocessing.adapters.movielens import TEST_AT
 from preprocessing.adapters.raw_folder import ACTIONS, SEARCHES
 from preprocessing.console import UserError, run_command
+from preprocessing.flags import Flags
 
 _CONFIG = "configs/movielens.yaml"
 _K, _WIDTH, _RATE, _BATCH, _EPOCHS = 100, 32, 0.1, 8_192, 3
@@ -175,10 +175,7 @@ def default_folder() -> Path | None:
 
 def main(argv: list[str] | None = None) -> int:
     """The command."""
-    form = argparse.RawDescriptionHelpFormatter
-    flags = argparse.ArgumentParser(
-        prog="python -m benchmarks.movielens", description=__doc__, formatter_class=form, allow_abbrev=False
-    )
+    flags = Flags(prog="python -m benchmarks.movielens", description=__doc__)
     flags.add_argument("--ml-100k", type=Path, default=default_folder(), help="its folder (default: RecBole's copy)")
     flags.add_argument("--output", default="out/movielens", help="folder of logs and records (default %(default)s)")
     flags.add_argument("--seed", type=int, default=42, help="of the split and the tutorial (default %(default)s)")

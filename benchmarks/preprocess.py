@@ -6,7 +6,6 @@ example:
 
 from __future__ import annotations
 
-import argparse
 import gzip
 import json
 import shutil
@@ -21,6 +20,8 @@ import orjson
 import psutil
 
 from benchmarks.large_log import make
+from preprocessing.console import run_command
+from preprocessing.flags import Flags
 from preprocessing.shards import GZIP_LEVEL, framed
 
 _ROOT = Path(__file__).resolve().parent.parent
@@ -115,8 +116,7 @@ def measure(events: int, workers: int, folder: Path) -> dict[str, float]:
 
 def main(argv: list[str] | None = None) -> None:
     """Measures a large log and a quarter of it."""
-    form = argparse.RawDescriptionHelpFormatter
-    flags = argparse.ArgumentParser(prog="python -m benchmarks.preprocess", description=__doc__, formatter_class=form)
+    flags = Flags(prog="python -m benchmarks.preprocess", description=__doc__)
     flags.add_argument("--events", type=int, default=1_000_000, help="searches and actions of the large log")
     flags.add_argument("--workers", type=int, default=2, help="worker processes")
     flags.add_argument("--folder", type=Path, help="where the logs are made (default: a temporary folder)")
@@ -129,4 +129,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -7,7 +7,6 @@ examples:
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import random
@@ -25,6 +24,8 @@ from typing import Any
 import psutil
 
 import preprocessing  # noqa: F401 (sets up TensorFlow's environment)
+from preprocessing.console import UserError, run_command
+from preprocessing.flags import Flags
 
 _ROOT = Path(__file__).resolve().parent.parent
 _CONCURRENCIES = (1, 2, 4, 8, 16, 32, 64)
@@ -193,9 +194,7 @@ def plot(results: dict[str, Any], path: Path) -> None:
 
 def main(argv: list[str] | None = None) -> None:
     """The command."""
-    flags = argparse.ArgumentParser(
-        prog="python -m benchmarks.serve", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    flags = Flags(prog="python -m benchmarks.serve", description=__doc__)
     flags.add_argument("--model-base-path", action="append", default=[], help="an export's folder; may be repeated")
     flags.add_argument("--items", type=int, action="append", default=[], help="or a made catalogue of so many items")
     flags.add_argument("--index", choices=("scann", "portable", "brute_force"), default="scann", help="of those made")
@@ -207,7 +206,9 @@ def main(argv: list[str] | None = None) -> None:
         bases = {}
         for path in given.model_base_path:
             copy = Path(scratch) / f"copy{len(bases)}"  # the swap adds a version
-            newest = max(int(one.name) for one in Path(path).iterdir() if one.name.isdecimal())
+            newest = max((int(one.name) for one in Path(path).iterdir() if one.name.isdecimal()), default=None)
+            if newest is None:
+                raise UserError(f"--model-base-path {path} holds no version; python -m serving.export writes one")
             shutil.copytree(Path(path) / str(newest), copy / str(newest))
             bases[path] = copy
         for items in given.items or ([] if bases else [100_000]):
@@ -224,4 +225,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -9,7 +9,6 @@ examples:
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import tempfile
@@ -19,8 +18,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-import preprocessing  # noqa: F401 (sets up TensorFlow's environment)
-from benchmarks.index import clusters
+from benchmarks.index_vectors import clusters
+from preprocessing.console import run_command
+from preprocessing.flags import Flags
 from serving.build import build_index
 from serving.catalogue import NAMED, Table
 from serving.config import ServingConfig, TuningConfig
@@ -28,7 +28,7 @@ from serving.exact import exact_rows
 from serving.fresh import FRESH_FILE, write_fresh_ids
 from serving.index.base import Index
 from serving.items import Items
-from serving.retrieval import no_conditions, save
+from serving.retrieval import save
 from serving.tuning import Tuned, served_effort, tune
 from serving.widening import Widening, widening_efforts
 
@@ -46,8 +46,7 @@ class Made(tf.Module):
     def answer(self, query: tf.Tensor) -> dict[str, tf.Tensor]:
         """A query `[B]` -> the items of the vector that its text picks."""
         embeddings = tf.gather(self.queries, tf.strings.to_hash_bucket_fast(query, self.queries.shape[0]))
-        batch = tf.shape(query)[0]
-        scores, rows = self.widening(embeddings, tf.fill([batch], _K), no_conditions(batch))
+        scores, rows = self.widening(embeddings, tf.fill([tf.shape(query)[0]], _K), None)
         return {"item_ids": self.items.ids_of(rows), "scores": scores}
 
 
@@ -83,19 +82,16 @@ def _items(aside: Path, count: int) -> Items:
     return Items(table, str(aside / "items.txt"), str(aside / FRESH_FILE), 256, 32)
 
 
-def main(argv: list[str] | None = None) -> None:
+def main(argv: list[str] | None = None) -> int:
     """The command."""
-    flags = argparse.ArgumentParser(
-        prog="python -m benchmarks.serve_models",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    flags = Flags(prog="python -m benchmarks.serve_models", description=__doc__)
     flags.add_argument("--items", type=int, default=100_000, help="default %(default)s")
     flags.add_argument("--index", choices=("scann", "portable", "brute_force"), default="scann")
     flags.add_argument("--output", type=Path, required=True, help="the model folder")
     given = flags.parse_args(argv)
     print(json.dumps(write_model(given.output, given.items, given.index)))
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

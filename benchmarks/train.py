@@ -20,7 +20,6 @@ example:
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import statistics
@@ -31,6 +30,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.preprocess import PeakMemory
+from preprocessing.console import run_command
+from preprocessing.flags import Flags
 
 _ROOT = Path(__file__).resolve().parent.parent
 MODELS = ("mgdspr", "mmse", "dnn")
@@ -156,9 +157,7 @@ def ratio(rounds: list[dict[str, Any]], clock: str) -> float:
 
 def main(argv: list[str] | None = None) -> None:
     """Measures on given or on simulated records."""
-    flags = argparse.ArgumentParser(
-        prog="python -m benchmarks.train", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    flags = Flags(prog="python -m benchmarks.train", description=__doc__)
     flags.add_argument("--data", type=Path, help="records of preprocessing.pipeline (default: simulated for this)")
     flags.add_argument("--batch", type=int, default=1024, help="requests, or the tutorial's pairs, a step")
     flags.add_argument("--steps", type=int, default=20, help="steps a round")
@@ -172,4 +171,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -39,8 +39,8 @@ class Model:
     def __init__(self, name: str, data_dir: str, batch: int, steps: int) -> None:
         import tensorflow as tf
 
+        from preprocessing.spec import read_spec
         from trainer.config import TrainerConfig
-        from trainer.dataset import read_spec
         from trainer.distribution import place_of
         from trainer.job import Job
         from trainer.loop import Trainer

@@ -13,6 +13,7 @@ from rich.table import Table
 from preprocessing.adapters import esci, judged, movielens, ubi, wands
 from preprocessing.adapters.raw_folder import JUDGMENTS, RawFolder
 from preprocessing.console import UserError, run_command
+from preprocessing.flags import Flags
 
 ADAPTERS: dict[str, ModuleType] = {"judged": judged, "ubi": ubi, "esci": esci, "wands": wands, "movielens": movielens}
 _HELP = """\
@@ -26,22 +27,12 @@ Each KIND has a --help of its own, with what its labels mean.
 """
 
 
-class _Parser(argparse.ArgumentParser):
-    """Tells a mistake in one line."""
-
-    def error(self, message: str) -> None:  # type: ignore[override]
-        raise UserError(f"{message}; see {self.prog} --help")
-
-
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """The command's flags."""
-    form = argparse.RawDescriptionHelpFormatter
-    flags = _Parser(prog="python -m preprocessing.adapt", description=_HELP, formatter_class=form, allow_abbrev=False)
+    flags = Flags(prog="python -m preprocessing.adapt", description=_HELP)
     kinds = flags.add_subparsers(dest="kind", required=True, metavar="KIND")
     for name, adapter in ADAPTERS.items():
-        one = kinds.add_parser(
-            name, help=adapter.SUMMARY, description=adapter.HELP, formatter_class=form, allow_abbrev=False
-        )
+        one = kinds.add_parser(name, help=adapter.SUMMARY, description=adapter.HELP)
         adapter.add_flags(one)
         one.add_argument("output", type=Path, metavar="raw/", help="folder for the streams")
     return flags.parse_args(argv)

@@ -99,11 +99,15 @@ def fail(message: str, status: int = USER_MISTAKE) -> NoReturn:
 
 
 def run_command(main: Callable[[list[str] | None], int | None]) -> NoReturn:
-    """Runs a command's `main(argv)`; a `UserError` becomes one line and exit status 2."""
+    """Runs a command's `main(argv)`; a `UserError` or a file that cannot be had is told in a line, with status 2."""
     quiet_libraries()
     try:
         raise SystemExit(main(None) or 0)
     except UserError as error:
         fail(str(error))
+    except OSError as error:
+        if not error.filename:
+            raise
+        fail(f"{os.fsdecode(error.filename)}: {error.strerror}")
     except KeyboardInterrupt:
         fail("interrupted; run the same command again to go on", status=130)

@@ -10,7 +10,6 @@ import threading
 import traceback
 from collections.abc import Iterator, Sequence
 
-import apache_beam as beam
 from apache_beam.options.pipeline_options import GoogleCloudOptions
 from rich.console import Console
 
@@ -18,10 +17,11 @@ from preprocessing import stats as statistics
 from preprocessing.config import PreprocessingConfig, load_section
 from preprocessing.console import fail, progress, run_command
 from preprocessing.finish import finish, finish_inside
+from preprocessing.flags import Flags
 from preprocessing.graph import build, shard_keys
 from preprocessing.output import FAILED, DataFolder
 from preprocessing.parse import document_loader, parser
-from preprocessing.runners import beam_options, runner_of
+from preprocessing.runners import beam_options, new_pipeline
 from preprocessing.sources import Source, find, sniff
 
 OWN_FLAGS = ("--config", "--input", "--output", "--set")
@@ -33,7 +33,8 @@ examples:
   python -m preprocessing.pipeline --config configs/demo.yaml --input raw --output data \\
       --direct_running_mode=multi_processing --direct_num_workers=2
   python -m preprocessing.pipeline --config c.yaml --input gs://b/raw --output gs://b/data \\
-      --runner=DataflowRunner --project=p --region=r --temp_location=gs://b/tmp --setup_file=./setup.py
+      --runner=DataflowRunner --project=my-project --region=europe-west4 --temp_location=gs://b/tmp \\
+      --setup_file=./setup.py
 """
 
 
@@ -43,12 +44,11 @@ class PipelineStopped(Exception):
 
 def arguments(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
     """Our flags, and the rest for Beam."""
-    flags = argparse.ArgumentParser(
+    flags = Flags(
+        others=True,
         prog="python -m preprocessing.pipeline",
         description=_HELP,
         epilog="Every other flag is Beam's own (--runner, --direct_num_workers, --parallelism, ...).",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     flags.add_argument("--config", required=True, help="the experiment's YAML; its `preprocessing` section is read")
     flags.add_argument("--input", required=True, help="folder of the raw logs; the config's patterns are below it")
@@ -100,9 +100,9 @@ def run(config: PreprocessingConfig, input_folder: str, output: str, flags: Sequ
     sources = sources_of(config, input_folder)
     options = beam_options(flags, OWN_FLAGS, sum(source.size for source in sources))
     template = options.view_as(GoogleCloudOptions).template_location is not None
+    pipeline = new_pipeline(options)
     folder = DataFolder(output)
     folder.prepare()
-    pipeline = beam.Pipeline(runner=runner_of(options), options=options)
     written = build(pipeline, sources, config, folder.staging)
     if template:
         finish_inside(pipeline, written, folder, config)

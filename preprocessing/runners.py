@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+import apache_beam as beam
 from apache_beam.options.pipeline_options import (
     DirectOptions,
     PipelineOptions,
@@ -33,7 +34,10 @@ def beam_options(flags: Sequence[str], own_flags: Sequence[str], size: int) -> P
     for kind in PipelineOptions.__subclasses__():
         with contextlib.suppress(argparse.ArgumentError):
             kind._add_argparse_args(known)  # type: ignore[attr-defined]
-    unknown = [flag.split("=")[0] for flag in known.parse_known_args(list(flags))[1]]
+    try:
+        unknown = [flag.split("=")[0] for flag in known.parse_known_args(list(flags))[1]]
+    except argparse.ArgumentError as error:
+        raise UserError(f"{error}; it is a flag of Beam's") from None
     if unknown:
         names = [name for action in known._actions for name in action.option_strings]
         raise UserError(f"unknown flag {unknown[0]}{nearest(unknown[0], (*names, *own_flags))}")
@@ -63,6 +67,15 @@ class LocalRunner(FnApiRunner):
             if environment.urn == python_urns.SUBPROCESS_SDK:
                 environment.payload = f"{sys.executable} -m preprocessing.worker".encode()
         return super().run_via_runner_api(pipeline_proto, options)
+
+
+def new_pipeline(options: PipelineOptions) -> beam.Pipeline:
+    """An empty pipeline for the runner that the options name."""
+    try:
+        return beam.Pipeline(runner=runner_of(options), options=options)
+    except (ValueError, ImportError) as error:
+        runner = options.view_as(StandardOptions).runner
+        raise UserError(f"--runner {runner}: {str(error).removeprefix('Pipeline has validations errors: ')}") from None
 
 
 def runner_of(options: PipelineOptions) -> str | PipelineRunner | None:

@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from preprocessing.console import UserError, progress, run_command
+from preprocessing.flags import Flags
 from preprocessing.marketplace.catalog import make_catalog
 from preprocessing.marketplace.engine import Engine
 from preprocessing.marketplace.lexicon import lexicon
@@ -133,11 +134,9 @@ def _print(counts: Counts, output: str, console: Console) -> None:
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    flags = argparse.ArgumentParser(
+    flags = Flags(
         prog="python -m preprocessing.simulate",
         description=_HELP,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     flags.add_argument("--output", required=True, help="folder for the logs")
     flags.add_argument("--items", type=int, default=20_000, help="items in the catalogue (default %(default)s)")

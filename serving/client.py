@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import difflib
 import gzip
 import json
 import sys
 from collections.abc import Collection, Sequence
+from typing import Any, NoReturn
 
 import grpc
 
@@ -43,9 +45,27 @@ class _Mistake(Exception):
     """The user's: one line."""
 
 
+class _Flags(argparse.ArgumentParser):
+    """As `preprocessing.flags.Flags`, which is not there where this file was copied to: a mistake is one line."""
+
+    def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> argparse.Namespace:  # type: ignore[override]
+        """The flags."""
+        given, rest = self.parse_known_args(args, namespace)
+        if rest:
+            name = rest[0].split("=")[0]
+            meant = difflib.get_close_matches(name, self._option_string_actions, n=1)
+            mend = f"did you mean {meant[0]!r}?" if meant else "put a query of several words in quotation marks"
+            raise _Mistake(f"unknown {'flag' if name.startswith('-') else 'word'} {name}; {mend}")
+        return given
+
+    def error(self, message: str) -> NoReturn:
+        """Instead of the usage and a message: the message."""
+        raise _Mistake(f"{message}; see {self.prog} --help")
+
+
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """The command's flags."""
-    flags = argparse.ArgumentParser(
+    flags = _Flags(
         prog="python -m serving.client",
         description=_HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -161,8 +181,8 @@ def show(answer: Answer, names: dict[str, str] | None, as_json: bool) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """The command."""
-    flags = arguments(argv)
     try:
+        flags = arguments(argv)
         answer = ask(flags)
         names = titles(flags.catalog, {hit.item_id for hit in answer.hits}) if flags.catalog else None
     except _Mistake as mistake:

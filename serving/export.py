@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import preprocessing  # noqa: F401 (sets up TensorFlow's environment)
 from preprocessing.config import load_section
 from preprocessing.console import UserError, quiet_native_code, run_command
+from preprocessing.flags import Flags
 from serving.config import ServingConfig
 
 _HELP = """\
@@ -30,11 +31,9 @@ New items and items that are gone reach the version in place in seconds, without
 
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """The command's flags."""
-    flags = argparse.ArgumentParser(
+    flags = Flags(
         prog="python -m serving.export",
         description=_HELP,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     flags.add_argument("--job-dir", help="the folder of trainer.task; without it the version in place is changed")
     flags.add_argument("--data", required=True, help="the folder of preprocessing.pipeline; its catalogue is indexed")

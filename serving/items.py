@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from preprocessing import text
 from preprocessing.records import ATTRIBUTES
+from serving.branch import branch
 from serving.catalogue import NAMED, Table, word_hashes
 from serving.index.base import variable
 from serving.records import Strings
@@ -61,7 +62,7 @@ class Items(tf.Module):
             by_request = tf.RaggedTensor.from_row_splits(word_hashes(found.values), starts, validate=False)
             return by_request.to_tensor(-1)
 
-        return tf.cond(tf.reduce_any(terms != ""), analyse, lambda: tf.zeros([batch, 0], tf.int64))
+        return branch(tf.reduce_any(terms != ""), analyse, lambda: tf.zeros([batch, 0], tf.int64))
 
     def have_words(self, rows: tf.Tensor, wanted: tf.Tensor) -> tf.Tensor:
         """Whether titles and brands hold all wanted words: rows `[B, n]`, words `[B, T]` -> bool `[B, n]`."""

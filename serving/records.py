@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -10,27 +9,13 @@ import numpy as np
 import tensorflow as tf
 
 from preprocessing.console import UserError
-from preprocessing.examples import SCHEMA_VERSION, Feature, parsing_spec
+from preprocessing.examples import Feature, parsing_spec
 from preprocessing.history import HORIZONS
-from preprocessing.output import SPEC, SUCCESS
+from preprocessing.spec import read_spec
 from serving.features import CATALOG_COLUMNS, VECTOR_LISTS
 
 _COMPRESSION = "GZIP"
 Strings = dict[str, tf.Tensor]
-
-
-def read_spec(data_dir: str) -> dict[str, Any]:
-    """`spec.json` of a whole data folder of this schema."""
-    if not tf.io.gfile.exists(f"{data_dir}/{SUCCESS}"):
-        raise UserError(f"--data {data_dir}: no {SUCCESS} in it; run python -m preprocessing.pipeline to its end first")
-    with tf.io.gfile.GFile(f"{data_dir}/{SPEC}") as file:
-        spec = json.loads(file.read())
-    if spec.get("schema_version") != SCHEMA_VERSION:
-        raise UserError(
-            f"--data {data_dir}: its schema version is {spec.get('schema_version')}, this program reads "
-            f"{SCHEMA_VERSION}; run python -m preprocessing.pipeline again"
-        )
-    return spec
 
 
 def catalog_batches(data_dir: str, batch: int) -> tf.data.Dataset:

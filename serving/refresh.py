@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import serving.batch  # noqa: F401 (sets up TensorFlow's environment)
-from preprocessing.console import fail, run_command
+from preprocessing.console import UserError, fail, run_command
+from preprocessing.flags import Flags
 from serving.batch.folder import locked
-from serving.batch.job import JobStopped, run
 from serving.batch.jobs import embed_job
+from serving.batch.run import JobStopped, run
 from serving.batch.sources import find
 from serving.config import ServingConfig
 from serving.export import configured
@@ -39,12 +40,11 @@ exit status: 0 a new version or nothing to do, 1 the job stopped, 2 a mistake in
 
 def arguments(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
     """Our flags, and the rest for Beam."""
-    flags = argparse.ArgumentParser(
+    flags = Flags(
+        others=True,
         prog="python -m serving.refresh",
         description=_HELP,
         epilog="Every other flag is Beam's own (--runner, --direct_num_workers, ...), for the embedding.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     flags.add_argument("--job-dir", required=True, help="the folder of trainer.task")
     flags.add_argument("--data", required=True, help="the folder of preprocessing.pipeline, with today's catalogue")
@@ -69,9 +69,11 @@ def refresh(
     force: bool = False,
 ) -> int:
     """Embeds, exports, judges and places; returns the exit status."""
+    import tensorflow as tf
+
+    from preprocessing.spec import read_spec
     from serving.fresh import Changes
     from serving.manifest import data_hash  # TensorFlow comes with it: `--help` does not wait for that
-    from serving.records import read_spec
     from serving.release import REJECTED, Release
     from serving.towers import towers_hash
 
@@ -93,7 +95,11 @@ def refresh(
             if turned_down is not None:
                 sys.stderr.write(f"nothing changed since the gate turned {turned_down} down; --force tries again\n")
                 return REJECTED
-        counts = run(job, find(data_dir), flags).manifest["counts"]
+        tf.config.list_logical_devices()  # all cores for the index: the job's one-core sessions would settle it for all
+        outcome = run(job, find(data_dir), flags)
+        if outcome is None:
+            raise UserError("--template_location: a refresh waits for its job; leave the flag out")
+        counts = outcome.manifest["counts"]
         print(f"{counts['computed']} items embedded, {counts['written'] - counts['computed']} carried over")
         return Release(config, data_dir, output, job.output).build(job_dir, Changes())
 

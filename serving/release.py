@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from preprocessing.console import UserError
+from preprocessing.spec import read_spec
 from serving.build import Builder, text_limits
 from serving.config import ServingConfig
 from serving.features import FILTER_LISTS, VECTOR_LISTS
@@ -15,7 +16,7 @@ from serving.fresh import Changes
 from serving.gate import Held, InPlace, Judge, Verdict
 from serving.in_place import changed_in_place
 from serving.manifest import data_hash, describe_tuning, peak_memory_mb, size_of
-from serving.records import Requests, eval_requests, read_spec
+from serving.records import Requests, eval_requests
 from serving.shards import SHARDS, build_shards, prune_shards, publish_shards, shard_name, shard_reasons
 from serving.towers import towers_hash
 from serving.versions import ModelFolder

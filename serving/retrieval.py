@@ -64,7 +64,7 @@ class Searcher(tf.Module):
 
     def search(self, **inputs: tf.Tensor) -> Outputs:
         """A vector `[B, dim]` and k -> the k best."""
-        return self.answer(inputs["embedding"], inputs["k"], no_conditions(tf.shape(inputs["k"])[0]))
+        return self.answer(inputs["embedding"], inputs["k"], None)
 
     def search_filtered(self, **inputs: tf.Tensor) -> Outputs:
         """A vector `[B, dim]`, k and conditions -> the k best that meet them."""
@@ -74,7 +74,7 @@ class Searcher(tf.Module):
         """What a client's filters ask for."""
         return Conditions(self.items.wanted_words(inputs["required_terms"]), inputs["allowed_leaves"])
 
-    def answer(self, embeddings: tf.Tensor, k: tf.Tensor, conditions: Conditions) -> Outputs:
+    def answer(self, embeddings: tf.Tensor, k: tf.Tensor, conditions: Conditions | None) -> Outputs:
         """Item ids and scores `[B, max k]`."""
         scores, rows = self.widening(embeddings, tf.clip_by_value(k, 0, self._max_k), conditions)
         return {"item_ids": self.items.ids_of(rows), "scores": scores}
@@ -104,7 +104,7 @@ class Retrieval(tf.Module):
         query = inputs["query"]
         batch = tf.shape(query)[0]
         embeddings = self.embedder.query_tower({"query": query, **dict.fromkeys(TOWER_LISTS, tf.fill([batch, 1], ""))})
-        return self.searcher.answer(embeddings, tf.fill([batch], self._default_k), no_conditions(batch))
+        return self.searcher.answer(embeddings, tf.fill([batch], self._default_k), None)
 
     def retrieve(self, **inputs: tf.Tensor) -> Outputs:
         """A query, its user's past, k and conditions -> the k best that meet them."""
@@ -119,11 +119,6 @@ def tower_inputs(items: Items, inputs: Strings) -> Strings:
         for attribute, strings in items.attributes(inputs[name]).items():
             features[f"{name.removesuffix('_items')}_{PLURALS[attribute]}"] = strings
     return features
-
-
-def no_conditions(batch: tf.Tensor) -> Conditions:
-    """Of requests that ask for none."""
-    return Conditions(tf.zeros([batch, 0], tf.int64), tf.zeros([batch, 0], tf.string))
 
 
 def save(module: tf.Module, path: str, signatures: Signatures) -> None:

@@ -11,12 +11,15 @@ import tensorflow as tf
 
 
 class ServedModel:
-    """Loads a version and calls its signatures."""
+    """Loads a version and calls its signatures, each call with so many threads; 0 are as many as there are cores."""
 
-    def __init__(self, path: str, with_scann: bool) -> None:
+    def __init__(self, path: str, with_scann: bool, threads: int = 0) -> None:
         if with_scann:
             importlib.import_module("scann.scann_ops.py.scann_ops")  # registers its ops
-        self._session = tf.compat.v1.Session(graph=tf.Graph())
+        config = tf.compat.v1.ConfigProto(
+            intra_op_parallelism_threads=threads, inter_op_parallelism_threads=threads, use_per_session_threads=True
+        )
+        self._session = tf.compat.v1.Session(graph=tf.Graph(), config=config)
         with self._session.graph.as_default():
             meta = tf.compat.v1.saved_model.load(self._session, ["serve"], path)
         self.signatures = {name: one for name, one in meta.signature_def.items() if name != "__saved_model_init_op"}

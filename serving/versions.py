@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -15,6 +16,7 @@ from preprocessing.console import UserError
 _STAGING = ".staging-"
 _REJECTED = "rejected-"
 _MANIFEST = "manifest-"
+_NO_SPACE = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT))
 
 
 class ModelFolder:
@@ -66,6 +68,10 @@ class ModelFolder:
             raise UserError(f"--output {self.path} cannot be written: {error.strerror}") from None
         try:
             yield aside
+        except Exception as error:  # TensorFlow has its own for what the operating system said
+            if any(said in str(error) for said in _NO_SPACE):
+                raise UserError(f"--output {self.path}: no space left on its disk; make room, run it again") from None
+            raise
         finally:
             shutil.rmtree(aside, ignore_errors=True)
 
@@ -73,8 +79,8 @@ class ModelFolder:
         """Makes a staged model the version in place; its manifest is there before it."""
         aside = model.parent / "manifest.json"
         aside.write_text(json.dumps(manifest, indent=1))
-        os.replace(aside, self.path / f"{_MANIFEST}{version}.json")
         _sync(model)
+        os.replace(aside, self.path / f"{_MANIFEST}{version}.json")
         os.rename(model, self.path / str(version))
 
     def reject(self, model: Path, version: int, manifest: dict[str, Any]) -> Path:

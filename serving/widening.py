@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from serving.branch import branch
 from serving.index.base import NONE, Effort, Found, Index, best_of, exact_search, variable
 from serving.items import Items
 
@@ -38,8 +39,8 @@ class Widening(tf.Module):
         # [N + F], false for tombstones
         self.alive = variable(tf.ones([index.size], tf.bool), tf.bool, "alive", grows=True)
 
-    def __call__(self, embeddings: tf.Tensor, k: tf.Tensor, conditions: Conditions) -> Found:
-        """The best of float32 `[B, dim]` for int32 `[B]` k: scores and rows `[B, max k]`."""
+    def __call__(self, embeddings: tf.Tensor, k: tf.Tensor, conditions: Conditions | None) -> Found:
+        """The best of float32 `[B, dim]` for int32 `[B]` k, of all items without conditions: `[B, max k]`."""
         width = tf.maximum(tf.reduce_max(k), 0)
         batch = tf.shape(embeddings)[0]
         nothing = (tf.fill([batch, width], NONE), tf.fill([batch, width], -1))
@@ -49,7 +50,7 @@ class Widening(tf.Module):
         return tf.where(inside, scores, nothing[0]), tf.where(inside, rows, nothing[1])
 
     def _attempt(
-        self, effort: Effort, embeddings: tf.Tensor, k: tf.Tensor, width: tf.Tensor, conditions: Conditions
+        self, effort: Effort, embeddings: tf.Tensor, k: tf.Tensor, width: tf.Tensor, conditions: Conditions | None
     ) -> tuple[Found, tf.Tensor]:
         """What one effort finds `[B, width]`, and whose k it fills `[B]`."""
         scores, rows = self.index.search(embeddings, effort)
@@ -67,12 +68,13 @@ class Widening(tf.Module):
         embeddings: tf.Tensor,
         k: tf.Tensor,
         width: tf.Tensor,
-        conditions: Conditions,
+        conditions: Conditions | None,
     ) -> Found:
         """Replaces what was found for the requests `short` `[s]` by what the later efforts find."""
 
         def again() -> Found:
-            some, ks, theirs = tf.gather(embeddings, short), tf.gather(k, short), conditions.of(short)
+            some, ks = tf.gather(embeddings, short), tf.gather(k, short)
+            theirs = None if conditions is None else conditions.of(short)
             if number == len(self.efforts):
                 return _replaced(found, short, self.everything(some, width, theirs))
             better, filled = self._attempt(self.efforts[number], some, ks, width, theirs)
@@ -80,9 +82,9 @@ class Widening(tf.Module):
             replaced = _replaced(found, short, better)
             return self._further(number + 1, still, replaced, embeddings, k, width, conditions)
 
-        return tf.cond(tf.size(short) > 0, again, lambda: found)
+        return branch(tf.size(short) > 0, again, lambda: found)
 
-    def everything(self, embeddings: tf.Tensor, width: tf.Tensor, conditions: Conditions) -> Found:
+    def everything(self, embeddings: tf.Tensor, width: tf.Tensor, conditions: Conditions | None) -> Found:
         """The exact answer among all items that meet the conditions."""
         scores, rows = exact_search(self.index, embeddings, width, lambda rows: self._accept(rows, conditions))
         fresh_scores, fresh_rows = self._with_fresh(embeddings, scores[:, :0], rows[:, :0])
@@ -96,11 +98,13 @@ class Widening(tf.Module):
         fresh_rows = tf.tile(numbers[None, :], [tf.shape(embeddings)[0], 1])
         return tf.concat([scores, fresh], axis=1), tf.concat([rows, fresh_rows], axis=1)
 
-    def _accept(self, rows: tf.Tensor, conditions: Conditions) -> tf.Tensor:
+    def _accept(self, rows: tf.Tensor, conditions: Conditions | None) -> tf.Tensor:
         """Which of rows `[B, n]` are alive and meet the conditions."""
         alive = tf.gather(self.alive, tf.maximum(rows, 0))
+        if conditions is None:
+            return alive
         asked = (tf.shape(conditions.words)[1] > 0) | tf.reduce_any(conditions.leaves != "")
-        return tf.cond(
+        return branch(
             asked,
             lambda: (
                 alive & self.items.in_leaves(rows, conditions.leaves) & self.items.have_words(rows, conditions.words)

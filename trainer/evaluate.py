@@ -10,6 +10,7 @@ from typing import Any
 
 import preprocessing  # noqa: F401 (sets up TensorFlow's environment)
 from preprocessing.console import UserError, run_command
+from preprocessing.flags import Flags
 
 _HELP = """\
 Exact top-K over the full catalogue for every eval request, for the job, for BM25 and for other jobs: Recall and NDCG
@@ -25,11 +26,9 @@ examples:
 
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """The command's flags."""
-    flags = argparse.ArgumentParser(
+    flags = Flags(
         prog="python -m trainer.evaluate",
         description=_HELP,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     flags.add_argument("--data", required=True, help="the folder that preprocessing.pipeline wrote")
     flags.add_argument("--job-dir", required=True, help="a folder that trainer.task wrote")

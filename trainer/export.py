@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from preprocessing.history import HORIZONS
 from preprocessing.records import ATTRIBUTES
-from trainer.dataset import read_spec
+from preprocessing.spec import read_spec
 from trainer.job import Job
 from trainer.models.two_tower import TwoTower
 from trainer.restore import fresh_model

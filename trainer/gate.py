@@ -9,6 +9,7 @@ from typing import Any
 
 from preprocessing.config import nearest
 from preprocessing.console import UserError, fail, run_command
+from preprocessing.flags import Flags
 
 _HELP = """\
 Compares one figure of a job's metrics.json (python -m trainer.evaluate writes it) with a bound, and with what another
@@ -22,11 +23,9 @@ examples:
 
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """The command's flags."""
-    flags = argparse.ArgumentParser(
+    flags = Flags(
         prog="python -m trainer.gate",
         description=_HELP,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     flags.add_argument("--job-dir", required=True, help="the job in question, evaluated")
     flags.add_argument("--figure", default="recall@100/clicked", help="a key of metrics.json (default %(default)s)")

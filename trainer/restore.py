@@ -6,8 +6,9 @@ from typing import Any
 
 import tensorflow as tf
 
+from preprocessing.spec import read_spec
 from trainer.config import TrainerConfig
-from trainer.dataset import empty_batch, read_spec
+from trainer.dataset import empty_batch
 from trainer.job import Job
 from trainer.models.build import build_model
 from trainer.models.two_tower import TwoTower

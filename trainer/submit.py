@@ -11,6 +11,7 @@ from typing import Any
 
 from preprocessing.config import load_section, resolved_yaml
 from preprocessing.console import UserError, fail, run_command
+from preprocessing.flags import Flags
 from trainer.cloud.machines import GPUS, Machines
 from trainer.cloud.submission import Place, Submission
 from trainer.config import TrainerConfig
@@ -46,11 +47,9 @@ _LABEL = re.compile(r"([a-z][a-z0-9_-]{0,62})=([a-z0-9_-]{0,63})")
 
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """The command's flags."""
-    flags = argparse.ArgumentParser(
+    flags = Flags(
         prog="python -m trainer.submit",
         description=_HELP,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     flags.add_argument("--config", required=True, help="the experiment's YAML, here or on gs://")
     flags.add_argument("--set", action="append", default=[], metavar="A.B=C", help="overrides one key of the config")

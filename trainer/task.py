@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import preprocessing  # noqa: F401 (sets up TensorFlow's environment)
 from preprocessing.config import load_section
 from preprocessing.console import fail, run_command
+from preprocessing.flags import Flags
 from trainer.config import TrainerConfig
 
 _HELP = """\
@@ -23,11 +24,9 @@ examples:
 
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """The command's flags."""
-    flags = argparse.ArgumentParser(
+    flags = Flags(
         prog="python -m trainer.task",
         description=_HELP,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     flags.add_argument("--config", required=True, help="the experiment's YAML; its `trainer` section is read")
     flags.add_argument("--data", required=True, help="the folder that preprocessing.pipeline wrote")
@@ -40,7 +39,7 @@ def train(config: TrainerConfig, data_dir: str, job_dir: str) -> float | None:
     """Trains to the end and writes the towers; returns the best recall of the validations."""
     import tensorflow as tf  # after the flags are read: `--help` does not wait for it
 
-    from trainer.dataset import read_spec
+    from preprocessing.spec import read_spec
     from trainer.distribution import place_of
     from trainer.export import export_towers
     from trainer.job import Job

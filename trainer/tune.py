@@ -14,9 +14,10 @@ from pydantic import ValidationError
 import preprocessing  # noqa: F401 (sets up TensorFlow's environment)
 from preprocessing.config import load_section
 from preprocessing.console import USER_MISTAKE, UserError, run_command
+from preprocessing.flags import Flags
+from preprocessing.spec import read_spec
 from trainer.checkpoints import best_recall
 from trainer.config import TrainerConfig
-from trainer.dataset import read_spec
 from trainer.dotted import with_keys
 from trainer.job import Job
 from trainer.search import Search, Trial
@@ -41,11 +42,9 @@ _FREE = ("distribution", "tune.trials")  # may differ when a search goes on
 
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """The command's flags."""
-    flags = argparse.ArgumentParser(
+    flags = Flags(
         prog="python -m trainer.tune",
         description=_HELP,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     flags.add_argument("--config", required=True, help="the experiment's YAML, with its ranges under trainer.tune")
     flags.add_argument("--data", required=True, help="the folder that preprocessing.pipeline wrote")

@@ -1,7 +1,12 @@
-"""What the flex template's launcher runs; as a file of the package itself it would hide its neighbours' names."""
+"""What the launcher of the flex templates runs; as a file of the package itself it would hide its neighbours' names."""
+
+import sys
 
 from preprocessing.console import run_command
-from preprocessing.pipeline import main
 
 if __name__ == "__main__":
+    if any(flag.startswith("--mode=") for flag in sys.argv):  # the batch jobs have one, the pipeline has not
+        from serving.batch.__main__ import main
+    else:
+        from preprocessing.pipeline import main
     run_command(main)

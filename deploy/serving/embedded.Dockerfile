@@ -1,22 +1,29 @@
+# syntax=docker/dockerfile:1.7
 # The embedded server: Python and the pinned wheels. Serves every export, ScaNN's among them.
 #   docker build -f deploy/serving/embedded.Dockerfile -t multigrain-server .
 #   docker run -p 8500:8500 -p 8501:8501 -v $PWD/out/models/retrieval:/models/retrieval:ro multigrain-server
-FROM python:3.11-slim AS wheels
-WORKDIR /build
-COPY requirements.lock setup.py README.md ./
-RUN python -m venv /opt/multigrain && /opt/multigrain/bin/pip install --no-cache-dir -r requirements.lock
-COPY preprocessing preprocessing
-COPY serving serving
-COPY trainer trainer
-RUN /opt/multigrain/bin/pip install --no-cache-dir --no-deps --no-build-isolation .
 
-FROM python:3.11-slim
+FROM python:3.11.14-slim-bookworm AS build
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1
+WORKDIR /source
+COPY deploy/requirements.lock deploy/requirements.lock
+RUN --mount=type=cache,target=/root/.cache/pip \
+    pip install --no-deps --prefix=/packages --requirement deploy/requirements.lock
+COPY setup.py pyproject.toml README.md ./
+COPY preprocessing preprocessing
+COPY trainer trainer
+COPY serving serving
+RUN --mount=type=cache,target=/root/.cache/pip \
+    pip install --no-deps --prefix=/multigrain .
+
+FROM python:3.11.14-slim-bookworm
 RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin server
-COPY --from=wheels /opt/multigrain /opt/multigrain
+COPY --from=build /packages /usr/local
+COPY --from=build /multigrain /usr/local
 COPY deploy/serving/batching.config deploy/serving/monitoring.config /etc/multigrain/
 USER 10001
 EXPOSE 8500 8501
-ENV PATH=/opt/multigrain/bin:$PATH MODEL_BASE_PATH=/models/retrieval MODEL_NAME=retrieval PYTHONUNBUFFERED=1
+ENV MODEL_BASE_PATH=/models/retrieval MODEL_NAME=retrieval PYTHONUNBUFFERED=1
 # A model that answers, not merely a process that lives. Versions load before the ports say SERVING.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=300s --retries=3 \
     CMD ["python", "-c", "import os, urllib.request as u; u.urlopen('http://127.0.0.1:8501/v1/models/' + os.environ['MODEL_NAME'], timeout=2)"]

@@ -8,7 +8,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from preprocessing.console import UserError, fail, run_command
-from serving.batch.job import Job, JobStopped, Outcome, run
+from preprocessing.flags import Flags
+from serving.batch.finish import Outcome
+from serving.batch.folder import MANIFEST
+from serving.batch.job import Job
+from serving.batch.run import JobStopped, run
 from serving.batch.sources import find
 
 _HELP = """\
@@ -33,12 +37,11 @@ _FORMATS = {"embed": ("parquet", "tfrecord"), "retrieve": ("parquet", "jsonl")}
 
 def arguments(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
     """Our flags, and the rest for Beam."""
-    flags = argparse.ArgumentParser(
+    flags = Flags(
+        others=True,
         prog="python -m serving.batch",
         description=_HELP,
         epilog="Every other flag is Beam's own (--runner, --direct_num_workers, --parallelism, ...).",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     flags.add_argument("--mode", required=True, choices=("embed", "retrieve"))
     flags.add_argument(
@@ -121,6 +124,9 @@ def main(argv: list[str] | None = None) -> int:
         outcome = run(job_of(flags), find(flags.input), beam_flags)
     except JobStopped as stopped:
         fail(str(stopped), status=1)
+    if outcome is None:
+        print(f"launched; the job itself writes {flags.output.rstrip('/')}/{MANIFEST} when all is there")
+        return 0
     print(said(flags, outcome))
     return 0
 

@@ -6,17 +6,20 @@ import contextlib
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from apache_beam.io.filesystems import FileSystems
 
 from preprocessing.console import UserError
 from preprocessing.shards import write_file
+from serving.batch.lease import leased
 from serving.batch.steps import Known
+from serving.batch.tables import PART
 
 MANIFEST, COUNTS_FILE, REJECTED_FILE = "batch.json", "counts.json", "rejected.jsonl"
-_STAGING, _IDENTITY, _LOCK = "_staging", "identity.json", ".lock"
+_OURS = ("vectors-", "answers-", "rejected-", f"{MANIFEST}.")
+_STAGING, _IDENTITY, _PLAN, _LOCK = "_staging", "identity.json", "plan.json", ".lock"
 
 
 class BatchFolder:
@@ -36,16 +39,22 @@ class BatchFolder:
         return [FileSystems.join(self.path, name) for name in manifest["files"]] if manifest else []
 
     @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        """One run at a time, on a local or mounted folder; one with other things in it is not touched."""
+    def locked(self) -> Iterator[Callable[[], None]]:
+        """One run at a time, here or on gs://; a folder with other things in it is not touched.
+
+        Yields a check to be made before anything is replaced: it raises where the lock was lost on the way.
+        """
         names = {name.split("/")[0] for name in _names(self.path)} - {_LOCK}
         if names and not names & {MANIFEST, _STAGING}:
             raise UserError(f"--output {self.path} holds files that are not this job's; name an empty folder")
-        if "://" in self.path:
-            yield
-            return
-        with locked(self.path, "--output"):
-            yield
+        if self.path.startswith("gs://"):
+            with leased(self.path, "--output") as lease:
+                yield lease.check
+        elif "://" in self.path:
+            yield lambda: None
+        else:
+            with locked(self.path, "--output"):
+                yield lambda: None
 
     def prepare(self, identity: dict[str, Any]) -> list[Known]:
         """Readies the staging folder; the parts of a run of the same identity that broke off stay, and are returned."""
@@ -75,22 +84,36 @@ class BatchFolder:
         """What the job counted."""
         return _read(FileSystems.join(self.staging, COUNTS_FILE)) or []
 
-    def publish(self, files: list[str], manifest: dict[str, Any]) -> None:
-        """Moves staged files into their places, then names them: until then readers see the last run's."""
-        before = self.manifest() or {"files": [], "rejected_file": None}
-        for name in files:
-            FileSystems.rename([FileSystems.join(self.staging, name)], [FileSystems.join(self.path, name)])
-        write_file(FileSystems.join(self.path, MANIFEST), [json.dumps(manifest, indent=1).encode()])
-        gone = [name for name in (*before["files"], before["rejected_file"]) if name and name not in files]
-        for name in gone:
-            path = FileSystems.join(self.path, name)
-            if FileSystems.exists(path):
-                FileSystems.delete([path])
+    def plan(self) -> dict[str, Any] | None:
+        """What is to become of the staged files, where that was decided before something broke off."""
+        return _read(FileSystems.join(self.staging, _PLAN))
+
+    def write_plan(self, plan: dict[str, Any]) -> None:
+        """Decides it."""
+        write_file(FileSystems.join(self.staging, _PLAN), [json.dumps(plan).encode()])
+
+    def publish(self, plan: dict[str, Any]) -> None:
+        """Moves the staged files into their places, then names them: until then readers see the last run's."""
+        moves = {name: name for name in plan["files"]}
+        if plan["rejected_file"]:
+            moves[REJECTED_FILE] = plan["rejected_file"]
+        staged = set(_names(self.staging))
+        for name, place in moves.items():
+            if name in staged:
+                FileSystems.rename([FileSystems.join(self.staging, name)], [FileSystems.join(self.path, place)])
+        write_file(FileSystems.join(self.path, MANIFEST), [json.dumps(plan, indent=1).encode()])
+
+    def retire(self, now: dict[str, Any]) -> None:
+        """Removes what is staged, and the tables that the manifest does not name: the last run's, broken attempts'."""
+        named = {*now["files"], now["rejected_file"], MANIFEST}
+        for name in _names(self.path):
+            if name.startswith(_OURS) and name not in named:
+                FileSystems.delete([FileSystems.join(self.path, name)])
         self.discard()
 
     def discard(self) -> None:
         """Removes what is staged."""
-        for name in _names(self.staging):
+        for name in sorted(_names(self.staging), key=lambda name: name == _PLAN):  # the plan last
             FileSystems.delete([FileSystems.join(self.staging, name)])
         if FileSystems.exists(self.staging):
             FileSystems.delete([self.staging])
@@ -113,7 +136,7 @@ def locked(folder: str, flag: str) -> Iterator[None]:
 
 
 def _is_part(name: str) -> bool:
-    return name.startswith("part-") and name.endswith(".parquet")
+    return name.startswith("part-") and name.endswith(PART)
 
 
 def _shard(name: str) -> tuple[int, int]:

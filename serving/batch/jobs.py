@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 from apache_beam.io.filesystems import FileSystems
 
 from preprocessing.console import UserError
+from serving.batch.blocks import ITEMS, QUERIES
 from serving.batch.job import Job
 from serving.batch.models import ItemEmbedder, ModelRetriever, SavedModel
 from serving.batch.rows import QueryRow, item_row
 from serving.batch.servers import ServerRetriever, Servers, check_servers
-from serving.batch.tables import answer_table, vector_table
 
 
 class Version(NamedTuple):
@@ -42,7 +42,7 @@ def embed_job(job_dir: str | None, model: str | None, max_batch: int, **shared: 
         tower, towers = SavedModel(version.path, "embed_item", version.scann), version.manifest["towers_hash"]
     handler = ItemEmbedder(tower, max_batch)
     identity = {"towers_hash": towers}
-    return Job("embed", "item_id", item_row, handler, vector_table, identity, incremental=True, **shared)
+    return Job("embed", "item_id", item_row, ITEMS, handler, identity, incremental=True, **shared)
 
 
 def retrieve_job(model: str, k: int, max_batch: int, **shared: Any) -> Job:
@@ -51,7 +51,7 @@ def retrieve_job(model: str, k: int, max_batch: int, **shared: Any) -> Job:
     handler = ModelRetriever(SavedModel(version.path, "retrieve", version.scann), max_batch)
     named = {name: version.manifest[name] for name in ("version", "created", "towers_hash", "data_hash")}
     parse = QueryRow(k)
-    return Job("retrieve", "request_id", parse, handler, answer_table, named, incremental=False, **shared)
+    return Job("retrieve", "request_id", parse, QUERIES, handler, named, incremental=False, **shared)
 
 
 def server_job(targets: list[str], name: str, timeout: float, k: int, max_batch: int, **shared: Any) -> Job:
@@ -59,7 +59,7 @@ def server_job(targets: list[str], name: str, timeout: float, k: int, max_batch:
     servers = Servers(tuple(targets), name, timeout)
     identity = {"targets": targets, "model_name": name, "versions": check_servers(servers)}
     parse, handler = QueryRow(k), ServerRetriever(servers, max_batch)
-    return Job("retrieve", "request_id", parse, handler, answer_table, identity, incremental=False, **shared)
+    return Job("retrieve", "request_id", parse, QUERIES, handler, identity, incremental=False, **shared)
 
 
 def find_version(model: str) -> Version:

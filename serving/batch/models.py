@@ -3,19 +3,66 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow
+import pyarrow.compute
 from apache_beam.ml.inference.base import ModelHandler
 
-from serving.batch.rows import LISTS, Row
-from serving.batch.steps import Refused
-from serving.batch.tables import Record
+from serving.batch.blocks import CONTENT, ID, Block, lengths, padded, strings, unpack
+from serving.batch.rows import LISTS
+from serving.batch.tables import answer_table, vector_table
 from serving.features import FILTER_LISTS, ITEM_INPUTS
 
-Example = tuple[int, Row]  # (shard, row)
-Answered = tuple[int, Record | Refused]
+_BLOCK = 256  # rows: what one costs beside its rows no longer shows
+
+
+Refused = dict[int, str]  # a row that the model has no answer for -> why
+
+
+class Answered(NamedTuple):
+    """What the model made of a batch's rows of one shard."""
+
+    shard: int
+    rows: pyarrow.Table
+    refused: list[tuple[str, dict[str, Any]]]  # (reason, the row)
+
+
+class BlockHandler(ModelHandler[Block, Answered, Any]):
+    """Asks a model about the rows of several blocks at once; Beam chooses how many rows."""
+
+    def __init__(self, max_batch: int) -> None:
+        self.block = min(_BLOCK, max_batch)
+        super().__init__(min_batch_size=self.block, max_batch_size=max_batch, element_size_fn=_rows)
+
+    def get_num_bytes(self, batch: Sequence[Block]) -> int:
+        """Beam's own way writes every batch out to see how long it is."""
+        return sum(len(packed) for _, _, packed in batch)
+
+    def run_inference(
+        self, batch: Sequence[Block], model: Any, inference_args: dict[str, Any] | None = None
+    ) -> Iterator[Answered]:
+        table = unpack(packed for _, _, packed in batch)
+        answers, refused = self.answer(table, model)
+        shards = np.repeat([shard for shard, _, _ in batch], [rows for _, rows, _ in batch])
+        answered = np.delete(shards, list(refused))
+        for shard in np.unique(shards).tolist():
+            reasons = [(why, _plain(table, row)) for row, why in refused.items() if shards[row] == shard]
+            yield Answered(shard, answers.filter(pyarrow.array(answered == shard)), reasons)
+
+    def answer(self, table: pyarrow.Table, model: Any) -> tuple[pyarrow.Table, Refused]:
+        """The answers to N rows, in their order, and which of them have none."""
+        raise NotImplementedError
+
+
+def _rows(block: Block) -> int:
+    return block[1]
+
+
+def _plain(table: pyarrow.Table, row: int) -> dict[str, Any]:
+    return table.slice(row, 1).drop_columns([CONTENT]).to_pylist()[0]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,78 +74,55 @@ class SavedModel:
     scann: bool = False
 
 
-class SavedModelHandler(ModelHandler[Example, Answered, Any]):
+class SavedModelHandler(BlockHandler):
     """Calls one signature as TensorFlow Serving does: a graph session on the `serve` tag."""
 
     def __init__(self, model: SavedModel, max_batch: int) -> None:
-        super().__init__(min_batch_size=min(32, max_batch), max_batch_size=max_batch)
+        super().__init__(max_batch)
         self._model = model
 
     def load_model(self) -> Any:
         from serving.session import ServedModel  # TensorFlow comes with it: the launcher starts without
 
-        return ServedModel(self._model.path, self._model.scann)
-
-    def get_num_bytes(self, batch: Sequence[Example]) -> int:
-        """Of the texts; Beam's own way writes every batch out to see how long it is."""
-        return sum(len(value) for _, row in batch for value in row.values if isinstance(value, str))
+        return ServedModel(self._model.path, self._model.scann, threads=1)  # a worker is a core: threads would wait
 
 
 class ItemEmbedder(SavedModelHandler):
-    """Items -> `(item_id, content hash, vector [dim])`."""
+    """Items -> a vector table."""
 
-    def run_inference(
-        self, batch: Sequence[Example], model: Any, inference_args: dict[str, Any] | None = None
-    ) -> Iterable[Answered]:
-        columns = zip(*(row.values for _, row in batch), strict=True)
-        inputs = {name: _strings(column) for name, column in zip(ITEM_INPUTS, columns, strict=True)}
-        vectors = model.call(self._model.signature, inputs)["embedding"]
+    def answer(self, table: pyarrow.Table, model: Any) -> tuple[pyarrow.Table, Refused]:
+        vectors = model.call(self._model.signature, {name: strings(table[name]) for name in ITEM_INPUTS})["embedding"]
         finite = np.isfinite(vectors).all(axis=1)
-        for (shard, row), vector, good in zip(batch, vectors, finite, strict=True):
-            yield shard, (row.id, row.content, vector) if good else Refused("vector is not finite", row)
+        good = table.filter(pyarrow.array(finite))
+        refused = dict.fromkeys(np.flatnonzero(~finite).tolist(), "vector is not finite")
+        return vector_table(good[ID], good[CONTENT], vectors[finite]), refused
 
 
 class ModelRetriever(SavedModelHandler):
-    """Queries -> `(request_id, content hash, query, item ids, scores)`."""
+    """Queries -> an answer table."""
 
-    def run_inference(
-        self, batch: Sequence[Example], model: Any, inference_args: dict[str, Any] | None = None
-    ) -> Iterable[Answered]:
+    def answer(self, table: pyarrow.Table, model: Any) -> tuple[pyarrow.Table, Refused]:
         shapes = model.signatures[self._model.signature].inputs
         widths = {name: shapes[name].tensor_shape.dim[1].size for name in LISTS}
-        inputs: dict[str, np.ndarray] = {
-            "query": _strings([row.values[0] for _, row in batch]),
-            "k": np.array([row.values[1] for _, row in batch], np.int32),
-        }
-        for place, name in enumerate(LISTS):
-            inputs[name] = _padded([row.values[2][place] for _, row in batch], widths[name])
-        found = model.call(self._model.signature, inputs)
-        for (shard, row), ids, scores in zip(batch, found["item_ids"], found["scores"], strict=True):
-            too_wide = _too_wide(row, widths)
-            yield shard, Refused(too_wide, row) if too_wide else _answer(row, ids, scores)
+        k, refused = table["k"].to_numpy(), _too_wide(table, widths)
+        lists = {name: padded(table[name], widths[name]) for name in LISTS}
+        found = model.call(self._model.signature, {"query": strings(table["query"]), "k": k, **lists})
+        ids = pyarrow.array(found["item_ids"].reshape(-1), pyarrow.binary())
+        there = (pyarrow.compute.binary_length(ids).to_numpy() > 0).reshape(found["item_ids"].shape)
+        there &= np.arange(there.shape[1]) < k[:, np.newaxis]  # behind the answers there is padding alone
+        there[list(refused)] = False
+        answered = np.full(len(table), True)
+        answered[list(refused)] = False
+        kept, items = table.filter(pyarrow.array(answered)), ids.filter(pyarrow.array(there.reshape(-1)))
+        counts = there.sum(axis=1)[answered]
+        return answer_table(kept[ID], kept[CONTENT], kept["query"], items, found["scores"][there], counts), refused
 
 
-def _answer(row: Row, ids: np.ndarray, scores: np.ndarray) -> Record:
-    query, k, _ = row.values
-    count = int((ids[:k] != b"").sum())  # behind the answers there is padding alone
-    return row.id, row.content, query, [one.decode() for one in ids[:count].tolist()], scores[:count].tolist()
-
-
-def _too_wide(row: Row, widths: dict[str, int]) -> str | None:
-    """A condition must not be cut: the answer would be another."""
-    for name, values in zip(LISTS, row.values[2], strict=True):
-        if name in FILTER_LISTS and len(values) > widths[name]:
-            return f"{name}: {len(values)} given, this model takes {widths[name]}"
-    return None
-
-
-def _strings(values: Iterable[str]) -> np.ndarray:
-    return np.array([value.encode() for value in values], object)
-
-
-def _padded(rows: Sequence[tuple[str, ...]], width: int) -> np.ndarray:
-    padded = np.full((len(rows), width), b"", object)
-    for row, values in enumerate(rows):
-        for place, value in enumerate(values[:width]):
-            padded[row, place] = value.encode()
-    return padded
+def _too_wide(table: pyarrow.Table, widths: dict[str, int]) -> Refused:
+    """The rows with a condition that the model has no room for: to cut it would make the answer another."""
+    refused: Refused = {}
+    for name in FILTER_LISTS:
+        given = lengths(table[name])
+        for row in np.flatnonzero(given > widths[name]).tolist():
+            refused.setdefault(row, f"{name}: {given[row]} given, this model takes {widths[name]}")
+    return refused

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import struct
-import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import orjson
 
 from preprocessing.records import Excluded, Rejected, optional_identifier, parse_item
-from serving.features import FILTER_LISTS, VECTOR_LISTS
+from serving.features import FILTER_LISTS, ITEM_INPUTS, VECTOR_LISTS
 
 LISTS = (*VECTOR_LISTS, *FILTER_LISTS)
-_LENGTH = struct.Struct("<I")
+_LENGTHS = struct.Struct(f"<{len(ITEM_INPUTS)}I").pack
 
 
 class Row(NamedTuple):
@@ -22,21 +21,12 @@ class Row(NamedTuple):
 
     id: str
     content: bytes  # a hash [16]: equal content is answered alike
-    values: tuple  # an item's strings in the order of ITEM_INPUTS, or (query, k, LISTS)
+    values: tuple[Any, ...]  # in the order of the job's columns
 
 
-def content_hash(values: Iterable[bytes]) -> bytes:
+def content_hash(values: Sequence[bytes]) -> bytes:
     """16 bytes of an item's strings, in the order of ITEM_INPUTS."""
-    digest = hashlib.blake2b(digest_size=16)
-    for value in values:
-        digest.update(_LENGTH.pack(len(value)))
-        digest.update(value)
-    return digest.digest()
-
-
-def shard_of(row_id: str, shards: int) -> int:
-    """The shard of an id, the same in every run."""
-    return zlib.crc32(row_id.encode()) % shards
+    return hashlib.blake2b(b"".join((_LENGTHS(*map(len, values)), *values)), digest_size=16).digest()
 
 
 def item_row(fields: Mapping[str, Any]) -> Row:
@@ -44,8 +34,8 @@ def item_row(fields: Mapping[str, Any]) -> Row:
     item = parse_item(fields)
     if not item.in_stock:
         raise Excluded("out of stock")
-    values = (item.item_id, item.title, item.brand, item.shop, item.leaf, item.top)
-    return Row(item.item_id, content_hash(value.encode() for value in values), values)
+    values = item[:6]  # as ITEM_INPUTS has them
+    return Row(item.item_id, content_hash([*map(str.encode, values)]), values)
 
 
 class QueryRow:
@@ -60,16 +50,17 @@ class QueryRow:
             raise Rejected("missing query" if query is None else "bad query")
         if k is not None and (isinstance(k, bool) or not isinstance(k, int) or not 1 <= k < 1 << 31):
             raise Rejected("bad k")
-        values = (query, k or self._k, tuple(_strings(fields, name) for name in LISTS))
+        k = k or self._k
+        lists = [_strings(fields, name) for name in LISTS]
         request_id = optional_identifier(fields, "request_id")
-        content = hashlib.blake2b(orjson.dumps([request_id, values]), digest_size=16).digest()
-        return Row(request_id or content.hex(), content, values)
+        content = hashlib.blake2b(orjson.dumps([request_id, [query, k, lists]]), digest_size=16).digest()
+        return Row(request_id or content.hex(), content, (query, k, *lists))
 
 
-def _strings(fields: Mapping[str, Any], name: str) -> tuple[str, ...]:
+def _strings(fields: Mapping[str, Any], name: str) -> list[str]:
     values = fields.get(name)
     if values is None:
-        return ()
+        return []
     if not isinstance(values, list) or not all(isinstance(one, str) for one in values):
         raise Rejected(f"bad {name}")
-    return tuple(values)
+    return values

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import concurrent.futures
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import grpc
-from apache_beam.ml.inference.base import ModelHandler
+import numpy as np
+import pyarrow
 
 from preprocessing.console import UserError
-from serving.batch.models import Answered, Example
-from serving.batch.rows import LISTS, Row
-from serving.batch.steps import Refused
-from serving.batch.tables import Record
+from serving.batch.blocks import CONTENT, ID
+from serving.batch.models import BlockHandler, Refused
+from serving.batch.tables import answer_table
 from serving.features import FILTER_LISTS, VECTOR_LISTS
 from serving.retriever.blocking import Retriever
 from serving.retriever.errors import RETRYABLE, RetrievalError
 from serving.retriever.request import User
+from serving.retriever.retriever import Hit
 
 _CONCURRENT = 16  # enough for a server to fill its batches
 _ATTEMPTS = 3
@@ -33,46 +34,45 @@ class Servers:
     timeout: float
 
 
-class ServerRetriever(ModelHandler[Example, Answered, Any]):
-    """Queries -> `(request_id, content hash, query, item ids, scores)`."""
+class ServerRetriever(BlockHandler):
+    """Queries -> an answer table."""
 
     def __init__(self, servers: Servers, max_batch: int) -> None:
-        super().__init__(min_batch_size=min(32, max_batch), max_batch_size=max_batch)
+        super().__init__(max_batch)
         self._servers = servers
 
     def load_model(self) -> Any:
         return Retriever(self._servers.targets, self._servers.model, timeout=self._servers.timeout)
 
-    def get_num_bytes(self, batch: Sequence[Example]) -> int:
-        return sum(len(row.values[0]) for _, row in batch)
-
-    def run_inference(
-        self, batch: Sequence[Example], model: Retriever, inference_args: dict[str, Any] | None = None
-    ) -> Iterable[Answered]:
+    def answer(self, table: pyarrow.Table, model: Retriever) -> tuple[pyarrow.Table, Refused]:
         with concurrent.futures.ThreadPoolExecutor(_CONCURRENT) as pool:
-            answers = pool.map(lambda example: ask(model, example[1]), batch)
-            return [(shard, answer) for (shard, _), answer in zip(batch, answers, strict=True)]
+            answers = list(pool.map(lambda row: ask(model, row), table.to_pylist()))
+        refused = {row: answer for row, answer in enumerate(answers) if isinstance(answer, str)}
+        kept = table.filter(pyarrow.array([not isinstance(answer, str) for answer in answers]))
+        hits = [answer for answer in answers if not isinstance(answer, str)]
+        items = pyarrow.array([hit.item_id for found in hits for hit in found], pyarrow.string())
+        scores = np.array([hit.score for found in hits for hit in found], np.float32)
+        counts = np.array([len(found) for found in hits], np.int64)
+        return answer_table(kept[ID], kept[CONTENT], kept["query"], items, scores, counts), refused
 
 
-def ask(retriever: Retriever, row: Row) -> Record | Refused:
-    """One row's answer. A row that servers refuse goes aside; servers that are gone, or not whole, end the job."""
-    query, k, lists = row.values
-    named = dict(zip(LISTS, lists, strict=True))
-    user = User(**{name: named[name] for name in VECTOR_LISTS})
-    conditions = {name: named[name] for name in FILTER_LISTS}
+def ask(retriever: Retriever, row: dict[str, Any]) -> Sequence[Hit] | str:
+    """One row's answer, or why servers refuse it; servers that are gone, or not whole, end the job."""
+    user = User(**{name: row[name] for name in VECTOR_LISTS})
+    conditions = {name: row[name] for name in FILTER_LISTS}
     for left in reversed(range(_ATTEMPTS)):
         try:
-            answer = retriever.retrieve(query, user, k, **conditions)
+            answer = retriever.retrieve(row["query"], user, row["k"], **conditions)
         except ValueError as error:
-            return Refused(str(error), row)
+            return str(error)
         except RetrievalError as error:
             if error.code is grpc.StatusCode.INVALID_ARGUMENT:
-                return Refused(error.message, row)
+                return error.message
             if not left or error.code not in (*RETRYABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
                 raise RuntimeError(str(error)) from None  # whose pickle, unlike its own, can be read
             continue
         if not answer.partial:
-            return row.id, row.content, query, [hit.item_id for hit in answer.hits], [hit.score for hit in answer.hits]
+            return answer.hits
         if not left:
             raise RuntimeError(f"shards did not answer: {answer.missing}")
     raise AssertionError("the last attempt answers or raises")

@@ -11,7 +11,8 @@ from apache_beam.io.filesystems import FileSystems
 
 from preprocessing.console import UserError
 from preprocessing.records import Rejected
-from preprocessing.sources import TEXT_ENDINGS, Read, Source, loader, renamer
+from preprocessing.sources import TEXT_ENDINGS, Source, loader, renamer
+from serving.batch.lines import ReadLines, spans
 from serving.features import CATALOG_COLUMNS
 
 TEXT, PARQUET, TFRECORD = "JSON Lines", "Parquet", "TFRecords"
@@ -62,17 +63,20 @@ def kind_of(path: str) -> str:
 
 
 class ReadRows(beam.PTransform):
-    """Source -> (path, a line, an Arrow table, or an Example)."""
+    """Source -> (path, a list of lines or Examples, or an Arrow table)."""
 
     def __init__(self, source: Source) -> None:
         super().__init__("Read")
         self._source = source
 
     def expand(self, root: beam.pvalue.PBegin) -> beam.PCollection:
-        if kind_of(self._source.paths[0]) != TFRECORD:
-            return root | Read(self._source)
-        paths = root | "Files" >> beam.Create(self._source.paths)
-        return paths | beam.io.ReadAllFromTFRecord(with_filename=True)
+        kind, paths = kind_of(self._source.paths[0]), root | "Files" >> beam.Create(self._source.paths)
+        if kind == TEXT:
+            return paths | "Split" >> beam.FlatMap(spans) | beam.Reshuffle() | "Read lines" >> beam.ParDo(ReadLines())
+        if kind == PARQUET:
+            return paths | beam.io.ReadAllFromParquetBatched(with_filename=True)
+        records = paths | beam.io.ReadAllFromTFRecord(with_filename=True)
+        return records | "One by one" >> beam.MapTuple(lambda path, record: (path, [record]))
 
 
 def document_loader(source: Source, columns: Mapping[str, str]) -> Load:

@@ -4,32 +4,29 @@ from __future__ import annotations
 
 import collections
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import apache_beam as beam
+import numpy as np
 import pyarrow
+import pyarrow.compute
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
 from preprocessing.parse import rejection
-from preprocessing.records import Excluded, Rejected, pack, unpack
+from preprocessing.records import Excluded, Rejected
 from preprocessing.shards import write_file
-from serving.batch.rows import Row, shard_of
+from serving.batch.blocks import CONTENT, ID, blocks, by_shard, unpack
+from serving.batch.models import Answered
+from serving.batch.rows import Row
 from serving.batch.sources import Load
-from serving.batch.tables import CONTENT, Record, read_table, write_table
+from serving.batch.tables import PART, read_table, write_table
 
 COUNTS, REJECTED, PARTS = "counts", "rejected", "parts"
 _BUFFERED = 4_096
 Count = tuple[tuple[str, ...], int]
-
-
-class Refused(NamedTuple):
-    """In place of a record: the model has no answer for a row."""
-
-    reason: str
-    row: Row
 
 
 class Known(NamedTuple):
@@ -56,127 +53,123 @@ class _Bundled(beam.DoFn):
 
 
 class Parse(_Bundled):
-    """(path, content) -> (shard, packed rows); and counts, and rejected records."""
+    """(path, lines or a table) -> (shard, packed rows); and counts, and rejected records."""
 
-    def __init__(self, load: Load, parse: Callable[[Any], Row], shards: int) -> None:
-        self._load, self._parse, self._shards = load, parse, shards
+    def __init__(
+        self, load: Load, parse: Callable[[Mapping[str, Any]], Row], schema: pyarrow.Schema, shards: int
+    ) -> None:
+        self._load, self._parse, self._schema, self._shards = load, parse, schema, shards
 
     def start_bundle(self) -> None:
-        self._clear()
-
-    def _clear(self) -> None:
-        self._rows: dict[int, list[Row]] = collections.defaultdict(list)
+        self._rows: list[Row] = []
         self._counts: collections.Counter[tuple[str, ...]] = collections.Counter()
         self._rejected: list[bytes] = []
-        self._buffered = 0
 
     def process(self, element: tuple[str, Any]) -> Iterator[Any]:
         path, content = element
-        for raw in content.to_pylist() if isinstance(content, pyarrow.Table) else (content,):
-            self._take(raw, path)
-        if self._buffered >= _BUFFERED:
+        raws = content.to_pylist() if isinstance(content, pyarrow.Table) else content
+        for raw in raws:
+            try:
+                self._rows.append(self._parse(self._load(raw)))
+            except Rejected as reason:
+                self._counts["rejected", str(reason)] += 1
+                self._rejected.append(rejection("input", str(reason), path, raw))
+            except Excluded as rule:
+                self._counts["excluded", str(rule)] += 1
+        self._counts["in",] += len(raws)
+        if len(self._rows) + len(self._rejected) >= _BUFFERED:
             yield from self.flush()
 
-    def _take(self, raw: Any, path: str) -> None:
-        if isinstance(raw, bytes) and not raw.strip():
-            return  # a blank line is no record
-        self._counts["in",] += 1
-        self._buffered += 1
-        try:
-            row = self._parse(self._load(raw))
-        except Rejected as reason:
-            self._counts["rejected", str(reason)] += 1
-            self._rejected.append(rejection("input", str(reason), path, raw))
-        except Excluded as rule:
-            self._counts["excluded", str(rule)] += 1
-        else:
-            self._rows[shard_of(row.id, self._shards)].append(row)
-
     def flush(self) -> Iterator[Any]:
-        for shard, rows in self._rows.items():
-            yield shard, pack(rows)
+        if self._rows:
+            yield from by_shard(self._rows, self._schema, self._shards)
         yield from (beam.pvalue.TaggedOutput(REJECTED, line) for line in self._rejected)
         yield from (beam.pvalue.TaggedOutput(COUNTS, count) for count in self._counts.items())
-        self._clear()
+        self.start_bundle()
 
 
 class CarryOver(beam.DoFn):
-    """(shard, packed rows) -> (shard, row) that are new or changed; the records of the others go into a part."""
+    """(shard, packed rows) -> blocks of those that are new or changed; the answers to the others go into a part."""
 
-    def __init__(self, id_name: str, folder: str, shards: int, known: Sequence[Known]) -> None:
+    def __init__(self, id_name: str, folder: str, shards: int, known: Sequence[Known], block: int) -> None:
         self._id_name, self._folder, self._shards, self._known = id_name, folder, shards, known
+        self._block = block
 
     def process(self, element: tuple[int, Iterable[bytes]]) -> Iterator[Any]:
-        shard, batches = element
-        counts: collections.Counter[tuple[str, ...]] = collections.Counter()
-        wanted: dict[str, Row] = {}
-        rows = sorted(row for batch in batches for row in unpack(Row._make, batch))
-        for row in rows:
-            if row.id in wanted:
-                reason = f"duplicate {self._id_name}"
-                counts["rejected", reason] += 1
-                yield beam.pvalue.TaggedOutput(REJECTED, rejection("input", reason, "", list(row.values)))
-            wanted.setdefault(row.id, row)
-        before: dict[str, bytes] = {}
-        carried = []
-        missing = dict(wanted)
+        shard, packed = element
+        rows = unpack(packed).sort_by([(ID, "ascending"), (CONTENT, "ascending")]).combine_chunks()
+        first = _first_of_each(rows[ID])
+        again = rows.filter(pyarrow.compute.invert(first))
+        wanted = rows.filter(first)
+        reason = f"duplicate {self._id_name}"
+        counts = collections.Counter({("rejected", reason): len(again), ("added",): len(wanted)})
+        for row in again.drop_columns([CONTENT]).to_pylist():
+            yield beam.pvalue.TaggedOutput(REJECTED, rejection("input", reason, "", row))
+        missing, carried = wanted, []
         for known in self._of(shard):
             table = read_table(known.path)
-            ids, contents = table[self._id_name].to_pylist(), table[CONTENT].to_pylist()
             if known.in_place:
-                before.update((one, content) for one, content in zip(ids, contents, strict=True) if one in wanted)
-            kept = []
-            for one, content in zip(ids, contents, strict=True):
-                kept.append(one in missing and missing[one].content == content)
-                if kept[-1]:
-                    del missing[one]
-            carried.append(table.filter(pyarrow.array(kept, pyarrow.bool_())))
+                found, equal = _compare(wanted, table, self._id_name)
+                unchanged, changed = equal.sum(), (found & ~equal).sum()
+                counts.update({("unchanged",): unchanged, ("changed",): changed, ("added",): -unchanged - changed})
+            _, equal = _compare(missing, table, self._id_name)
+            places = pyarrow.compute.index_in(missing[ID], value_set=table[self._id_name])
+            carried.append(table.take(places.filter(pyarrow.array(equal))))
+            missing = missing.filter(pyarrow.array(~equal))
         if len(missing) < len(wanted):
             yield beam.pvalue.TaggedOutput(PARTS, (shard, _write_part(self._folder, shard, self._shards, carried)))
-        for one, row in wanted.items():
-            state = "added" if one not in before else "unchanged" if before[one] == row.content else "changed"
-            counts[state,] += 1
-        counts["computed",] += len(missing)
-        yield from (beam.pvalue.TaggedOutput(COUNTS, count) for count in counts.items())
-        yield from ((shard, row) for row in missing.values())
+        counts["computed",] = len(missing)
+        yield from (beam.pvalue.TaggedOutput(COUNTS, (key, int(count))) for key, count in counts.items() if count)
+        yield from blocks(shard, missing, self._block)
 
     def _of(self, shard: int) -> Iterator[Known]:
         """The files that may hold records of a shard; where the number of shards was another, any may."""
         return (one for one in self._known if one.shards != self._shards or one.shard == shard)
 
 
+def _first_of_each(ids: pyarrow.ChunkedArray) -> pyarrow.Array:
+    """Of sorted ids, which come for the first time, bool `[N]`."""
+    differ = pyarrow.compute.not_equal(ids[1:], ids[:-1])
+    return pyarrow.concat_arrays([pyarrow.array([True]), *differ.chunks])
+
+
+def _compare(rows: pyarrow.Table, table: pyarrow.Table, id_name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Which of N rows a table knows, and which of them with equal content, bool `[N]` each."""
+    places = pyarrow.compute.index_in(rows[ID], value_set=table[id_name])
+    equal = pyarrow.compute.equal(table[CONTENT].take(places), rows[CONTENT])
+    return places.is_valid().to_numpy(), pyarrow.compute.fill_null(equal, False).to_numpy()
+
+
 def _write_part(folder: str, shard: int, shards: int, tables: Sequence[pyarrow.Table]) -> str:
-    path = FileSystems.join(folder, f"part-{shard:05d}-of-{shards:05d}-{uuid.uuid4().hex}.parquet")
+    path = FileSystems.join(folder, f"part-{shard:05d}-of-{shards:05d}-{uuid.uuid4().hex}{PART}")
     write_table(path, pyarrow.concat_tables(tables))
     return path
 
 
 class KeepParts(_Bundled):
-    """(shard, record or Refused) -> (shard, part): what is answered is on disk, and a run that breaks off keeps it."""
+    """Answered -> (shard, part): what is answered is on disk, and a run that breaks off keeps it."""
 
-    def __init__(self, folder: str, shards: int, table: Callable[[Sequence[Record]], pyarrow.Table]) -> None:
-        self._folder, self._shards, self._table = folder, shards, table
+    def __init__(self, folder: str, shards: int) -> None:
+        self._folder, self._shards = folder, shards
 
     def start_bundle(self) -> None:
-        self._records: dict[int, list[Record]] = collections.defaultdict(list)
-        self._refused: list[Refused] = []
+        self._tables: dict[int, list[pyarrow.Table]] = collections.defaultdict(list)
+        self._refused: list[tuple[str, dict[str, Any]]] = []
         self._buffered = 0
 
-    def process(self, element: tuple[int, Record | Refused]) -> Iterator[Any]:
-        shard, answer = element
-        if isinstance(answer, Refused):
-            self._refused.append(answer)
-        else:
-            self._records[shard].append(answer)
-        self._buffered += 1
+    def process(self, element: Answered) -> Iterator[Any]:
+        if len(element.rows):
+            self._tables[element.shard].append(element.rows)
+        self._refused += element.refused
+        self._buffered += len(element.rows) + len(element.refused)
         if self._buffered >= _BUFFERED:
             yield from self.flush()
 
     def flush(self) -> Iterator[Any]:
-        for shard, records in self._records.items():
-            yield shard, _write_part(self._folder, shard, self._shards, [self._table(records)])
+        for shard, tables in self._tables.items():
+            yield shard, _write_part(self._folder, shard, self._shards, tables)
         for reason, row in self._refused:
-            yield beam.pvalue.TaggedOutput(REJECTED, rejection("input", reason, "", list(row.values)))
+            yield beam.pvalue.TaggedOutput(REJECTED, rejection("input", reason, "", row))
             yield beam.pvalue.TaggedOutput(COUNTS, (("rejected", reason), 1))
         self.start_bundle()
 

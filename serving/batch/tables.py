@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, TypeAlias
 
 import numpy as np
 import orjson
@@ -14,30 +14,40 @@ from apache_beam.io.filesystems import FileSystems
 
 from preprocessing.shards import framed, write_file
 from preprocessing.wire import FeatureWriter, example, strings
+from serving.batch.blocks import CONTENT, HASH, pack, unpack
 
-CONTENT = "content_hash"
 ENDINGS = {"parquet": ".parquet", "tfrecord": ".tfrecord.gz", "jsonl": ".jsonl"}
-_HASH = pyarrow.binary(16)
-Record = tuple[Any, ...]
+PART = ".arrow"  # of what is put aside on the way
+# Hashes and floats are noise: to squeeze them, or to look for what repeats in them, only takes time.
+_SQUEEZED = dict.fromkeys(("item_id", "request_id", "query", "item_ids.list.element"), "ZSTD")
+_IDS, _SCORES = (pyarrow.list_(pyarrow.field("element", kind)) for kind in (pyarrow.string(), pyarrow.float32()))
+Keys: TypeAlias = pyarrow.Array | pyarrow.ChunkedArray
 
 
-def vector_table(records: Sequence[Record]) -> pyarrow.Table:
-    """`(item_id, content hash, vector float32 [dim])` of N items."""
-    ids, contents, vectors = zip(*records, strict=True)
-    flat = np.stack(vectors)
-    lists = pyarrow.FixedSizeListArray.from_arrays(pyarrow.array(flat.reshape(-1)), flat.shape[1])
-    return pyarrow.table({"item_id": pyarrow.array(ids), CONTENT: pyarrow.array(contents, _HASH), "vector": lists})
+def vector_table(ids: Keys, contents: Keys, vectors: np.ndarray) -> pyarrow.Table:
+    """`item_id`, `content_hash` and `vector` (float32 [N, dim]) of N items."""
+    kind = pyarrow.list_(pyarrow.field("element", pyarrow.float32()), vectors.shape[1])
+    lists = pyarrow.FixedSizeListArray.from_arrays(pyarrow.array(vectors.reshape(-1)), type=kind)
+    return pyarrow.table({"item_id": ids, CONTENT: contents, "vector": lists})
 
 
-def answer_table(records: Sequence[Record]) -> pyarrow.Table:
-    """`(request_id, content hash, query, item ids, scores)` of N requests; the lists are as long as the answers."""
-    ids, contents, queries, items, scores = zip(*records, strict=True)
+def answer_table(
+    ids: Keys, contents: Keys, queries: Keys, items: pyarrow.Array, scores: np.ndarray, counts: np.ndarray
+) -> pyarrow.Table:
+    """`request_id`, `content_hash`, `query`, `item_ids` and `scores` of N requests.
+
+    Args:
+      ids, contents, queries: `[N]`.
+      items, scores: of all answers, one behind the other.
+      counts: int `[N]`, how long each answer is.
+    """
+    offsets = pyarrow.array(np.concatenate([[0], np.cumsum(counts)]), pyarrow.int32())
     columns = {
-        "request_id": pyarrow.array(ids),
-        CONTENT: pyarrow.array(contents, _HASH),
-        "query": pyarrow.array(queries),
-        "item_ids": pyarrow.array(items, pyarrow.list_(pyarrow.string())),
-        "scores": pyarrow.array(scores, pyarrow.list_(pyarrow.float32())),
+        "request_id": ids,
+        CONTENT: contents,
+        "query": queries,
+        "item_ids": pyarrow.ListArray.from_arrays(offsets, items.cast(pyarrow.string()), type=_IDS),
+        "scores": pyarrow.ListArray.from_arrays(offsets, pyarrow.array(scores, pyarrow.float32()), type=_SCORES),
     }
     return pyarrow.table(columns)
 
@@ -54,15 +64,27 @@ def write_table(path: str, table: pyarrow.Table) -> None:
 
 
 def _chunks(path: str, table: pyarrow.Table) -> Iterator[bytes]:
-    if path.endswith(".parquet"):
-        buffer = io.BytesIO()
-        pyarrow.parquet.write_table(table, buffer, compression="zstd", compression_level=1)
-        yield buffer.getvalue()
+    if path.endswith(PART):
+        yield pack(table)
+    elif path.endswith(".parquet"):
+        yield _parquet(table)
     elif path.endswith(".jsonl"):
         for row in table.drop_columns([CONTENT]).to_pylist():
             yield orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
     else:
         yield from _examples(table)
+
+
+def _parquet(table: pyarrow.Table) -> bytes:
+    buffer = io.BytesIO()
+    pyarrow.parquet.write_table(
+        table,
+        buffer,
+        compression=_SQUEEZED,
+        use_dictionary=["item_ids.list.element"],
+        write_statistics=["item_id", "request_id"],
+    )
+    return buffer.getvalue()
 
 
 def _examples(table: pyarrow.Table) -> Iterator[bytes]:
@@ -76,16 +98,17 @@ def _examples(table: pyarrow.Table) -> Iterator[bytes]:
 
 
 def read_table(path: str) -> pyarrow.Table:
-    """A Parquet table, or the vectors of a TFRecord file."""
-    if path.endswith(".parquet"):
+    """A table of one file, or the vectors of a TFRecord file."""
+    if not path.endswith(ENDINGS["tfrecord"]):
         with FileSystems.open(path) as file:
-            return pyarrow.parquet.read_table(io.BytesIO(file.read()))
+            content = file.read()
+        return unpack([content]) if path.endswith(PART) else pyarrow.parquet.read_table(io.BytesIO(content))
     import tensorflow as tf  # for workers alone
 
     records = list(tf.data.TFRecordDataset(path, "GZIP").as_numpy_iterator())
     columns: dict[str, Any] = {name: tf.io.FixedLenFeature([], tf.string) for name in ("item_id", CONTENT)}
     columns["vector"] = tf.io.RaggedFeature(tf.float32)
     parsed = tf.io.parse_example(tf.constant(records, tf.string), columns)
-    ids = [one.decode() for one in parsed["item_id"].numpy().tolist()]
+    ids = pyarrow.array([one.decode() for one in parsed["item_id"].numpy().tolist()], pyarrow.string())
     vectors = parsed["vector"].values.numpy().reshape(len(ids), -1)
-    return vector_table(list(zip(ids, parsed[CONTENT].numpy().tolist(), vectors, strict=True)))
+    return vector_table(ids, pyarrow.array(parsed[CONTENT].numpy().tolist(), HASH), vectors)

@@ -16,6 +16,7 @@ from rich.table import Table
 
 import preprocessing  # noqa: F401 (sets up the environment)
 from preprocessing.console import UserError, run_command
+from preprocessing.flags import Flags
 from serving.demo.shoppers import Market, read_market, write_users
 from serving.demo.stages import Stages
 from serving.retriever.blocking import Retriever
@@ -33,11 +34,9 @@ _QUERIES, _SHOWN, _START_S = 5, 3, 300
 
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """The command's flags."""
-    flags = argparse.ArgumentParser(
+    flags = Flags(
         prog="python -m serving.demo",
         description=_HELP,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     flags.add_argument("--model", choices=("mgdspr", "mmse", "dnn"), default="mgdspr", help="default %(default)s")
     flags.add_argument("--output", default="out", help="folder of everything (default %(default)s)")

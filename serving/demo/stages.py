@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -34,9 +36,9 @@ class Stages:
         self._again = True
         self._console.print(f"python -m {' '.join(command)}", style="dim", highlight=False, soft_wrap=True)
         begun = time.monotonic()
-        ended = subprocess.run([sys.executable, "-m", *command], check=False)
-        if ended.returncode:
-            raise UserError(f"{title}: python -m {module} ended with status {ended.returncode}; see above")
+        status = _run([sys.executable, "-m", *command])
+        if status:
+            raise UserError(f"{title}: python -m {module} ended with status {status}; see above")
         self._note(title, {"command": command, "seconds": round(time.monotonic() - begun, 1)})
         self._console.print(f"{self._done[title]['seconds']:.0f} s", style="green", highlight=False)
 
@@ -45,3 +47,17 @@ class Stages:
         aside = self._path.with_suffix(".part")
         aside.write_text(json.dumps(self._done, indent=1))
         aside.replace(self._path)
+
+
+def _run(command: Sequence[str]) -> int:
+    """The exit status. Ctrl-C is answered here alone: a stage can be ended at any moment, and says nothing of it."""
+    with subprocess.Popen(command, preexec_fn=_leave_ctrl_c_to_the_demo) as stage:
+        try:
+            return stage.wait()
+        except KeyboardInterrupt:
+            stage.kill()
+            raise
+
+
+def _leave_ctrl_c_to_the_demo() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

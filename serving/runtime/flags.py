@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from preprocessing.console import UserError
+from preprocessing.flags import Flags
 
 _HELP = """\
 Serves exported models by TensorFlow Serving's own protocol: gRPC (PredictionService, ModelService, health,
@@ -20,7 +21,8 @@ examples:
   python -m serving.server --model-base-path out/models/retrieval --model-name retrieval --port 8500 \\
       --rest-api-port 8501 --host 0.0.0.0 --ssl-config-file deploy/serving/ssl.config
   python -m serving.server --model-base-path out/models/retrieval --model-name retrieval --rest-api-port 8501 \\
-      --ui --ui-catalog out/raw/catalog.jsonl.gz --ui-users out/users.jsonl      # http://localhost:8501/ui
+      --ui --ui-catalog out/raw/catalog.jsonl.gz --ui-users out/users.jsonl
+  (the page is http://localhost:8501/ui)
 """
 
 
@@ -34,11 +36,9 @@ def _truth(text: str) -> bool:
 
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """The command's flags."""
-    flags = argparse.ArgumentParser(
+    flags = Flags(
         prog="python -m serving.server",
         description=_HELP,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     _model_flags(flags.add_argument_group("models"))
     _port_flags(flags.add_argument_group("ports"))
@@ -61,7 +61,8 @@ def check_paths(flags: argparse.Namespace) -> None:
 
 
 def _add(group: Any, name: str, **settings: Any) -> None:
-    group.add_argument(f"--{name.replace('_', '-')}", f"--{name}", dest=name, **settings)
+    spellings = dict.fromkeys((f"--{name.replace('_', '-')}", f"--{name}"))
+    group.add_argument(*spellings, dest=name, **settings)
 
 
 def _model_flags(group: Any) -> None:

@@ -48,12 +48,14 @@ class Storage:
         self.sessions: dict[int, tuple[str, str, bytearray]] = {}
         self.lock = threading.RLock()
         self._generation: dict[tuple[str, str], int] = {}
+        self._updated: dict[tuple[str, str], str] = {}
         self._numbers = itertools.count(1)
 
     def put(self, bucket: str, name: str, content: bytes) -> dict[str, Any]:
         with self.lock:
             self.objects[bucket, name] = content
             self._generation[bucket, name] = next(self._numbers)
+            self._updated[bucket, name] = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
             return self.describe(bucket, name)
 
     def begin(self, bucket: str, name: str) -> int:
@@ -71,9 +73,15 @@ class Storage:
             "name": name,
             "size": str(len(content)),
             "generation": str(self._generation[bucket, name]),
-            "updated": "2026-01-01T00:00:00.000Z",
+            "updated": self._updated[bucket, name],
             "crc32c": base64.b64encode(crc).decode(),
         }
+
+    def fits(self, bucket: str, name: str, query: dict[str, str]) -> bool:
+        """Whether the object is of the generation that a change of it asks for; 0 asks that there be none."""
+        wanted = query.get("ifGenerationMatch")
+        there = (bucket, name) in self.objects
+        return wanted is None or wanted == str(self._generation[bucket, name] if there else 0)
 
     def listing(self, bucket: str, query: dict[str, str]) -> dict[str, Any]:
         prefix, delimiter = query.get("prefix", ""), query.get("delimiter")
@@ -189,6 +197,8 @@ class _Handler(BaseHTTPRequestHandler):
             if (bucket, name) not in storage.objects:
                 return _missing()
             if method == "DELETE":
+                if not storage.fits(bucket, name, query):
+                    return _other_generation()
                 del storage.objects[bucket, name]
                 return 204, {}, b""
             if _OBJECT.fullmatch(path) and query.get("alt") != "media":
@@ -214,7 +224,11 @@ class _Handler(BaseHTTPRequestHandler):
         kind = next(value for name, value in headers.items() if name.lower() == "content-type")
         if query["uploadType"] == "multipart":
             described, content = _parts(kind, body)
-            return _json(storage.put(bucket, json.loads(described)["name"], content))
+            name = json.loads(described)["name"]
+            with storage.lock:
+                if not storage.fits(bucket, name, query):
+                    return _other_generation()
+                return _json(storage.put(bucket, name, content))
         return _json(storage.put(bucket, query["name"], body))
 
     def _part(self, number: int, headers: dict[str, str], body: bytes) -> tuple[int, dict[str, str], bytes]:
@@ -253,6 +267,10 @@ def _parts(kind: str, body: bytes) -> list[bytes]:
 
 def _json(document: dict[str, Any]) -> tuple[int, dict[str, str], bytes]:
     return 200, {"Content-Type": "application/json"}, json.dumps(document).encode()
+
+
+def _other_generation() -> tuple[int, dict[str, str], bytes]:
+    return 412, {"Content-Type": "application/json"}, b'{"error": {"code": 412, "message": "conditionNotMet"}}'
 
 
 def _missing() -> tuple[int, dict[str, str], bytes]:

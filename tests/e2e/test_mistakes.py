@@ -78,13 +78,6 @@ def test_one_line_and_exit_2(name: str, finished: Run, tmp_path: Path, capsys: p
     assert not (data / "_SUCCESS").exists()
 
 
-def test_missing_flags_are_named(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as end:
-        main(["--config", DEMO])
-    assert end.value.code == 2
-    assert "--input, --output" in capsys.readouterr().err
-
-
 def test_a_folder_of_other_files_is_not_touched(
     finished: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

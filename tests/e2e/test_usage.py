@@ -6,29 +6,59 @@ import importlib
 import json
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from preprocessing.console import run_command
+from tests.e2e import market
 from tests.e2e.commands import CHILDREN, commands, parser_of
 from tests.e2e.market import ROOT
 
 COMMANDS = commands()
+MISUSED = {
+    "preprocessing.pipeline": "--config none.yaml --input none --output none",
+    "trainer.task": "--config configs/mgdspr.yaml --data none --job-dir none",
+    "serving.server": "--model-base-path none",
+    "serving.client": "shoes --target 127.0.0.1:1 --user none.json",
+}
 MGDSPR = f"--config {ROOT}/configs/mgdspr.yaml"
 JUDGED = "judged --products {here}/p.jsonl --judgments {here}/j.jsonl"
-# name -> (command, flags, what the last line on stderr has to say); {here} is a folder with a little of everything
+# name -> (command, flags, what the line on stderr has to say); {here} is a folder with a little of everything
 USAGES: dict[str, tuple[str, str, str]] = {
     "no market without items": ("preprocessing.simulate", "--output {here}/raw --items 0", "--items"),
     "a word for a number": ("preprocessing.simulate", "--output {here}/raw --days week", "invalid int value: 'week'"),
     "no kind": ("preprocessing.adapt", "esky {here} {here}/raw", "invalid choice: 'esky'"),
+    "a flag of a kind": ("preprocessing.adapt", "judged --product p.jsonl", "--product; did you mean '--products'?"),
     "labels that are not there": ("preprocessing.adapt", f"{JUDGED} {{here}}/raw", "p.jsonl"),
     "logs that are not there": (
         "preprocessing.pipeline",
         f"--config {ROOT}/configs/demo.yaml --input {{here}}/none --output {{here}}/data",
         "no file matches",
     ),
-    "two flags in one word": ("preprocessing.pipeline", "--config {here}/c.yaml --inputs x", "--input, --output"),
+    "a flag with an s too many": (
+        "preprocessing.pipeline",
+        "--config {here}/c.yaml --inputs x",
+        "did you mean '--input'",
+    ),
+    "a flag without its value": ("preprocessing.pipeline", "--config", "argument --config: expected one argument"),
+    "workers in letters": (
+        "preprocessing.pipeline",
+        f"--config {ROOT}/configs/demo.yaml --input {{here}}/log --output {{here}}/data --direct_num_workers=two",
+        "--direct_num_workers: invalid int value: 'two'",
+    ),
+    "a runner that is not there": (
+        "preprocessing.pipeline",
+        f"--config {ROOT}/configs/demo.yaml --input {{here}}/log --output {{here}}/data --runner=Foo",
+        "--runner Foo: Unexpected pipeline runner",
+    ),
+    "a cloud without a project": (
+        "preprocessing.pipeline",
+        f"--config {ROOT}/configs/demo.yaml --input {{here}}/log --output {{here}}/data --runner=DataflowRunner",
+        "Missing required option: project",
+    ),
     "records of a broken run": ("trainer.task", f"{MGDSPR} --data {{here}} --job-dir {{here}}/job", "no _SUCCESS"),
     "a model of another project": (
         "trainer.task",
@@ -71,34 +101,64 @@ USAGES: dict[str, tuple[str, str, str]] = {
     "a user who is not there": ("serving.client", "shoes --user {here}/user.json", "user.json"),
     "a demo of another model": ("serving.demo", "--model bert", "invalid choice: 'bert'"),
     "no films": ("benchmarks.movielens", "--ml-100k {here}/none", "no such folder"),
+    "a log of another folder": ("benchmarks.load", "--target a:1 --requests {here}/none", "{here}/none: No such file"),
+    "a model that is not there": ("benchmarks.serve", "--model-base-path {here}", "{here} holds no version"),
     "no rated queries": ("benchmarks.judged", "--data {here}", "judgments.jsonl"),
 }
 
 
 @pytest.fixture(scope="module")
 def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An evaluated job with one figure, and nothing else that is whole."""
+    """An evaluated job with one figure, a small log, and nothing else that is whole."""
     folder = tmp_path_factory.mktemp("usage")
+    market.write(market.make(searches=20), folder / "log")
     metrics = {"job": "one", "models": {"one": {"recall@100/clicked": {"mean": 0.5}, "recall": {"mean": 0.5}}}}
     (folder / "metrics.json").write_text(json.dumps(metrics))
     return folder
 
 
+def told(command: str, flags: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """The one line on stderr with which a command refuses its flags."""
+    main = importlib.import_module(COMMANDS[command]).main
+    with pytest.raises(SystemExit) as end:
+        run_command(lambda _: main(flags))
+    said, error = capsys.readouterr()
+    assert (end.value.code, said, error.count("\n")) == (2, "", 1), error
+    assert error.startswith("error: ")
+    return error
+
+
 @pytest.mark.parametrize("usage", USAGES)
 def test_a_wrong_usage_is_told_in_a_line(usage: str, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command, flags, message = USAGES[usage]
-    main = importlib.import_module(COMMANDS[command]).main
     before = sorted(path for path in here.rglob("*"))
-    with pytest.raises(SystemExit) as end:
-        run_command(lambda _: main(flags.format(here=here).split()))
-    told = capsys.readouterr().err
-    assert end.value.code == 2, told
-    lines = told.strip().splitlines()
-    assert message.format(here=here) in lines[-1]
-    assert "Traceback" not in told
-    # argparse puts the command's usage above its one line; whatever is ours is that line alone.
-    assert len(lines) == 1 or lines[0].startswith("usage: python -m ")
+    assert message.format(here=here) in told(command, flags.format(here=here).split(), capsys)
     assert sorted(path for path in here.rglob("*")) == before
+
+
+def misspelt(command: str) -> tuple[str, str]:
+    """The longest flag that needs a value, and the same without its last letter."""
+    actions = parser_of(COMMANDS[command])._actions
+    longest = max((name for one in actions if one.nargs is None for name in one.option_strings), key=len)
+    return longest, longest[:-1]
+
+
+@pytest.mark.parametrize("command", sorted(COMMANDS.keys() - {*CHILDREN, "preprocessing.adapt"}))
+def test_a_misspelt_flag_is_named_with_the_nearest(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    right, wrong = misspelt(command)
+    assert f"unknown flag {wrong}; did you mean {right!r}?" in told(command, [wrong, "x"], capsys)
+
+
+@pytest.mark.parametrize("command", ["preprocessing.pipeline", "trainer.task", "serving.server", "serving.client"])
+def test_a_process_says_the_line_and_nothing_else(command: str) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", command, *MISUSED[command].split()],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (2, "", 1), ended.stderr
 
 
 def test_every_command_is_misused_here_at_least_once() -> None:

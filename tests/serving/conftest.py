@@ -12,70 +12,33 @@ from typing import Any
 
 import numpy as np
 import pytest
-import yaml
 
 import preprocessing  # noqa: F401 (sets up TensorFlow's environment)
-from preprocessing.config import PreprocessingConfig, load_section
+from preprocessing.config import load_section
 from serving.config import ServingConfig
 from serving.features import FILTER_LISTS, VECTOR_LISTS
 from serving.session import ServedModel
+from tests.serving.experiment import ROOT, make_data, train_job, write_experiment
 
-ROOT = Path(__file__).parents[2]
 KINDS = ("brute_force", "portable", "scann")
-
-TRAINER: dict[str, Any] = {
-    "model": "dnn",
-    "dnn": {
-        "dim": 16,
-        "hidden": [16],
-        "attributes": ["item", "brand", "shop", "leaf", "top"],
-        "behaviours": True,  # vectors that depend on everything a client can send
-    },
-    "data": {"batch": 64, "shuffle": 200, "readers": 2, "prefetch": 2},
-    "loss": {"catalog_negatives": 128},
-    "optimizer": {"warmup_steps": 4},
-    "training": {"steps": 24, "steps_per_call": 4, "checkpoint_every_steps": 24},
-    "validation": {"every_steps": 24, "requests": 32, "k": 20},
-}
-SERVING: dict[str, Any] = {
-    "default_k": 10,
-    "widths": {"history_queries": 3, "required_terms": 3, "allowed_leaves": 4},
-    "scann": {"exact_below": 100},
-    "tuning": {"k": 10, "queries": 64},
-    "gate": {"k": 10, "requests": 64},
-}
 
 
 @pytest.fixture(scope="session")
 def data(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Records of a market of 400 items."""
-    from preprocessing.pipeline import run
-    from preprocessing.simulate import simulate
-
-    folder = tmp_path_factory.mktemp("market")
-    simulate(folder / "raw", items=400, users=120, days=20, seed=17)
-    config = load_section(str(ROOT / "configs" / "demo.yaml"), "preprocessing", PreprocessingConfig)
-    run(config, str(folder / "raw"), str(folder / "data"), ())
-    return str(folder / "data")
+    return make_data(tmp_path_factory.mktemp("market"))
 
 
 @pytest.fixture(scope="session")
 def config_file(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The small experiment's YAML."""
-    path = tmp_path_factory.mktemp("config") / "experiment.yaml"
-    path.write_text(yaml.safe_dump({"trainer": TRAINER, "serving": SERVING}))
-    return str(path)
+    return write_experiment(tmp_path_factory.mktemp("config"))
 
 
 @pytest.fixture(scope="session")
 def job(data: str, config_file: str, tmp_path_factory: pytest.TempPathFactory) -> str:
     """A trained job."""
-    from trainer.config import TrainerConfig
-    from trainer.task import train
-
-    folder = str(tmp_path_factory.mktemp("job"))
-    train(load_section(config_file, "trainer", TrainerConfig), data, folder)
-    return folder
+    return train_job(config_file, data, tmp_path_factory.mktemp("job"))
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +16,17 @@ import tensorflow as tf
 from preprocessing.console import UserError
 from serving.batch import steps
 from serving.batch.__main__ import main
+from serving.batch.blocks import Block, unpack
+from serving.batch.finish import Outcome
 from serving.batch.folder import BatchFolder, locked
-from serving.batch.job import Job, JobStopped, Outcome, run
+from serving.batch.job import Job
 from serving.batch.jobs import embed_job, retrieve_job, server_job
-from serving.batch.models import ItemEmbedder
+from serving.batch.models import Answered, ItemEmbedder
+from serving.batch.run import JobStopped
 from serving.batch.sources import find
-from serving.batch.tables import read_table, vectors_of
-from serving.features import ITEM_INPUTS
 from serving.runtime.model_config import ModelConfig
 from serving.runtime.server import ModelServer, Settings
+from tests.serving.batches import embedding, record, run, vectors_by_id, write
 from tests.serving.conftest import Client
 from tests.serving.market import Shelf, shelf
 
@@ -44,27 +46,6 @@ def model(exported: Callable[[str], Path]) -> str:
 @pytest.fixture(scope="module")
 def served(opened: Callable[[str], Client]) -> Client:
     return opened("brute_force")
-
-
-def record(items: Shelf, row: int, **changed: Any) -> dict[str, Any]:
-    """An item as a catalogue record."""
-    return {name: items.inputs[name][row].decode() for name in ITEM_INPUTS} | changed
-
-
-def write(path: Path, rows: Iterable[Any]) -> str:
-    path.write_bytes(b"\n".join(row if isinstance(row, bytes) else orjson.dumps(row) for row in rows))
-    return str(path)
-
-
-def embedding(job: str, output: Path, **settings: Any) -> Job:
-    return embed_job(job, None, 64, **{"output": str(output), "format": "parquet", "shards": 2} | settings)
-
-
-def vectors_by_id(output: Path) -> dict[str, np.ndarray]:
-    tables = [read_table(path) for path in BatchFolder(str(output)).files()]
-    return {
-        one: row for table in tables for one, row in zip(table["item_id"].to_pylist(), vectors_of(table), strict=True)
-    }
 
 
 def counted(outcome: Outcome) -> tuple[int, ...]:
@@ -131,11 +112,11 @@ class Breaking(ItemEmbedder):
 
     def __init__(self, of: Job, item_id: str, marker: str) -> None:
         super().__init__(of.handler._model, 4)  # type: ignore[attr-defined]
-        self._batching_kwargs["min_batch_size"] = 4
         self._item_id, self._marker = item_id, marker
 
-    def run_inference(self, batch: Sequence[Any], model: Any, inference_args: Any = None) -> Iterator[Any]:
-        if Path(self._marker).exists() and any(row.id == self._item_id for _, row in batch):
+    def run_inference(self, batch: Sequence[Block], model: Any, inference_args: Any = None) -> Iterator[Answered]:
+        ids = unpack(packed for _, _, packed in batch)["item_id"].to_pylist()
+        if Path(self._marker).exists() and self._item_id in ids:
             raise RuntimeError("the machine is gone")
         yield from super().run_inference(batch, model)
 

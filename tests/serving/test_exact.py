@@ -7,10 +7,10 @@ import numpy as np
 from serving.config import PortableConfig, ScannConfig, TuningConfig
 from serving.exact import exact_rows
 from serving.index.balanced import assign, train_centroids
-from serving.index.base import Effort, Index
+from serving.index.base import Effort, Index, leaf_steps
 from serving.index.portable import build_portable
 from serving.index.scann import build_scann
-from serving.tuning import tune
+from serving.tuning import Point, _climb, _fewest, tune
 
 RANDOM = np.random.default_rng(3)
 CENTRES = RANDOM.normal(size=(30, 16))
@@ -74,6 +74,22 @@ def test_tuning_finds_the_least_that_reaches_the_target() -> None:
     reaching = [point.effort.leaves for point in tuned.curve if point.recall >= 0.9]
     short = [point.effort.leaves for point in tuned.curve if point.recall < 0.9]
     assert max(short) < min(reaching) < index.settings()["leaves"]
+
+
+def test_the_fewest_leaves_are_found_without_opening_all() -> None:
+    way = [Effort(10, leaves) for leaves in leaf_steps(1_000)]
+    opened = []
+
+    def measure(effort: Effort) -> Point:
+        opened.append(effort.leaves)
+        return Point(effort, min(1.0, effort.leaves / 20), effort.leaves / 100)
+
+    assert leaf_steps(1) == [1] and way[-1].leaves == 1_000
+    enough = way[_fewest(way, measure, 0.95)].leaves
+    assert enough == min(one.leaves for one in way if one.leaves >= 19) and max(opened) < 100
+    assert _fewest(way, lambda effort: Point(effort, 0.5, 1.0), 0.95) == len(way) - 1
+    assert _climb(way, measure, 0.95, latency_ms=0.5).effort.leaves == enough
+    assert _climb(way, measure, 0.95, latency_ms=0.1) is None  # slower than what is known already
 
 
 def test_two_searchers_in_one_process() -> None:

@@ -108,6 +108,9 @@ def write_version(
         "max_k": MAX_K,
         "index": {"kind": "brute_force"},
         "dim": DIM,
+        "created": "2026-01-01T00:00:00+00:00",
+        "towers_hash": f"towers {seed}",
+        "data_hash": "data",
     }
     (base / f"manifest-{version}.json").write_text(json.dumps(manifest))
     os.rename(aside, base / str(version))

@@ -13,8 +13,9 @@ import pytest
 import tensorflow as tf
 
 from preprocessing.console import UserError
+from preprocessing.spec import read_spec
 from trainer.config import DataConfig
-from trainer.dataset import TrainingData, catalog, key_of, read_spec, requests
+from trainer.dataset import TrainingData, catalog, key_of, requests
 
 CONFIG = DataConfig(batch=64, shuffle=100, readers=3, prefetch=2)
 

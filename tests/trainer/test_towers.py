@@ -124,6 +124,32 @@ def test_embedding_gradients_are_sparse(model: TwoTower, batch: dict[str, Any]) 
     assert all(isinstance(gradient, tf.IndexedSlices) for gradient in tape.gradient(loss, tables))
 
 
+@pytest.mark.parametrize("name", MODELS)
+def test_half_precision_rounds_and_no_more(
+    name: str, config: Make, spec: dict[str, Any], batch: dict[str, Any]
+) -> None:
+    """bfloat16 products: the same loss and vectors to their rounding; variables and gradients stay float32."""
+    keyed = {"requests": keyed_requests(batch["requests"]), "catalog": keyed_items(batch["catalog"])}
+    losses, vectors = [], []
+    before = tf.keras.mixed_precision.global_policy()
+    for policy in ("float32", "mixed_bfloat16"):
+        tf.keras.mixed_precision.set_global_policy(policy)
+        try:
+            tf.keras.utils.set_random_seed(1)
+            model = fresh_model(config(name), spec)
+            with tf.GradientTape() as tape:
+                loss = model.compute_loss(keyed, training=True)
+            gradients = tape.gradient(loss, model.trainable_variables)
+        finally:
+            tf.keras.mixed_precision.set_global_policy(before)
+        assert all(one.dtype == tf.float32 and np.all(np.isfinite(tf.convert_to_tensor(one))) for one in gradients)
+        losses.append(float(loss))
+        vectors.append(tf.cast(model.query_tower(batch["requests"]), tf.float32))
+    assert losses[0] != losses[1] and losses[1] == pytest.approx(losses[0], rel=0.01)
+    cosine = -tf.keras.losses.cosine_similarity(*vectors).numpy()
+    assert cosine.min() > 0.99
+
+
 @pytest.mark.parametrize("learned", [True, False])
 def test_post_fusion_is_one_inner_product(
     config: Make, spec: dict[str, Any], batch: dict[str, Any], learned: bool

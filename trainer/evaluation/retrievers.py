@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from trainer.dataset import read_spec
+from preprocessing.spec import read_spec
 from trainer.evaluation.bm25 import Bm25
 from trainer.evaluation.catalogue import Catalogue
 from trainer.evaluation.encode import encode, encode_queries

@@ -1,0 +1,75 @@
+"""Our indexes as `serving.export` builds, tunes and saves them, and as the server calls them."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from benchmarks.index_subjects import K, Search, Tuned
+from serving.build import build_index
+from serving.catalogue import NAMED, Table
+from serving.config import ServingConfig, TuningConfig
+from serving.fresh import FRESH_FILE, write_fresh_ids
+from serving.index.base import Index
+from serving.items import Items
+from serving.retrieval import Searcher, save
+from serving.runtime.servable import Parallelism, Servable
+from serving.tuning import served_effort, tune
+from serving.widening import Widening, widening_efforts
+
+
+def build(name: str, vectors: np.ndarray) -> Served:
+    """One of them."""
+    return Served(name, vectors)
+
+
+class Served:
+    """An index of one kind; once tuned it is a SavedModel in a graph session, and is called there."""
+
+    def __init__(self, kind: str, vectors: np.ndarray) -> None:
+        self._index: Index = build_index(vectors, ServingConfig(index=kind), f"benchmark/{kind}")
+        self.bytes = self._index.bytes
+
+    def tuned(self, queries: np.ndarray, truth: np.ndarray, target: float) -> Tuned:
+        """By the export's own tuning; the curve is that of the index alone."""
+        found = tune(self._index, queries, truth, TuningConfig(target_recall=target, k=K))
+        curve = [{**p.effort._asdict(), "recall": p.recall, "single_ms": p.latency_ms} for p in found.curve]
+        effort = served_effort(found)
+        search, bare = self._saved(effort)
+        return Tuned(effort._asdict(), curve, found.reached, {"search": search, "bare": bare})
+
+    def _saved(self, effort: Any) -> tuple[Search, Search]:
+        """The signature `search`, and the index's search alone as a signature of its own."""
+        with tempfile.TemporaryDirectory() as folder:
+            aside = Path(folder)
+            items = _items(self._index.size, aside)
+            searcher = Searcher(items, Widening(self._index, items, widening_efforts(effort, self._index.size)), {}, K)
+            bare = tf.function(
+                lambda embedding: dict(zip(("scores", "rows"), self._index.search(embedding, effort), strict=True)),
+                input_signature=[tf.TensorSpec([None, self._index.dim], tf.float32, "embedding")],
+                autograph=False,
+            )
+            searcher.bare = bare
+            signatures = searcher.signatures(filtered=False) | {"bare": bare}
+            save(searcher, str(aside / "model"), signatures)
+            del self._index, searcher, bare
+            served = Servable("benchmark", 1, aside / "model", Parallelism())
+        calls = {name: served.signatures[name].call for name in ("search", "bare")}
+        return (lambda queries: calls["search"](queries, np.full(len(queries), K, np.int32))[0]), (
+            lambda queries: calls["bare"](queries)[0]
+        )
+
+
+def _items(size: int, aside: Path) -> Items:
+    """Items whose ids are their rows, and nothing else."""
+    ids = np.array([str(row).encode() for row in range(size)], object)
+    names = {name: np.array([b""], object) for name in NAMED}
+    numbers = {name: np.zeros(size, np.int32) for name in NAMED}
+    table = Table(ids, names, numbers, np.zeros(0, np.int64), np.zeros(size + 1, np.int64))
+    (aside / "items.txt").write_bytes(b"".join(one + b"\n" for one in ids.tolist()))
+    write_fresh_ids(aside, [])
+    return Items(table, str(aside / "items.txt"), str(aside / FRESH_FILE), 256, 32)

@@ -1,0 +1,82 @@
+"""A small market and towers trained on it, for every test that exports a real model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+import preprocessing  # noqa: F401 (sets up TensorFlow's environment)
+from preprocessing.config import PreprocessingConfig, load_section
+
+ROOT = Path(__file__).parents[2]
+
+TRAINER: dict[str, Any] = {
+    "model": "dnn",
+    "dnn": {
+        "dim": 16,
+        "hidden": [16],
+        "attributes": ["item", "brand", "shop", "leaf", "top"],
+        "behaviours": True,  # vectors that depend on everything a client can send
+    },
+    "data": {"batch": 64, "shuffle": 200, "readers": 2, "prefetch": 2},
+    "loss": {"catalog_negatives": 128},
+    "optimizer": {"warmup_steps": 4},
+    "training": {"steps": 24, "steps_per_call": 4, "checkpoint_every_steps": 24},
+    "validation": {"every_steps": 24, "requests": 32, "k": 20},
+}
+SERVING: dict[str, Any] = {
+    "default_k": 10,
+    "widths": {"history_queries": 3, "required_terms": 3, "allowed_leaves": 4},
+    "scann": {"exact_below": 100},
+    "tuning": {"k": 10, "queries": 64},
+    "gate": {"k": 10, "requests": 64},
+}
+
+
+def make_data(folder: Path) -> str:
+    """Records of a market of 400 items."""
+    from preprocessing.pipeline import run
+    from preprocessing.simulate import simulate
+
+    simulate(folder / "raw", items=400, users=120, days=20, seed=17)
+    config = load_section(str(ROOT / "configs" / "demo.yaml"), "preprocessing", PreprocessingConfig)
+    run(config, str(folder / "raw"), str(folder / "data"), ())
+    return str(folder / "data")
+
+
+def write_experiment(folder: Path, **trainer: Any) -> str:
+    """The small experiment's YAML, with other keys of `trainer`."""
+    path = folder / "experiment.yaml"
+    path.write_text(yaml.safe_dump({"trainer": TRAINER | trainer, "serving": SERVING}))
+    return str(path)
+
+
+def train_job(config_file: str, data: str, folder: Path) -> str:
+    """Trains in `folder`; returns it."""
+    from trainer.config import TrainerConfig
+    from trainer.task import train
+
+    train(load_section(config_file, "trainer", TrainerConfig), data, str(folder))
+    return str(folder)
+
+
+def untrained_job(config_file: str, data: str, folder: Path) -> str:
+    """A job whose model was never trained, but saved and exported as one; returns `folder`."""
+    import tensorflow as tf
+
+    from trainer.config import TrainerConfig
+    from trainer.export import export_towers
+    from trainer.job import Job
+    from trainer.noise import Noise
+    from trainer.restore import fresh_model
+
+    job = Job(str(folder))
+    config = load_section(config_file, "trainer", TrainerConfig)
+    job.begin(config, data)
+    model = fresh_model(config, json.loads(Path(data, "spec.json").read_text()), Noise(1))
+    tf.train.CheckpointManager(tf.train.Checkpoint(model=model), job.best_checkpoints, 1).save()
+    export_towers(job, data)
+    return job.path
