@@ -21,6 +21,7 @@ from serving.runtime.turns import Turns
 
 _DEFAULT_SIGNATURE = "serving_default"
 _FAILED_PRECONDITION = 9
+_AT_WORK = 2  # threads: one has the interpreter, one is ready to take it over
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Predictor:
 
     def __init__(self, manager: Manager, batcher: Batcher, limits: RequestLimits, metrics: Metrics) -> None:
         self._manager, self._batcher, self._limits, self._metrics = manager, batcher, limits, metrics
-        self._turns = Turns(1)
+        self._turns = Turns(_AT_WORK)
 
     def predict(
         self, request: Any, timeout: float | None = None, alive: Callable[[], bool] = always
