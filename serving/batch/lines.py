@@ -11,7 +11,7 @@ import apache_beam as beam
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
-_SPAN = 16 << 20  # bytes that are read in one go: workers share even one file
+_SPAN = 4 << 20  # bytes that are read in one go: workers share even one file
 _BLOCK = 1 << 20  # bytes of lines that are handed on together
 
 
