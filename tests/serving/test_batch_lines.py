@@ -23,7 +23,7 @@ def read(path: Path) -> list[bytes]:
 @pytest.mark.parametrize("end", [b"", b"\n", b"\n\n"])
 def test_each_line_is_read_once(span: int, end: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lines, "_SPAN", span)
-    monkeypatch.setattr(lines, "_BLOCK", 5)
+    monkeypatch.setattr(lines, "_REST", 5)
     path = tmp_path / "rows.jsonl"
     path.write_bytes(b"\n".join(LINES) + end)
     expected = [line.rstrip(b"\r") for line in LINES if line.strip()]
