@@ -93,10 +93,10 @@ class Reader:
     def type(self, command: str) -> None:
         """Runs it, here what is Python's; it has to end well."""
         command = " ".join(command.split(" #")[0].split()) if "\n" not in command else command
-        if command in self._typed or command.startswith(tuple(NOT_RUN)):
-            return
-        self._typed.add(command)
         placed = self._placed(command)
+        if placed in self._typed or command.startswith(tuple(NOT_RUN)):
+            return
+        self._typed.add(placed)
         if placed.startswith("python -m serving.server"):
             self._serve(placed)
         elif placed.startswith("python -m "):
@@ -124,8 +124,9 @@ class Reader:
     def _placed(self, command: str) -> str:
         for theirs, ours in PLACES.items():
             command = command.replace(theirs, ours)
-        if "serving.server" in command and "--port" not in command:
-            command += " --port 8500"
+        if "serving.server" in command:
+            ports = {"--port": "8500", "--rest-api-port": "8501"}
+            command += "".join(f" {flag} {port}" for flag, port in ports.items() if flag not in command)
         if "serving.client" in command and "--target" not in command:
             command += " --target localhost:8500"
         return command.replace("8500", str(self._ports[0])).replace("8501", str(self._ports[1]))
