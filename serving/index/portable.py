@@ -10,9 +10,8 @@ import tensorflow as tf
 
 from serving.config import PortableConfig
 from serving.index.balanced import assign, train_centroids
-from serving.index.base import NONE, Effort, Found, Index, best_of, leaf_steps, variable
+from serving.index.base import NONE, Effort, Found, Index, aligned_zeros, best_of, in_place, leaf_steps, variable
 
-_AT_A_TIME = 64  # leaves filled in one step
 _ONE_BY_ONE = 64  # leaves at most that a graph has an op each for
 
 
@@ -27,15 +26,14 @@ class Portable(Index):
         self._leaves, self._leaf_size = rows.shape
         self.slots = self._leaves * self._leaf_size
         self.rows = variable(rows, tf.int32, "rows")
-        self.blocks = variable(tf.zeros([*rows.shape, self.dim]), tf.float32, "blocks")
-        for leaf in range(0, self._leaves, _AT_A_TIME):
-            part = rows[leaf : leaf + _AT_A_TIME]
-            self.blocks[leaf : leaf + _AT_A_TIME].assign(vectors[np.maximum(part, 0)] * (part >= 0)[:, :, None])
-        held = np.maximum((rows >= 0).sum(axis=1, keepdims=True), 1)
-        means = tf.reduce_sum(self.blocks, axis=1) / tf.cast(held, tf.float32)  # of those it holds, not drew
-        self.centroids = variable(
-            tf.where((rows >= 0).any(axis=1, keepdims=True), means, centroids), tf.float32, "centroids"
-        )
+        blocks = aligned_zeros(*rows.shape, self.dim)
+        for leaf, members in enumerate(rows):
+            held = members[members >= 0]
+            blocks[leaf, : len(held)] = vectors[held]
+        self.blocks = variable(in_place(blocks), tf.float32, "blocks")
+        counts = (rows >= 0).sum(axis=1, keepdims=True)
+        means = blocks.sum(axis=1) / np.maximum(counts, 1)  # of the items it holds, not of those it drew
+        self.centroids = variable(np.where(counts > 0, means, centroids), tf.float32, "centroids")
 
     def search(self, embeddings: tf.Tensor, effort: Effort) -> Found:
         """As `Index.search`: the centroids choose the leaves, every item in them is scored."""
@@ -47,7 +45,7 @@ class Portable(Index):
 
     def _scores(self, embeddings: tf.Tensor, leaves: tf.Tensor) -> tf.Tensor:
         """Of every slot of the leaves `[B, opened]`: `[B, opened, M]`, request by request."""
-        # Read whole, then gathered from: a variable that is gathered from itself is copied at each later read.
+        # Read whole: a variable that was once gathered from, or assigned in part, is copied at each later read.
         blocks = self.blocks.read_value()
 
         def of_one(request: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
