@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import shlex
 import shutil
 import socket
@@ -123,7 +124,7 @@ class Reader:
 
     def _placed(self, command: str) -> str:
         for theirs, ours in PLACES.items():
-            command = command.replace(theirs, ours)
+            command = re.sub(rf"(?<!\w){theirs}", ours, command)
         if "serving.server" in command:
             ports = {"--port": "8500", "--rest-api-port": "8501"}
             command += "".join(f" {flag} {port}" for flag, port in ports.items() if flag not in command)
