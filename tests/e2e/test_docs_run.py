@@ -138,7 +138,7 @@ class Reader:
         self.close()
         command = f"exec {command}"
         self._server = subprocess.Popen(["bash", "-c", command], env=self._environment())
-        deadline = time.monotonic() + 300
+        deadline = time.monotonic() + 600
         with Retriever(f"localhost:{self._ports[0]}", timeout=10) as retriever:
             while True:
                 try:
@@ -172,6 +172,7 @@ def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Reader]:
 
 
 @pytest.mark.skipif(shutil.which("bash") is None or shutil.which("curl") is None, reason="needs bash and curl")
+@pytest.mark.timeout(2400)
 @pytest.mark.parametrize("chain", CHAINS)
 def test_the_pages_can_be_typed_from_top_to_bottom(chain: str, reader: Reader) -> None:
     pages = {page.name: page for page in PAGES}
