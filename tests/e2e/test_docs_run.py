@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import shlex
 import shutil
 import socket
@@ -123,7 +124,7 @@ class Reader:
 
     def _placed(self, command: str) -> str:
         for theirs, ours in PLACES.items():
-            command = command.replace(theirs, ours)
+            command = re.sub(rf"(?<!\w){theirs}", ours, command)
         if "serving.server" in command:
             ports = {"--port": "8500", "--rest-api-port": "8501"}
             command += "".join(f" {flag} {port}" for flag, port in ports.items() if flag not in command)
@@ -137,7 +138,7 @@ class Reader:
         self.close()
         command = f"exec {command}"
         self._server = subprocess.Popen(["bash", "-c", command], env=self._environment())
-        deadline = time.monotonic() + 300
+        deadline = time.monotonic() + 600
         with Retriever(f"localhost:{self._ports[0]}", timeout=10) as retriever:
             while True:
                 try:
@@ -171,6 +172,7 @@ def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Reader]:
 
 
 @pytest.mark.skipif(shutil.which("bash") is None or shutil.which("curl") is None, reason="needs bash and curl")
+@pytest.mark.timeout(2400)
 @pytest.mark.parametrize("chain", CHAINS)
 def test_the_pages_can_be_typed_from_top_to_bottom(chain: str, reader: Reader) -> None:
     pages = {page.name: page for page in PAGES}
