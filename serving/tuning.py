@@ -70,11 +70,9 @@ def tune(index: Index, queries: np.ndarray, truth: np.ndarray, config: TuningCon
             found = _climb(way[fewest:], measure, config.target_recall, quickest.latency_ms)
             quickest = min(quickest, found or quickest, key=lambda point: point.latency_ms)
     curve = sorted(measured.values())
-    reaching = [point for point in curve if point.recall >= config.target_recall]
-    chosen = (
-        min(reaching, key=lambda point: point.latency_ms) if reaching else max(curve, key=lambda point: point.recall)
-    )
-    return Tuned(chosen, curve, k, bool(reaching))
+    reached = quickest.recall >= config.target_recall
+    chosen = quickest if reached else max(curve, key=lambda point: point.recall)
+    return Tuned(chosen, curve, k, reached)
 
 
 def _fewest(way: list[Effort], measure: Callable[[Effort], Point], target: float) -> int:
