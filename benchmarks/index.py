@@ -78,6 +78,7 @@ def measure(vectors: np.ndarray, queries: np.ndarray, target: float, rounds: int
             sys.stderr.write(f"building {name}\n")
             subjects[name] = Process(name, files)
             found[name] = subjects[name].built | subjects[name].ask(f"tune {target}")
+            sys.stderr.write(f"{json.dumps(found[name])}\n")
         runs = [(name, search, batch) for batch in _CALLS for name in names for search in found[name]["searches"]]
         times: dict[tuple[str, str, int], list[float]] = {run: [] for run in runs}
         for _ in range(rounds):

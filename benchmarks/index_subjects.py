@@ -126,7 +126,7 @@ def main() -> None:
     """Builds one subject, then answers lines of stdin in JSON: `tune TARGET`, `time SEARCH BATCH TIMES`."""
     import preprocessing  # noqa: F401 (sets up TensorFlow's environment)
 
-    name, vectors, queries, truth = sys.argv[1], *(np.load(path, mmap_mode="r") for path in sys.argv[2:5])
+    name, vectors, queries, truth = sys.argv[1], *(np.load(path, mmap_mode="c") for path in sys.argv[2:5])
     queries, truth = np.array(queries), np.array(truth)
     subject, figures = _built(name, vectors)
     print(json.dumps(figures), flush=True)

@@ -36,15 +36,18 @@ _STAGES = "ordered>=3,clicked>=2"
 _KS = (10, 100, 1000)
 _MEMORY = 512 << 20
 _WEIGHTS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0)  # of a model's place against BM25's
-_NO_PAST = ("horizons.realtime.on=false", "horizons.short.on=false", "horizons.long.on=false", "grains.history=false")
+# Rated queries have no user, and no item was ever chosen: neither a past nor an id says anything.
+_COLD = ("horizons.realtime.on=false", "horizons.short.on=false", "horizons.long.on=false")
+_COLD += ("grains.history=false", "item.id=false")
 MODELS: dict[str, tuple[str, ...]] = {
     "tfrs": ("tfrs.dim=64",),
     "dnn": (),
-    "mgdspr": tuple(f"mgdspr.{one}" for one in _NO_PAST),  # rated queries have no user
-    "mmse": tuple(f"mmse.{one}" for one in _NO_PAST),
+    "mgdspr": tuple(f"mgdspr.{one}" for one in _COLD),
+    "mmse": tuple(f"mmse.{one}" for one in _COLD),
 }
-_TRAINING = ("data.batch=256", "training.histograms=false", "validation.every_steps=150", "validation.requests=512")
-_TRAINING += ("loss.catalog_negatives=1024",)
+_TRAINING = ("data.batch=256", "training.histograms=false", "loss.catalog_negatives=1024")
+# The requests to validate on are the fold's own: the one validation is at the end, and chooses nothing.
+_TRAINING += ("validation.every_steps=1000000", "validation.requests=64")
 
 
 def make_raw(adapted: Path, raw: Path, products: Path, warm: int, repeat: int, seed: int) -> None:
@@ -92,7 +95,8 @@ def make_fold(steps: Steps, folder: Path, fold: int, given: argparse.Namespace) 
 
 def fold_folder(folder: Path, fold: int, given: argparse.Namespace) -> Path:
     """Where a fold's files lie: what they depend on is in the name."""
-    return folder / f"fold-{fold}-of-{given.test_share:g}-warm-{given.warm}-repeat-{given.repeat}-seed-{given.seed}"
+    made = f"of-{given.test_share:g}-warm-{given.warm}-repeat-{given.repeat}-epochs-{given.epochs:g}-seed-{given.seed}"
+    return folder / f"fold-{fold}-{made}"
 
 
 def ask_fold(own: Path) -> tuple[list[str], dict[str, np.ndarray]]:
@@ -117,6 +121,20 @@ def ask_fold(own: Path) -> tuple[list[str], dict[str, np.ndarray]]:
             both = fused(job.ranking, bm25.ranking, weight=weight)
             found[f"{job.name} + BM25, {weight:g}"] = recall(both.rows, relevant)
     return [query.decode() for query in questions.queries], found
+
+
+def asked_once(own: Path, seconds: Mapping[str, float]) -> tuple[list[str], dict[str, np.ndarray]]:
+    """What `ask_fold` says of the models that took these seconds to train."""
+    path = own / "asked.json"
+    known = json.loads(path.read_text()) if path.exists() else {}
+    if known.get("train_seconds") != seconds:
+        queries, found = ask_fold(own)
+        recalls = {name: values.tolist() for name, values in found.items()}
+        known = {"train_seconds": seconds, "queries": queries, "recalls": recalls}
+        aside = path.with_suffix(".part")
+        aside.write_text(json.dumps(known))
+        aside.rename(path)
+    return known["queries"], {name: np.array(values) for name, values in known["recalls"].items()}
 
 
 def weighted(asked: Sequence[Mapping[str, np.ndarray]]) -> tuple[dict[str, np.ndarray], dict[str, list[float]]]:
@@ -162,7 +180,7 @@ def main(argv: list[str] | None = None) -> int:
     flags.add_argument("--data", type=Path, required=True, help="folder of catalog.jsonl.gz and judgments.jsonl")
     flags.add_argument("--output", default="out/judged", help="folder of logs, records and jobs (default %(default)s)")
     flags.add_argument("--test-share", type=float, default=0.2, help="of the queries in a fold (default %(default)s)")
-    flags.add_argument("--warm", type=int, default=1, help="searches a product of the warm start (default %(default)s)")
+    flags.add_argument("--warm", type=int, default=4, help="searches a product of the warm start (default %(default)s)")
     flags.add_argument("--repeat", type=int, default=20, help="times a rated request is trained (default %(default)s)")
     flags.add_argument("--epochs", type=float, default=3, help="of the training (default %(default)s)")
     flags.add_argument("--seed", type=int, default=17, help="of warm start, models, bootstrap (default %(default)s)")
@@ -178,7 +196,7 @@ def main(argv: list[str] | None = None) -> int:
     folder = Path(given.output).absolute()
     steps, folds = Steps(folder), int(1 / given.test_share + 1e-9)
     seconds = [make_fold(steps, folder, fold, given) for fold in range(folds)]
-    asked = [ask_fold(fold_folder(folder, fold, given)) for fold in range(folds)]
+    asked = [asked_once(fold_folder(folder, fold, given), seconds[fold]) for fold in range(folds)]
     queries = [query for found, _ in asked for query in found]
     shown = ["BM25", *MODELS, *(f"{name} + BM25, 1" for name in MODELS)]
     recalls = {name: np.concatenate([found[name] for _, found in asked]) for name in shown}

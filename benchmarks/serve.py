@@ -2,7 +2,7 @@
 
 examples:
   python -m benchmarks.serve --model-base-path out/models/retrieval
-  python -m benchmarks.serve --items 100000 --seconds 3
+  python -m benchmarks.serve --items 100000 --items 1000000 --index scann --seconds 3
 """
 
 from __future__ import annotations
@@ -29,63 +29,45 @@ from preprocessing.flags import Flags
 
 _ROOT = Path(__file__).resolve().parent.parent
 _CONCURRENCIES = (1, 2, 4, 8, 16, 32, 64)
+_BATCHES = (1, 8, 32)  # queries in a request
+_CONNECTIONS = 8
+_SHARES = (0.7, 2.0)  # of capacity, in open loop
+_DEADLINE_S = 0.5
 _WORDS = ("red", "shoes", "running", "blue", "phone", "case", "dress", "summer", "鞋", "手机", "连衣裙", "usb")
 
 
-def write_requests(path: Path, count: int = 500) -> None:
-    """Queries of one to four words to `serving_default`, one a line in hexadecimal."""
+def queries(count: int, chance: random.Random) -> list[bytes]:
+    """Texts of one to four words."""
+    return [" ".join(chance.choices(_WORDS, k=chance.randint(1, 4))).encode() for _ in range(count)]
+
+
+def write_requests(path: Path, batch: int, count: int = 500) -> Path:
+    """So many queries a request to `serving_default`, a request a line in hexadecimal."""
     from serving.retriever import wire
 
     chance = random.Random(17)
     lines = []
     for _ in range(count):
-        query = " ".join(chance.choices(_WORDS, k=chance.randint(1, 4)))
-        request = wire.predict_request(wire.model_spec("retrieval"), {"query": wire.string_tensor([query], [1])})
+        texts = [text.decode() for text in queries(batch, chance)]
+        request = wire.predict_request(wire.model_spec("retrieval"), {"query": wire.string_tensor(texts, [batch])})
         lines.append(request.hex())
     path.write_text("\n".join(lines))
+    return path
 
 
-def write_model(base: Path, version: int, items: int, dim: int = 64, k: int = 100) -> None:
-    """An exact index of random vectors, asked by hashed words: the cost of the index without training towers."""
-    import tensorflow as tf
-
-    class Exact(tf.Module):
-        """Words' vectors and items' vectors."""
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.words = tf.Variable(tf.random.stateless_normal([10_000, dim], [1, 1]))
-            self.vectors = tf.Variable(tf.random.stateless_normal([items, dim], [2, version]))
-            self.ids = tf.Variable(tf.strings.as_string(tf.range(items)))
-
-        def answer(self, query: tf.Tensor) -> dict[str, tf.Tensor]:
-            """The k best."""
-            words = tf.strings.split(query)
-            rows = tf.gather(self.words, tf.strings.to_hash_bucket_fast(words.values, 10_000))
-            summed = tf.math.unsorted_segment_sum(rows, words.value_rowids(), tf.size(query))
-            scores, best = tf.math.top_k(tf.matmul(summed, self.vectors, transpose_b=True), k)
-            return {"item_ids": tf.gather(self.ids, best), "scores": scores}
-
-    model = Exact()
-    function = tf.function(model.answer, autograph=False).get_concrete_function(
-        tf.TensorSpec([None], tf.string, "query")
-    )
-    tf.saved_model.save(model, str(base / ".aside"), signatures={"serving_default": function})
-    os.rename(base / ".aside", base / str(version))
-
-
-def in_process(version: Path, seconds: float) -> dict[str, float]:
-    """Queries a second of the same signature, called directly: by threads, by batch."""
+def in_process(version: Path, seconds: float) -> dict[str, dict[str, float]]:
+    """The same signature called directly, by threads and batch: queries a second, and CPU microseconds a query."""
     import numpy as np
 
     from serving.runtime.servable import Parallelism, Servable
 
     call = Servable("retrieval", 1, version, Parallelism()).signatures["serving_default"].call
     figures = {}
-    for threads, batch in ((1, 1), (2, 1), (2, 8), (2, 32)):
-        query = np.array([" ".join(_WORDS[:3]).encode()] * batch, object)
+    for threads, batch in ((1, 1), *((os.cpu_count() or 1, batch) for batch in _BATCHES)):
+        query = np.array(queries(batch, random.Random(17)), object)
         counts = [0] * threads
         call(query)
+        spent = time.process_time()
         end = time.perf_counter() + seconds
 
         def work(place: int, query: Any = query, counts: list[int] = counts, end: float = end) -> None:
@@ -98,7 +80,11 @@ def in_process(version: Path, seconds: float) -> dict[str, float]:
             thread.start()
         for thread in running:
             thread.join()
-        figures[f"threads_{threads}_batch_{batch}"] = round(sum(counts) * batch / seconds, 1)
+        answered = sum(counts) * batch
+        figures[f"threads_{threads}_batch_{batch}"] = {
+            "per_s": round(answered / seconds, 1),
+            "cpu_us": round((time.process_time() - spent) / answered * 1e6),
+        }
     return figures
 
 
@@ -123,13 +109,14 @@ def load(target: str, requests: Path, **flags: float) -> dict[str, Any]:
     return json.loads(subprocess.run(command, cwd=_ROOT, check=True, capture_output=True, text=True).stdout)
 
 
-def measured(server: psutil.Process, run: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """A run with the server's CPU time for each answer."""
+def measured(server: psutil.Process, run: Callable[[], dict[str, Any]], batch: int = 1) -> dict[str, Any]:
+    """A run of requests of so many queries, with the server's CPU time for each query."""
     before = sum(server.cpu_times()[:2])
     figures = run()
     spent = sum(server.cpu_times()[:2]) - before
     return figures | {
-        "server_cpu_us": round(spent / max(1, figures["answered"]) * 1e6),
+        "queries_per_s": round(figures["answered_per_s"] * batch, 1),
+        "server_cpu_us": round(spent / max(1, figures["answered"] * batch) * 1e6),
         "rss_mib": server.memory_info().rss >> 20,
     }
 
@@ -152,26 +139,33 @@ def swap(server: psutil.Process, target: str, requests: Path, base: Path, second
 
 def benchmark(base: Path, scratch: Path, seconds: float) -> dict[str, Any]:
     """All loads on one model."""
-    requests = scratch / "requests.txt"
-    write_requests(requests)
-    versions = sorted(int(one.name) for one in base.iterdir() if one.name.isdecimal())
-    figures: dict[str, Any] = {"in_process_per_s": in_process(base / str(versions[-1]), seconds)}
+    requests = {batch: write_requests(scratch / f"requests-{batch}.txt", batch) for batch in _BATCHES}
+    single = requests[1]
+    newest = max(int(one.name) for one in base.iterdir() if one.name.isdecimal())
+    figures: dict[str, Any] = {"in_process": in_process(base / str(newest), seconds)}
     with served(base) as (server, target):
-        load(target, requests, concurrency=8, seconds=1)
-        figures["closed"] = {
-            str(concurrency): measured(
+
+        def closed(batch: int, concurrency: int) -> dict[str, Any]:
+            connections = min(concurrency, _CONNECTIONS)
+            return measured(
                 server,
-                lambda c=concurrency: load(target, requests, concurrency=c, connections=min(c, 8), seconds=seconds),  # type: ignore[misc]
+                lambda: load(
+                    target, requests[batch], concurrency=concurrency, connections=connections, seconds=seconds
+                ),
+                batch,
             )
-            for concurrency in _CONCURRENCIES
-        }
+
+        figures["start_cpu_s"] = round(sum(server.cpu_times()[:2]), 1)
+        closed(1, _CONNECTIONS)
+        figures["closed"] = {str(concurrency): closed(1, concurrency) for concurrency in _CONCURRENCIES}
+        figures["batches"] = {str(batch): closed(batch, _CONNECTIONS) for batch in _BATCHES[1:]}
         capacity = max(one["answered_per_s"] for one in figures["closed"].values())
-        for name, share in (("open_70_percent", 0.7), ("open_200_percent", 2.0)):
+        for share in _SHARES:
             rate = share * capacity
-            figures[name] = measured(
-                server, lambda rate=rate: load(target, requests, rate=rate, seconds=seconds, timeout=0.5)
+            figures[f"open_{share:.0%}"] = measured(
+                server, lambda rate=rate: load(target, single, rate=rate, seconds=seconds, timeout=_DEADLINE_S)
             )  # type: ignore[misc]
-        figures["swap"] = swap(server, target, requests, base, max(12.0, 2 * seconds))
+        figures["swap"] = swap(server, target, single, base, max(12.0, 2 * seconds))
     figures["load_average"] = os.getloadavg()
     return figures
 
@@ -192,6 +186,8 @@ def plot(results: dict[str, Any], path: Path) -> None:
             right.plot(points, values, style, marker=".", label=f"{name} {key[:-3]}")
     for axes, title in ((left, "queries a second"), (right, "milliseconds")):
         axes.set(xscale="log", xlabel="concurrent requests", title=title)
+        axes.set_xticks(_CONCURRENCIES, map(str, _CONCURRENCIES))
+        axes.minorticks_off()
         axes.legend()
     right.set_yscale("log")
     figure.tight_layout()
@@ -202,7 +198,8 @@ def main(argv: list[str] | None = None) -> None:
     """The command."""
     flags = Flags(prog="python -m benchmarks.serve", description=__doc__)
     flags.add_argument("--model-base-path", action="append", default=[], help="an export's folder; may be repeated")
-    flags.add_argument("--items", type=int, action="append", default=[], help="or a made exact index of so many items")
+    flags.add_argument("--items", type=int, action="append", default=[], help="or a made catalogue of so many items")
+    flags.add_argument("--index", choices=("scann", "portable", "brute_force"), default="scann", help="of those made")
     flags.add_argument("--seconds", type=float, default=5, help="each load (default %(default)s)")
     flags.add_argument("--output", type=Path, default=Path("out/benchmarks/serve"), help="writes .json and .png")
     given = flags.parse_args(argv)
@@ -217,8 +214,10 @@ def main(argv: list[str] | None = None) -> None:
             shutil.copytree(Path(path) / str(newest), copy / str(newest))
             bases[path] = copy
         for items in given.items or ([] if bases else [100_000]):
-            bases[f"exact, {items} items"] = Path(scratch) / f"exact{items}"
-            write_model(bases[f"exact, {items} items"], 1, items)
+            name = f"{given.index}, {items} items"
+            bases[name] = Path(scratch) / f"{given.index}-{items}"
+            make = [sys.executable, "-m", "benchmarks.serve_models", "--items", str(items), "--index", given.index]
+            subprocess.run([*make, "--output", str(bases[name])], cwd=_ROOT, check=True, stdout=subprocess.DEVNULL)
         for name, base in bases.items():
             results["models"][name] = benchmark(base, Path(scratch), given.seconds)
     given.output.parent.mkdir(parents=True, exist_ok=True)

@@ -26,7 +26,8 @@ def warm_requests(products: Iterable[Mapping[str, Any]], count: int, seed: int) 
             words = random_.choice(texts)
             length = min(random_.randint(1, _LONGEST), len(words))
             first = random_.randrange(len(words) - length + 1)
-            ids = {"request_id": f"warm-{number}-{place}", "ts": WARM_AT + number, "user_id": f"warm {number}"}
+            asked = f"{number}-{place}"  # each by somebody else: none is another's past
+            ids = {"request_id": f"warm-{asked}", "ts": WARM_AT + number, "user_id": f"warm {asked}"}
             query = " ".join(words[first : first + length])
             search = {**ids, "query": query, "results": [product["item_id"]]}
             yield search, {**ids, "ts": WARM_AT + number + 1_000, "item_id": product["item_id"], "action": "click"}

@@ -30,7 +30,7 @@ class ScannConfig(Section):
     leaves: int | None = Field(None, ge=1)  # null: near the square root of the catalogue's size
     dims_per_block: int = Field(2, ge=1)
     anisotropic_threshold: float = Field(0.2, gt=0, lt=1)
-    training_sample: int = Field(200_000, ge=1)
+    training_sample: int = Field(100_000, ge=1)
     int8: bool = False  # reorder by int8 vectors: a quarter of the bytes, a little recall
     exact_below: int = Field(2_000, ge=0)  # smaller catalogues are scored exactly: nothing to gain, leaves too thin
 

@@ -44,7 +44,7 @@ def embed_catalogue(
     table = builder.table(f"--data {data_dir}: catalog-*.tfrecord.gz")
     if not len(table):
         raise UserError(f"--data {data_dir}: its catalogue is empty; there is nothing to index")
-    return table, np.memmap(path, np.float32, "r", shape=(len(table), tower.dim))
+    return table, np.memmap(path, np.float32, "c", shape=(len(table), tower.dim))
 
 
 def _vectors(embed: Callable[[Strings], tf.Tensor], items: Strings, stored: StoredVectors | None) -> np.ndarray:

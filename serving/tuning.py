@@ -14,6 +14,7 @@ from serving.config import TuningConfig
 from serving.index.base import Effort, Index
 
 _BATCH = 64
+_STRIDE = 4  # places of a way in one step up, before the last step is halved: to open every leaf takes long
 _TIMED = 50  # single queries a latency is the median of
 SPARE = 1.25  # candidates over k, so that a few tombstones do not send a request to look harder
 
@@ -42,8 +43,9 @@ class Tuned(NamedTuple):
 def tune(index: Index, queries: np.ndarray, truth: np.ndarray, config: TuningConfig) -> Tuned:
     """Searches an index's efforts.
 
-    For each way of reordering, the fewest leaves that reach the target are found by bisection; of these the
-    quickest is chosen. Where none reaches it, the best is.
+    The fewest leaves that reach the target are found, in strides and then in halves, along the way that reorders the
+    most. From there on, for each way that reorders less, more leaves are tried as long as that is no slower than what
+    was found. Of all that reach the target the quickest is chosen; where none does, the best is.
 
     Args:
       index: to be tuned.
@@ -62,8 +64,11 @@ def tune(index: Index, queries: np.ndarray, truth: np.ndarray, config: TuningCon
                 bar.advance()
             return measured[effort]
 
-        for way in ways:
-            _bisect([measure(way[-1])], way, measure, config.target_recall)
+        fewest = _fewest(ways[0], measure, config.target_recall)
+        quickest = measure(ways[0][fewest])
+        for way in ways[1:] if quickest.recall >= config.target_recall else []:
+            found = _climb(way[fewest:], measure, config.target_recall, quickest.latency_ms)
+            quickest = min(quickest, found or quickest, key=lambda point: point.latency_ms)
     curve = sorted(measured.values())
     reaching = [point for point in curve if point.recall >= config.target_recall]
     chosen = (
@@ -72,17 +77,30 @@ def tune(index: Index, queries: np.ndarray, truth: np.ndarray, config: TuningCon
     return Tuned(chosen, curve, k, bool(reaching))
 
 
-def _bisect(best: list[Point], way: list[Effort], measure: Callable[[Effort], Point], target: float) -> None:
-    """Measures along one way of ever more leaves until the least that reaches the target is among the measured."""
-    if best[0].recall < target:
-        return
-    low, high = 0, len(way) - 1
+def _fewest(way: list[Effort], measure: Callable[[Effort], Point], target: float) -> int:
+    """The place in a way of ever more leaves of the least that reaches the target; the last where none before does."""
+    last = len(way) - 1
+    low, high = 0, min(_STRIDE, last)
+    while high < last and measure(way[high]).recall < target:
+        low, high = high + 1, min(high + _STRIDE, last)
     while low < high:
         middle = (low + high) // 2
         if measure(way[middle]).recall >= target:
             high = middle
         else:
             low = middle + 1
+    return high
+
+
+def _climb(way: list[Effort], measure: Callable[[Effort], Point], target: float, latency_ms: float) -> Point | None:
+    """The first of a way that reaches the target, if that takes no longer than `latency_ms`."""
+    for effort in way:
+        point = measure(effort)
+        if point.latency_ms > latency_ms:
+            return None
+        if point.recall >= target:
+            return point
+    return None
 
 
 def recall_of(found: np.ndarray, truth: np.ndarray) -> float:

@@ -17,7 +17,7 @@ from rich.table import Table
 import preprocessing  # noqa: F401 (sets up the environment)
 from preprocessing.console import UserError, run_command
 from preprocessing.flags import Flags
-from serving.demo.shoppers import Market, read_market
+from serving.demo.shoppers import Market, read_market, write_users
 from serving.demo.stages import Stages
 from serving.retriever.blocking import Retriever
 
@@ -120,6 +120,7 @@ def main(argv: list[str] | None = None) -> int:
     out = Path(flags.output)
     console.rule("[bold]Serve it, and ask for two users", align="left")
     market, log = read_market(out / "raw", _QUERIES), out / "server.log"
+    write_users(market, out / "users.jsonl")
     with served(models, log) as target:
         ask(target, market, console, log)
     console.rule(f"[bold]Done in {time.monotonic() - begun:.0f} s", align="left")
@@ -127,7 +128,9 @@ def main(argv: list[str] | None = None) -> int:
     console.print(
         f"records in {out}/data, the trained job in {job}, its report {job}/report.html, the served model in {models}\n"
         f"next:\n"
-        f"  .venv/bin/python -m serving.server --model-base-path {models.absolute()} --model-name retrieval\n"
+        f"  .venv/bin/python -m serving.server --model-base-path {models.absolute()} --model-name retrieval "
+        f"--rest-api-port 8501 --ui --ui-catalog {out}/raw/catalog.jsonl.gz --ui-users {out}/users.jsonl\n"
+        f"  a page to search on: http://localhost:8501/ui\n"
         f'  .venv/bin/python -m serving.client "{market.queries[0]}" --catalog {out}/raw/catalog.jsonl.gz\n'
         f"  your own logs: docs/data.md",
         highlight=False,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import dataclasses
 import gzip
 from collections.abc import Iterator
 from pathlib import Path
@@ -54,6 +55,12 @@ def read_market(raw: Path, queries: int) -> Market:
     shoppers = [Shopper(user, top, _past(deeds[user], said[user], now)) for top, user in chosen.items()]
     titles = {item_id: one["title"] for item_id, one in catalog.items()}
     return Market(titles, [query for query, _ in asked.most_common(queries)], shoppers)
+
+
+def write_users(market: Market, path: Path) -> None:
+    """The shoppers for `serving.server --ui-users`."""
+    lines = [{"user_id": one.name, **dataclasses.asdict(one.user)} for one in market.shoppers]
+    path.write_bytes(b"".join(orjson.dumps(line) + b"\n" for line in lines))
 
 
 def _past(deeds: list[Deed], queries: list[str], now: int) -> User:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import tensorflow as tf
 
-_BLOCK = 65_536
+_DISTANCES = 2**22  # that are held at a time
 _CHOICES = 8  # the nearest leaves an item may go to before it goes wherever there is room
 
 
@@ -15,7 +16,8 @@ def train_centroids(vectors: np.ndarray, leaves: int, sample: int, iterations: i
     chosen = vectors if size <= sample else vectors[np.sort(random.choice(size, sample, replace=False))]
     centroids = np.array(chosen[random.choice(len(chosen), leaves, replace=False)], np.float32)
     for _ in range(iterations):
-        nearest = np.concatenate([_distances(part, centroids).argmin(axis=1) for part in _blocks(chosen)])
+        parts = _parts(len(chosen), leaves)
+        nearest = np.concatenate([_distances(chosen[part], centroids).argmin(axis=1) for part in parts])
         centroids = _means(chosen, nearest, centroids, random)
     return centroids
 
@@ -33,8 +35,8 @@ def assign(vectors: np.ndarray, centroids: np.ndarray, room: int) -> np.ndarray:
         _take(leaf, left, asking, choices[asking, turn], distances[asking, turn])
     while len(homeless := np.flatnonzero(leaf < 0)):
         free = np.flatnonzero(left > 0)
-        some = homeless[:_BLOCK]
-        apart = _distances(np.asarray(vectors[some]), centroids[free])
+        some = homeless[: max(1, _DISTANCES // len(free))]
+        apart = _distances(vectors[some], centroids[free])
         nearest = apart.argmin(axis=1)
         _take(leaf, left, some, free[nearest], apart[np.arange(len(some)), nearest])
     return leaf
@@ -51,17 +53,13 @@ def _take(leaf: np.ndarray, left: np.ndarray, asking: np.ndarray, asked: np.ndar
 
 
 def _choices(vectors: np.ndarray, centroids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The nearest leaves of each vector and their distances `[N, choices]`, nearest first."""
+    """The nearest leaves of each vector and their squared distances `[N, choices]`, nearest first."""
     count = min(_CHOICES, len(centroids))
     choices = np.empty((len(vectors), count), np.int32)
     distances = np.empty((len(vectors), count), np.float32)
-    for begin in range(0, len(vectors), _BLOCK):
-        apart = _distances(np.asarray(vectors[begin : begin + _BLOCK]), centroids)
-        near = np.argpartition(apart, count - 1, axis=1)[:, :count]
-        of_near = np.take_along_axis(apart, near, axis=1)
-        order = np.argsort(of_near, axis=1)
-        choices[begin : begin + _BLOCK] = np.take_along_axis(near, order, axis=1)
-        distances[begin : begin + _BLOCK] = np.take_along_axis(of_near, order, axis=1)
+    for part in _parts(len(vectors), len(centroids)):
+        nearness, near = tf.math.top_k(-_distances(vectors[part], centroids), count)
+        choices[part], distances[part] = near, -nearness
     return choices, distances
 
 
@@ -74,6 +72,12 @@ def _distances(vectors: np.ndarray, centroids: np.ndarray) -> np.ndarray:
     return apart
 
 
+def _parts(size: int, leaves: int) -> list[slice]:
+    """Parts of so many rows that their distances to all leaves stay within some megabytes."""
+    rows = max(1, _DISTANCES // leaves)
+    return [slice(begin, begin + rows) for begin in range(0, size, rows)]
+
+
 def _means(vectors: np.ndarray, nearest: np.ndarray, before: np.ndarray, random: np.random.Generator) -> np.ndarray:
     """The centroids of the nearest; an empty leaf moves to a vector drawn at random."""
     order = np.argsort(nearest, kind="stable")
@@ -83,7 +87,3 @@ def _means(vectors: np.ndarray, nearest: np.ndarray, before: np.ndarray, random:
     means = np.array(vectors[random.choice(len(vectors), len(before))], np.float32)
     means[held] = np.add.reduceat(np.asarray(vectors)[order], starts[held], axis=0) / counts[held, None]
     return means
-
-
-def _blocks(vectors: np.ndarray) -> list[np.ndarray]:
-    return [np.asarray(vectors[begin : begin + _BLOCK]) for begin in range(0, len(vectors), _BLOCK)]

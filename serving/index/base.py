@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 Found = tuple[tf.Tensor, tf.Tensor]  # scores float32 [B, n], rows int32 [B, n]; -inf and -1 where there is none
 Accept = Callable[[tf.Tensor], tf.Tensor]  # rows int32 [B, n] -> bool [B, n]
 _BLOCK = 16_384
+_ALIGNED = 64  # bytes, for the widest registers
 NONE = -float("inf")
 
 
@@ -47,8 +50,17 @@ class Index(tf.Module):
         raise NotImplementedError
 
     def efforts(self, k: int) -> list[list[Effort]]:
-        """What tuning may choose from to find `k`: for each way of reordering, ever more leaves."""
+        """What tuning may choose from to find `k`: for each way of reordering, ever more of the same leaves.
+
+        The first way reorders the most.
+        """
         raise NotImplementedError
+
+
+def leaf_steps(leaves: int) -> list[int]:
+    """From one leaf to all of them, by fractions of a doubling."""
+    steps = {round(1.25**power) for power in range(math.ceil(math.log(leaves, 1.25)))}
+    return [*sorted(step for step in steps if step < leaves), leaves]
 
 
 def exact_search(index: Index, embeddings: tf.Tensor, k: tf.Tensor, accept: Accept | None = None) -> Found:
@@ -88,6 +100,21 @@ def best_of(scores: Sequence[tf.Tensor], rows: Sequence[tf.Tensor], k: tf.Tensor
     found = tf.where(best > NONE, tf.gather(all_rows, place, batch_dims=1), -1)
     missing = [[0, 0], [0, k - width]]
     return tf.pad(best, missing, constant_values=NONE), tf.pad(found, missing, constant_values=-1)
+
+
+def in_place(vectors: np.ndarray) -> tf.Tensor:
+    """Float32 `[N, dim]` as a tensor over the same memory, mapped from a file or not; a copy where that cannot be."""
+    if vectors.flags.c_contiguous and vectors.flags.writeable and vectors.ctypes.data % _ALIGNED == 0:
+        return tf.experimental.dlpack.from_dlpack(vectors.__dlpack__())
+    return tf.constant(vectors, tf.float32)
+
+
+def aligned_zeros(*shape: int) -> np.ndarray:
+    """Float32 that `in_place` does not copy."""
+    size = 4 * math.prod(shape)
+    memory = np.zeros(size + _ALIGNED, np.uint8)
+    begin = -memory.ctypes.data % _ALIGNED
+    return memory[begin : begin + size].view(np.float32).reshape(shape)
 
 
 def variable(value: Any, dtype: tf.DType, name: str, grows: bool = False) -> tf.Variable:

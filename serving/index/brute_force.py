@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from serving.index.base import Effort, Found, Index, exact_search, variable
+from serving.index.base import Effort, Found, Index, exact_search, in_place, variable
 
 
 class BruteForce(Index):
@@ -15,9 +15,9 @@ class BruteForce(Index):
 
     kind = "brute_force"
 
-    def __init__(self, vectors: np.ndarray | tf.Variable) -> None:
+    def __init__(self, vectors: np.ndarray) -> None:
         super().__init__(name="brute_force")
-        self.vectors = variable(vectors, tf.float32, "vectors")
+        self.vectors = variable(in_place(vectors), tf.float32, "vectors")
         self.size = self.slots = int(vectors.shape[0])
         self.dim = int(vectors.shape[1])
 

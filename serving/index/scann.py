@@ -7,11 +7,14 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from scann.proto import scann_pb2
 from scann.scann_ops.py import scann_ops
 
 from serving.config import ScannConfig
-from serving.index.base import NONE, Effort, Found, Index, variable
+from serving.index.base import NONE, Effort, Found, Index, in_place, leaf_steps, variable
 
+_BLOCK = 65_536
+_REORDERS = (16, 12, 8, 6, 4, 3, 2, 1.5)  # candidates scored again for each one wanted
 # The state of a searcher, in the order in which ScaNN hands it out and `TensorsToScann` does not take it back.
 _STATE = (
     "scann_config",
@@ -79,27 +82,56 @@ class Scann(Index):
         """As `Index.efforts`."""
         if not self._leaves:
             return [[Effort(k)]]
-        reorders = [round(k * factor) for factor in (1.5, 2.5, 4, 8, 16) if k * factor < 2 * self.size]
-        steps = [2**power for power in range(math.ceil(math.log2(self._leaves)))]
-        return [[Effort(k, leaves, reorder) for leaves in (*steps, self._leaves)] for reorder in reorders or [k]]
+        reorders = [round(k * factor) for factor in _REORDERS if k * factor < 2 * self.size]
+        return [[Effort(k, leaves, reorder) for leaves in leaf_steps(self._leaves)] for reorder in reorders or [k]]
 
 
 def build_scann(vectors: np.ndarray, config: ScannConfig, shared_name: str) -> Scann:
     """Trains a searcher on float32 vectors `[N, dim]`; small catalogues are scored exactly."""
     size, dim = vectors.shape
-    builder = scann_ops.builder(vectors, min(100, size), "dot_product")
+    dataset = in_place(vectors)
+    builder = scann_ops.builder(dataset, min(100, size), "dot_product")
     if size < config.exact_below:
-        leaves, builder = 0, builder.score_brute_force(config.int8)
-    else:
-        leaves = min(config.leaves or round(math.sqrt(size)), size)
-        sample = min(config.training_sample, size)
-        builder = builder.tree(leaves, max(1, leaves // 20), training_sample_size=sample)
-        builder = builder.score_ah(
-            config.dims_per_block,
-            anisotropic_quantization_threshold=config.anisotropic_threshold,
-            training_sample_size=sample,
-        ).reorder(min(200, size), config.int8)
+        state = _trained(builder.score_brute_force(config.int8), shared_name)
+        return Scann(state, shared_name, size, dim, 0)
+    leaves = min(config.leaves or round(math.sqrt(size)), size)
+    sample = min(config.training_sample, size)
+    builder = builder.tree(leaves, max(1, leaves // 20), training_sample_size=sample)
+    builder = builder.score_ah(
+        config.dims_per_block,
+        anisotropic_quantization_threshold=config.anisotropic_threshold,
+        training_sample_size=sample,
+    )
+    state = _trained(builder, shared_name)
+    state["scann_config"] = tf.strings.join([state["scann_config"], _reordering_config(config.int8)])
+    state |= _int8(vectors) if config.int8 else {"dataset": dataset}
+    return Scann(state, shared_name, size, dim, leaves)
+
+
+def _trained(builder: Any, shared_name: str) -> dict[str, Any]:
+    """The state of a searcher that is made and given back."""
     searcher = builder.build(shared_name=f"{shared_name}/building")
     state = dict(zip(_STATE, scann_ops.scann_to_tensors(searcher.searcher_handle), strict=True))
     tf.raw_ops.DestroyResourceOp(resource=searcher.searcher_handle)  # it holds vectors of its own
-    return Scann(state, shared_name, size, dim, leaves)
+    return state
+
+
+def _reordering_config(int8: bool) -> bytes:
+    """What stands behind a searcher's config to make it reorder; protocol buffers are merged by joining them.
+
+    A searcher that is built with reordering copies all vectors, and once more when it hands out its state.
+    """
+    config = scann_pb2.ScannConfig()
+    config.exact_reordering.approx_num_neighbors = 1  # each search says how many
+    config.exact_reordering.fixed_point.enabled = int8
+    return config.SerializeToString()
+
+
+def _int8(vectors: np.ndarray) -> dict[str, Any]:
+    """Vectors `[N, dim]` in steps of a 127th of the largest of each column."""
+    largest = np.maximum(vectors.max(axis=0), -vectors.min(axis=0))
+    multipliers = (127 / np.maximum(largest, np.finfo(np.float32).tiny)).astype(np.float32)
+    steps: np.ndarray = np.empty(vectors.shape, np.int8)
+    for begin in range(0, len(vectors), _BLOCK):
+        np.rint(vectors[begin : begin + _BLOCK] * multipliers, out=steps[begin : begin + _BLOCK], casting="unsafe")
+    return {"int8_dataset": steps, "int8_multipliers": multipliers}

@@ -21,7 +21,8 @@ examples:
   python -m serving.server --model-base-path out/models/retrieval --model-name retrieval --port 8500 \\
       --rest-api-port 8501 --host 0.0.0.0 --ssl-config-file deploy/serving/ssl.config
   python -m serving.server --model-base-path out/models/retrieval --model-name retrieval --rest-api-port 8501 \\
-      --ui --ui-catalog out/raw/catalog.jsonl.gz --ui-users out/users.jsonl      # http://localhost:8501/ui
+      --ui --ui-catalog out/raw/catalog.jsonl.gz --ui-users out/users.jsonl
+  (the page is http://localhost:8501/ui)
 """
 
 

@@ -50,7 +50,7 @@ def test_a_catalogue_asks_for_itself_before_the_rated_queries_do() -> None:
     products = [{"item_id": "1", "title": "Oak table", "brand": "Acme", "description": "for four"}]
     found = list(warm_requests(products, 20, seed=1))
     assert found == list(warm_requests(products, 20, seed=1))
-    assert len({search["request_id"] for search, _ in found}) == 20
+    assert len({search["request_id"] for search, _ in found}) == len({search["user_id"] for search, _ in found}) == 20
     texts = ("Acme Oak table", "for four")
     assert all(any(search["query"] in text for text in texts) for search, _ in found)
     assert all(action["item_id"] == "1" and WARM_AT <= action["ts"] < TRAIN_AT for _, action in found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -60,3 +61,22 @@ def train_job(config_file: str, data: str, folder: Path) -> str:
 
     train(load_section(config_file, "trainer", TrainerConfig), data, str(folder))
     return str(folder)
+
+
+def untrained_job(config_file: str, data: str, folder: Path) -> str:
+    """A job whose model was never trained, but saved and exported as one; returns `folder`."""
+    import tensorflow as tf
+
+    from trainer.config import TrainerConfig
+    from trainer.export import export_towers
+    from trainer.job import Job
+    from trainer.noise import Noise
+    from trainer.restore import fresh_model
+
+    job = Job(str(folder))
+    config = load_section(config_file, "trainer", TrainerConfig)
+    job.begin(config, data)
+    model = fresh_model(config, json.loads(Path(data, "spec.json").read_text()), Noise(1))
+    tf.train.CheckpointManager(tf.train.Checkpoint(model=model), job.best_checkpoints, 1).save()
+    export_towers(job, data)
+    return job.path

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from serving.config import PortableConfig, ScannConfig, TuningConfig
 from serving.exact import exact_rows
 from serving.index.balanced import assign, train_centroids
-from serving.index.base import Effort, Index
+from serving.index.base import Effort, Index, in_place, leaf_steps
 from serving.index.portable import build_portable
 from serving.index.scann import build_scann
-from serving.tuning import tune
+from serving.tuning import Point, _climb, _fewest, tune
 
 RANDOM = np.random.default_rng(3)
 CENTRES = RANDOM.normal(size=(30, 16))
@@ -60,6 +62,17 @@ def test_every_leaf_opened_is_exact() -> None:
     np.testing.assert_allclose(scores[~none], (QUERIES @ VECTORS.T)[np.nonzero(~none)[0], rows[~none]], rtol=1e-4)
 
 
+def test_vectors_of_a_file_are_not_copied(tmp_path: Path) -> None:
+    VECTORS.tofile(tmp_path / "vectors")
+    mapped = np.memmap(tmp_path / "vectors", np.float32, "c", shape=VECTORS.shape)
+    tensor = in_place(mapped)
+    mapped[5, 3] = 17  # in memory alone
+    assert float(tensor[5, 3]) == 17
+    fixed = np.array(VECTORS)
+    fixed.flags.writeable = False
+    np.testing.assert_array_equal(in_place(fixed).numpy(), VECTORS)
+
+
 def test_int8_slots_are_near_their_vectors() -> None:
     index = build_scann(VECTORS, ScannConfig(training_sample=2_000, int8=True), "int8/1")
     assert index.bytes < VECTORS.nbytes
@@ -74,6 +87,22 @@ def test_tuning_finds_the_least_that_reaches_the_target() -> None:
     reaching = [point.effort.leaves for point in tuned.curve if point.recall >= 0.9]
     short = [point.effort.leaves for point in tuned.curve if point.recall < 0.9]
     assert max(short) < min(reaching) < index.settings()["leaves"]
+
+
+def test_the_fewest_leaves_are_found_without_opening_all() -> None:
+    way = [Effort(10, leaves) for leaves in leaf_steps(1_000)]
+    opened = []
+
+    def measure(effort: Effort) -> Point:
+        opened.append(effort.leaves)
+        return Point(effort, min(1.0, effort.leaves / 20), effort.leaves / 100)
+
+    assert leaf_steps(1) == [1] and way[-1].leaves == 1_000
+    enough = way[_fewest(way, measure, 0.95)].leaves
+    assert enough == min(one.leaves for one in way if one.leaves >= 19) and max(opened) < 100
+    assert _fewest(way, lambda effort: Point(effort, 0.5, 1.0), 0.95) == len(way) - 1
+    assert _climb(way, measure, 0.95, latency_ms=0.5).effort.leaves == enough
+    assert _climb(way, measure, 0.95, latency_ms=0.1) is None  # slower than what is known already
 
 
 def test_two_searchers_in_one_process() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import collections
+import http.client
+import json
 import random
 import socket
 import subprocess
@@ -9,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import NamedTuple
 
 import grpc
 import psutil
@@ -22,15 +26,23 @@ ROOT = Path(__file__).parents[2]
 MALFORMED, FLAT = 10_000, 1.05
 
 
+class Victim(NamedTuple):
+    """A server's process, its gRPC address and its REST port."""
+
+    process: psutil.Process
+    address: str
+    rest: int
+
+
 @pytest.fixture(scope="module")
-def victim(models: Path) -> Iterator[tuple[psutil.Process, str]]:
-    """The server's process and its address."""
+def victim(models: Path) -> Iterator[Victim]:
+    """`python -m serving.server` on free ports."""
     command = [sys.executable, "-m", "serving.server", "--model_base_path", str(models), "--model_name", "retrieval"]
-    command += ["--port", "0", "--max_request_bytes", str(1 << 20)]
+    command += ["--port", "0", "--rest_api_port", "0", "--max_request_bytes", str(1 << 20)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         assert process.stdout is not None
-        address = process.stdout.readline().split("gRPC ")[1].strip()
-        yield psutil.Process(process.pid), address
+        address, rest = process.stdout.readline().split("gRPC ")[1].split(", REST ")
+        yield Victim(psutil.Process(process.pid), address, int(rest.split(":")[1]))
         process.terminate()
         assert process.wait(60) == 0
 
@@ -40,14 +52,21 @@ def still_answers(address: str) -> None:
         assert Stubs(channel).predict(query=["red"])["scores"].shape[0] == 1
 
 
-def mutations(seed: int) -> Iterator[bytes]:
+MESSAGES = [
+    request_of(query=["red shoes"]).SerializeToString(),
+    request_of("retrieve", **retrieve_inputs(["red"], 5)).SerializeToString(),
+    request_of("search", embedding=[[1.0] * DIM], k=[3]).SerializeToString(),
+]
+BODIES = [
+    b'{"instances": ["red shoes", {"b64": "cmVk"}]}',
+    b'{"signature_name": "search", "inputs": {"embedding": [[1, 2.5e3, -0.0]], "k": [3]}}',
+    b'{"inputs": {"query": ["\\ud83d\\ude00", null, true, [[]], {}]}}',
+]
+
+
+def mutations(seed: int, valid: list[bytes]) -> Iterator[bytes]:
     """Valid requests with bytes changed, cut out, doubled, or of no sense at all."""
     chance = random.Random(seed)
-    valid = [
-        request_of(query=["red shoes"]).SerializeToString(),
-        request_of("retrieve", **retrieve_inputs(["red"], 5)).SerializeToString(),
-        request_of("search", embedding=[[1.0] * DIM], k=[3]).SerializeToString(),
-    ]
     while True:
         data = bytearray(chance.choice(valid))
         for _ in range(chance.randint(1, 8)):
@@ -75,9 +94,9 @@ def fuzz(channel: grpc.Channel, requests: Iterator[bytes], count: int) -> set[gr
     return codes
 
 
-def test_ten_thousand_malformed_requests(victim: tuple[psutil.Process, str]) -> None:
-    process, address = victim
-    requests = mutations(7)
+def test_ten_thousand_malformed_requests(victim: Victim) -> None:
+    process, address = victim.process, victim.address
+    requests = mutations(7, MESSAGES)
     with grpc.insecure_channel(address) as channel:
         fuzz(channel, requests, 3_000)
         before = process.memory_info().rss
@@ -88,8 +107,42 @@ def test_ten_thousand_malformed_requests(victim: tuple[psutil.Process, str]) -> 
     still_answers(address)
 
 
-def test_a_thousand_idle_connections(victim: tuple[psutil.Process, str]) -> None:
-    _, address = victim
+def test_malformed_bodies_over_rest(victim: Victim) -> None:
+    bodies = mutations(8, BODIES)
+    statuses = collections.Counter()
+    connection = http.client.HTTPConnection("127.0.0.1", victim.rest, timeout=TIMEOUT)
+    for count in (1_000, 3_000):
+        before = victim.process.memory_info().rss
+        for _ in range(count):
+            connection.request("POST", "/v1/models/retrieval:predict", next(bodies))
+            answer = connection.getresponse()
+            assert b"error" in answer.read() or answer.status == 200
+            statuses[answer.status] += 1
+    connection.close()
+    assert victim.process.memory_info().rss < before * FLAT
+    assert statuses.keys() <= {200, 400}
+    still_answers(victim.address)
+
+
+def test_rest_clients_that_send_or_read_nothing_more(victim: Victim) -> None:
+    body = json.dumps({"instances": ["red"] * 4_000}).encode()
+    head = f"POST /v1/models/retrieval:predict HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    with ExitStack() as stack:
+        for data in [head + body] * 8 + [head + body[:100]] * 50 + [head[:40]] * 50:
+            connection = socket.socket()
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+            connection.connect(("127.0.0.1", victim.rest))
+            stack.enter_context(connection).sendall(data)
+        quick = http.client.HTTPConnection("127.0.0.1", victim.rest, timeout=TIMEOUT)
+        quick.request("POST", "/v1/models/retrieval:predict", b'{"instances": ["red"]}')
+        assert quick.getresponse().status == 200
+        quick.close()
+        still_answers(victim.address)
+    still_answers(victim.address)
+
+
+def test_a_thousand_idle_connections(victim: Victim) -> None:
+    address = victim.address
     host, port = address.split(":")
     with ExitStack() as stack:
         for i in range(1_000):
@@ -100,8 +153,8 @@ def test_a_thousand_idle_connections(victim: tuple[psutil.Process, str]) -> None
     still_answers(address)
 
 
-def test_bytes_of_other_protocols(victim: tuple[psutil.Process, str]) -> None:
-    _, address = victim
+def test_bytes_of_other_protocols(victim: Victim) -> None:
+    address = victim.address
     host, port = address.split(":")
     for data in (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"\x16\x03\x01" + b"\x00" * 100, bytes(range(256)) * 40):
         with socket.create_connection((host, int(port)), timeout=TIMEOUT) as connection:
@@ -109,8 +162,8 @@ def test_bytes_of_other_protocols(victim: tuple[psutil.Process, str]) -> None:
     still_answers(address)
 
 
-def test_clients_killed_in_the_middle_of_calls(victim: tuple[psutil.Process, str]) -> None:
-    process, address = victim
+def test_clients_killed_in_the_middle_of_calls(victim: Victim) -> None:
+    process, address = victim.process, victim.address
     code = (
         "import sys, grpc\n"
         "data = bytes.fromhex(sys.argv[2])\n"
@@ -130,8 +183,8 @@ def test_clients_killed_in_the_middle_of_calls(victim: tuple[psutil.Process, str
     assert process.is_running()
 
 
-def test_a_slow_reader_keeps_nobody_waiting(victim: tuple[psutil.Process, str]) -> None:
-    _, address = victim
+def test_a_slow_reader_keeps_nobody_waiting(victim: Victim) -> None:
+    address = victim.address
     with grpc.insecure_channel(address, options=[("grpc.http2.lookahead_bytes", 1)]) as slow:
         begun = [Stubs(slow).prediction.Predict.future(request_of(query=["red"] * 4_000)) for _ in range(8)]
         still_answers(address)
