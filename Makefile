@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 OUT ?= out
 
-.PHONY: demo test test-distributed lint lock clean
+.PHONY: demo test test-distributed coverage lint lock clean
 
 demo: $(INSTALLED)
 	$(BIN)/python -m serving.demo --model $(MODEL) --output $(OUT)
@@ -16,6 +16,14 @@ test: $(INSTALLED)
 
 test-distributed: $(INSTALLED)
 	$(BIN)/python -m pytest tests/distributed -rs
+
+# Branches of the three packages that the tests pass, child processes included.
+coverage: export COVERAGE_FILE = $(CURDIR)/.coverage
+coverage: $(INSTALLED)
+	rm -f .coverage .coverage.*
+	$(BIN)/python -m coverage run -m pytest tests --ignore=tests/distributed -n 2
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage report --fail-under=90
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

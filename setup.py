@@ -44,6 +44,7 @@ setup(
         "gpu": ["tensorflow[and-cuda]>=2.20.0,<2.21"],
         "dev": [
             "build",
+            "coverage>=7.10,<8",  # measures child processes by itself
             AIPLATFORM,
             "google-cloud-build",
             "google-cloud-dataflow-client>=0.13,<0.14",  # as there

@@ -36,12 +36,14 @@ _STAGES = "ordered>=3,clicked>=2"
 _KS = (10, 100, 1000)
 _MEMORY = 512 << 20
 _WEIGHTS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0)  # of a model's place against BM25's
-_NO_PAST = ("horizons.realtime.on=false", "horizons.short.on=false", "horizons.long.on=false", "grains.history=false")
+# Rated queries have no user, and no item was ever chosen: neither a past nor an id says anything.
+_COLD = ("horizons.realtime.on=false", "horizons.short.on=false", "horizons.long.on=false")
+_COLD += ("grains.history=false", "item.id=false")
 MODELS: dict[str, tuple[str, ...]] = {
     "tfrs": ("tfrs.dim=64",),
     "dnn": (),
-    "mgdspr": tuple(f"mgdspr.{one}" for one in _NO_PAST),  # rated queries have no user
-    "mmse": tuple(f"mmse.{one}" for one in _NO_PAST),
+    "mgdspr": tuple(f"mgdspr.{one}" for one in _COLD),
+    "mmse": tuple(f"mmse.{one}" for one in _COLD),
 }
 _TRAINING = ("data.batch=256", "training.histograms=false", "loss.catalog_negatives=1024")
 # The requests to validate on are the fold's own: the one validation is at the end, and chooses nothing.
@@ -178,7 +180,7 @@ def main(argv: list[str] | None = None) -> int:
     flags.add_argument("--data", type=Path, required=True, help="folder of catalog.jsonl.gz and judgments.jsonl")
     flags.add_argument("--output", default="out/judged", help="folder of logs, records and jobs (default %(default)s)")
     flags.add_argument("--test-share", type=float, default=0.2, help="of the queries in a fold (default %(default)s)")
-    flags.add_argument("--warm", type=int, default=1, help="searches a product of the warm start (default %(default)s)")
+    flags.add_argument("--warm", type=int, default=4, help="searches a product of the warm start (default %(default)s)")
     flags.add_argument("--repeat", type=int, default=20, help="times a rated request is trained (default %(default)s)")
     flags.add_argument("--epochs", type=float, default=3, help="of the training (default %(default)s)")
     flags.add_argument("--seed", type=int, default=17, help="of warm start, models, bootstrap (default %(default)s)")

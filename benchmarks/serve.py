@@ -186,6 +186,8 @@ def plot(results: dict[str, Any], path: Path) -> None:
             right.plot(points, values, style, marker=".", label=f"{name} {key[:-3]}")
     for axes, title in ((left, "queries a second"), (right, "milliseconds")):
         axes.set(xscale="log", xlabel="concurrent requests", title=title)
+        axes.set_xticks(_CONCURRENCIES, map(str, _CONCURRENCIES))
+        axes.minorticks_off()
         axes.legend()
     right.set_yscale("log")
     figure.tight_layout()

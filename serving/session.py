@@ -17,7 +17,9 @@ class ServedModel:
         if with_scann:
             importlib.import_module("scann.scann_ops.py.scann_ops")  # registers its ops
         config = tf.compat.v1.ConfigProto(
-            intra_op_parallelism_threads=threads, inter_op_parallelism_threads=threads, use_per_session_threads=True
+            intra_op_parallelism_threads=threads,
+            inter_op_parallelism_threads=threads,
+            use_per_session_threads=threads > 0,
         )
         self._session = tf.compat.v1.Session(graph=tf.Graph(), config=config)
         with self._session.graph.as_default():

@@ -19,7 +19,7 @@ _TEXT, _TEXTS = pyarrow.string(), pyarrow.list_(pyarrow.string())
 _KEY = [(ID, _TEXT), (CONTENT, HASH)]
 ITEMS = pyarrow.schema([*_KEY, *((name, _TEXT) for name in ITEM_INPUTS)])
 QUERIES = pyarrow.schema([*_KEY, ("query", _TEXT), ("k", pyarrow.int32()), *((name, _TEXTS) for name in LISTS)])
-_SQUEEZED = pyarrow.ipc.IpcWriteOptions(compression="lz4")
+_SQUEEZED, _PLAIN = (pyarrow.ipc.IpcWriteOptions(compression=one) for one in ("lz4", None))
 
 Block = tuple[int, int, bytes]  # (shard, rows, the rows as Arrow's stream): what every coder and every worker knows
 
@@ -35,13 +35,13 @@ def by_shard(rows: Sequence[Row], schema: pyarrow.Schema, shards: int) -> Iterat
     ordered, begins = table.take(order), np.searchsorted(shard[order], np.arange(shards + 1))
     for number, (begin, end) in enumerate(itertools.pairwise(begins.tolist())):
         if begin < end:
-            yield number, pack(ordered.slice(begin, end - begin))
+            yield number, pack(ordered.slice(begin, end - begin), _SQUEEZED)
 
 
-def pack(table: pyarrow.Table | pyarrow.RecordBatch) -> bytes:
-    """A table as bytes, for a shuffle or a file."""
+def pack(table: pyarrow.Table, options: pyarrow.ipc.IpcWriteOptions = _PLAIN) -> bytes:
+    """A table as bytes."""
     sink = pyarrow.BufferOutputStream()
-    with pyarrow.ipc.new_stream(sink, table.schema, options=_SQUEEZED) as stream:
+    with pyarrow.ipc.new_stream(sink, table.schema, options=options) as stream:
         stream.write(table)
     return sink.getvalue().to_pybytes()
 

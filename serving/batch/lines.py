@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import gzip
+import io
 import zlib
 from collections.abc import Iterator
-from typing import IO, NamedTuple
+from typing import IO, NamedTuple, cast
 
 import apache_beam as beam
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
-_SPAN = 16 << 20  # bytes that are read in one go: workers share even one file
-_BLOCK = 1 << 20  # bytes of lines that are handed on together
+_SPAN = 4 << 20  # bytes of a text that are read in one go: workers share even one file
+_REST = 64 << 10
 
 
 class Span(NamedTuple):
@@ -38,25 +39,29 @@ class ReadLines(beam.DoFn):
         path = span.path
         try:
             with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as raw:
-                found = whole(gzip.GzipFile(fileobj=raw)) if path.endswith(".gz") else within(raw, span)
+                found = whole(gzip.GzipFile(fileobj=raw)) if path.endswith(".gz") else [within(raw, span)]
                 for lines in found:
-                    yield path, [line.rstrip(b"\r\n") for line in lines if line.strip()]
+                    yield path, [line.rstrip(b"\r") for line in lines if line.strip()]
         except (EOFError, OSError, zlib.error) as error:
             raise OSError(f"{path}: {error}") from error
 
 
 def whole(file: gzip.GzipFile) -> Iterator[list[bytes]]:
     """All lines, in blocks."""
-    while lines := file.readlines(_BLOCK):
+    rest = b""
+    while text := file.read(_SPAN):
+        *lines, rest = (rest + text).split(b"\n")
         yield lines
+    yield [rest]
 
 
-def within(file: IO[bytes], span: Span) -> Iterator[list[bytes]]:
-    """The lines that begin in a span, in blocks."""
-    place = max(span.begin - 1, 0)
-    file.seek(place)
-    if span.begin:
-        place += len(file.readline())  # the rest of a line that begins before it
-    while place < span.end and (lines := file.readlines(min(_BLOCK, span.end - place))):
-        yield lines
-        place += sum(map(len, lines))
+def within(raw: IO[bytes], span: Span) -> list[bytes]:
+    """The lines that begin in a span."""
+    file = io.BufferedReader(cast(io.RawIOBase, raw))  # a read of it gives as much as it is asked for
+    before = min(span.begin, 1)  # the byte that tells whether a line begins with the span
+    file.seek(span.begin - before)
+    text = file.read(span.end - span.begin + before)
+    while not text.endswith(b"\n") and (more := file.read(_REST)):
+        end = more.find(b"\n")
+        text += more if end < 0 else more[: end + 1]
+    return text.split(b"\n")[before:]

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import orjson
 
 from preprocessing.records import Excluded, Rejected, optional_identifier, parse_item
-from serving.features import FILTER_LISTS, VECTOR_LISTS
+from serving.features import FILTER_LISTS, ITEM_INPUTS, VECTOR_LISTS
 
 LISTS = (*VECTOR_LISTS, *FILTER_LISTS)
-_LENGTH = struct.Struct("<I").pack
+_LENGTHS = struct.Struct(f"<{len(ITEM_INPUTS)}I").pack
 
 
 class Row(NamedTuple):
@@ -24,10 +24,9 @@ class Row(NamedTuple):
     values: tuple[Any, ...]  # in the order of the job's columns
 
 
-def content_hash(values: Iterable[bytes]) -> bytes:
+def content_hash(values: Sequence[bytes]) -> bytes:
     """16 bytes of an item's strings, in the order of ITEM_INPUTS."""
-    parts = b"".join([part for value in values for part in (_LENGTH(len(value)), value)])
-    return hashlib.blake2b(parts, digest_size=16).digest()
+    return hashlib.blake2b(b"".join((_LENGTHS(*map(len, values)), *values)), digest_size=16).digest()
 
 
 def item_row(fields: Mapping[str, Any]) -> Row:
@@ -36,7 +35,7 @@ def item_row(fields: Mapping[str, Any]) -> Row:
     if not item.in_stock:
         raise Excluded("out of stock")
     values = item[:6]  # as ITEM_INPUTS has them
-    return Row(item.item_id, content_hash([value.encode() for value in values]), values)
+    return Row(item.item_id, content_hash([*map(str.encode, values)]), values)
 
 
 class QueryRow:

@@ -17,9 +17,11 @@ from serving.runtime.manager import Manager
 from serving.runtime.metrics import Metrics
 from serving.runtime.servable import Servable, Signature
 from serving.runtime.tensors import fill_proto
+from serving.runtime.turns import Turns
 
 _DEFAULT_SIGNATURE = "serving_default"
 _FAILED_PRECONDITION = 9
+_AT_WORK = 2  # threads: one has the interpreter, one is ready to take it over
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class Predictor:
 
     def __init__(self, manager: Manager, batcher: Batcher, limits: RequestLimits, metrics: Metrics) -> None:
         self._manager, self._batcher, self._limits, self._metrics = manager, batcher, limits, metrics
+        self._turns = Turns(_AT_WORK)
 
     def predict(
         self, request: Any, timeout: float | None = None, alive: Callable[[], bool] = always
@@ -55,16 +58,19 @@ class Predictor:
         self, servable: Servable, request: Any, timeout: float | None = None, alive: Callable[[], bool] = always
     ) -> predict_pb2.PredictResponse:
         """The answer of a version that is held already."""
-        signature = signature_of(servable, request.model_spec.signature_name)
-        wanted = wanted_outputs(signature, request.output_filter)
-        outputs = self.run(servable, signature, _arrays(signature, request.inputs), timeout, alive)
-        response = predict_pb2.PredictResponse()
-        spec = response.model_spec
-        spec.name, spec.signature_name, spec.version.value = servable.name, signature.name, servable.version
-        for name, array in outputs.items():
-            if name in wanted:
-                fill_proto(response.outputs[name], array)
-        return response
+        with self._turns:
+            signature = signature_of(servable, request.model_spec.signature_name)
+            wanted = wanted_outputs(signature, request.output_filter)
+            arrays = _arrays(signature, request.inputs)
+        outputs = self.run(servable, signature, arrays, timeout, alive)
+        with self._turns:
+            response = predict_pb2.PredictResponse()
+            spec = response.model_spec
+            spec.name, spec.signature_name, spec.version.value = servable.name, signature.name, servable.version
+            for name, array in outputs.items():
+                if name in wanted:
+                    fill_proto(response.outputs[name], array)
+            return response
 
     def run(
         self,

@@ -94,7 +94,7 @@ class ModelServer:
         server = grpc.server(
             futures.ThreadPoolExecutor(threads, thread_name_prefix="grpc"),
             options=options,
-            maximum_concurrent_rpcs=4 * threads,
+            maximum_concurrent_rpcs=threads,  # one more is refused by gRPC itself, before it costs a thread
         )
         register_services()
         add_service(server, PREDICTION_SERVICE, PredictionService(self.predictor, self.metrics, self.admission))

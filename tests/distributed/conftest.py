@@ -21,6 +21,6 @@ def runner(pytestconfig: pytest.Config) -> Runner:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     lack, runner = missing_tool(), config.stash.get(_RUNNER, None)
     if lack:
-        terminalreporter.write_line(f"distributed tests skipped: {lack}")
+        terminalreporter.write_line(f"Flink tests skipped: {lack}")
     elif runner:
-        terminalreporter.write_line(f"distributed tests ran on {runner}")
+        terminalreporter.write_line(f"Flink tests ran on {runner}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import shlex
 import shutil
 import socket
@@ -46,6 +47,7 @@ FILES = {
     "new.jsonl": '{"item_id": "new", "title": "red running shoes", "brand": "", "shop": "", "category_leaf": "shoes", '
     '"category_top": "sports"}\n',
     "gone.txt": "P0000003\n",
+    "out/users.jsonl": '{"user_id": "U7", "history_queries": ["trainers"]}\n',
     "queries.jsonl": '{"request_id": "a", "query": "red running shoes"}\n{"query": "lamp", "k": 3}\n',
     "p.jsonl": "".join(f'{{"item_id": "p{n}", "title": "oak table {n}", "brand": "b{n % 3}"}}\n' for n in range(12)),
     "j.jsonl": "".join(
@@ -85,16 +87,17 @@ class Reader:
         (folder / "bin" / "python").chmod(0o755)
         (folder / "bin" / "pip").write_text('#!/bin/sh\nexec python -m pip "$@"\n')
         (folder / "bin" / "pip").chmod(0o755)
+        (folder / "out").mkdir()
         for name, text in FILES.items():
             (folder / name).write_text(text)
 
     def type(self, command: str) -> None:
         """Runs it, here what is Python's; it has to end well."""
         command = " ".join(command.split(" #")[0].split()) if "\n" not in command else command
-        if command in self._typed or command.startswith(tuple(NOT_RUN)):
-            return
-        self._typed.add(command)
         placed = self._placed(command)
+        if placed in self._typed or command.startswith(tuple(NOT_RUN)):
+            return
+        self._typed.add(placed)
         if placed.startswith("python -m serving.server"):
             self._serve(placed)
         elif placed.startswith("python -m "):
@@ -121,9 +124,10 @@ class Reader:
 
     def _placed(self, command: str) -> str:
         for theirs, ours in PLACES.items():
-            command = command.replace(theirs, ours)
-        if "serving.server" in command and "--port" not in command:
-            command += " --port 8500"
+            command = re.sub(rf"(?<!\w){theirs}", ours, command)
+        if "serving.server" in command:
+            ports = {"--port": "8500", "--rest-api-port": "8501"}
+            command += "".join(f" {flag} {port}" for flag, port in ports.items() if flag not in command)
         if "serving.client" in command and "--target" not in command:
             command += " --target localhost:8500"
         return command.replace("8500", str(self._ports[0])).replace("8501", str(self._ports[1]))
@@ -134,7 +138,7 @@ class Reader:
         self.close()
         command = f"exec {command}"
         self._server = subprocess.Popen(["bash", "-c", command], env=self._environment())
-        deadline = time.monotonic() + 300
+        deadline = time.monotonic() + 600
         with Retriever(f"localhost:{self._ports[0]}", timeout=10) as retriever:
             while True:
                 try:
@@ -168,6 +172,7 @@ def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Reader]:
 
 
 @pytest.mark.skipif(shutil.which("bash") is None or shutil.which("curl") is None, reason="needs bash and curl")
+@pytest.mark.timeout(2400)
 @pytest.mark.parametrize("chain", CHAINS)
 def test_the_pages_can_be_typed_from_top_to_bottom(chain: str, reader: Reader) -> None:
     pages = {page.name: page for page in PAGES}

@@ -129,12 +129,12 @@ def test_the_end_waits_for_what_has_begun(models: Path, serve: Serve) -> None:
     with connected(server) as channel, ThreadPoolExecutor() as pool, held(server) as release:
         begun = [Stubs(channel).prediction.Predict.future(request_of(query=["a"]), timeout=TIMEOUT) for _ in range(5)]
         until(lambda: waiting(server) == 5)
-        stopped = pool.submit(server.stop, TIMEOUT)
+        stopped = pool.submit(server.stop, 10 * TIMEOUT)
         with grpc.insecure_channel(f"127.0.0.1:{server.port}") as late:
 
             def refused() -> bool:
                 try:
-                    Stubs(late).predict(query=["late"])
+                    Stubs(late).prediction.Predict(request_of(query=["late"]), timeout=1)  # it may still be let in
                 except grpc.RpcError as error:
                     return error.code() is grpc.StatusCode.UNAVAILABLE
                 return False

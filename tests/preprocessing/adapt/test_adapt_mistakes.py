@@ -53,7 +53,7 @@ JUDGED: dict[str, Case] = {
     "half a column": ([PRODUCT], [JUDGMENT], ["--judgment-columns", "query"], "expected ours=theirs"),
     "no file": ([PRODUCT], [JUDGMENT], ["--products", "/nowhere.jsonl"], "--products /nowhere.jsonl: no such file"),
     "a folder": ([PRODUCT], [JUDGMENT], ["--products", "/"], "--products /: is a folder, expected a file"),
-    "flag": ([PRODUCT], [JUDGMENT], ["--tset-share", "0.2"], "unrecognized arguments: --tset-share"),
+    "flag": ([PRODUCT], [JUDGMENT], ["--tset-share", "0.2"], "did you mean '--test-share'"),
     "labels": ([PRODUCT], [JUDGMENT], ["--labels", "Exact"], "--labels 'Exact': expected word=number"),
 }
 
