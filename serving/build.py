@@ -81,7 +81,7 @@ class Builder:
         clock.lap("embed")
         items = self.items(table, aside)
         queries = embed_requests(self.query_tower, items, requests)
-        found = self.searched(vectors, items, queries, f"{aside.parent.name}/{version}/{aside.name}", clock)
+        found = self.searched(vectors, items, queries, f"{aside.parent.name}/{version}", clock)
         widening, config = found.widening, self._config
         model = Retrieval(
             Embedder(self.query_tower, self.item_tower, items, widths),

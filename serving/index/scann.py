@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import secrets
 from typing import Any
 
 import numpy as np
@@ -86,9 +87,10 @@ class Scann(Index):
         return [[Effort(k, leaves, reorder) for leaves in leaf_steps(self._leaves)] for reorder in reorders or [k]]
 
 
-def build_scann(vectors: np.ndarray, config: ScannConfig, shared_name: str) -> Scann:
+def build_scann(vectors: np.ndarray, config: ScannConfig, name: str) -> Scann:
     """Trains a searcher on float32 vectors `[N, dim]`; small catalogues are scored exactly."""
     size, dim = vectors.shape
+    shared_name = f"{name}/{secrets.token_hex(8)}"  # one server may hold two folders' versions of one name and number
     dataset = in_place(vectors)
     builder = scann_ops.builder(dataset, min(100, size), "dot_product")
     if size < config.exact_below:
