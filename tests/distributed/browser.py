@@ -22,7 +22,7 @@ _RECIPE = Path(__file__).with_name("chromium")
 _CACHE = Path.home() / ".cache" / "multigrain" / "chromium"
 _FONTS = """<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd">
 <fontconfig>
-<dir>/usr/share/fonts</dir><dir>{folder}/fonts</dir><cachedir>{folder}/cache</cachedir>
+<dir>/usr/share/fonts</dir><dir prefix="relative">fonts</dir><cachedir prefix="xdg">fontconfig</cachedir>
 </fontconfig>
 """
 _STARTED = "DevTools listening on "
