@@ -19,7 +19,6 @@ from __future__ import annotations
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -30,40 +29,13 @@ import numpy as np
 import preprocessing  # noqa: F401 (sets up TensorFlow's environment)
 from benchmarks.index_subjects import SUBJECTS, K
 from benchmarks.index_vectors import clusters, trained
+from benchmarks.subject import Subject
 from preprocessing.console import run_command
 from preprocessing.flags import Flags
 from serving.exact import exact_rows
 
-_ROOT = Path(__file__).resolve().parent.parent
 _CALLS = {1: 40, 32: 10}  # queries a call -> calls a round
 _BATCHES = {1: "single_ms", 32: "batch32_ms"}
-
-
-class Process:
-    """One subject; it works while it is asked and rests otherwise."""
-
-    def __init__(self, name: str, files: list[Path]) -> None:
-        command = [sys.executable, "-m", "benchmarks.index_subjects", name, *map(str, files)]
-        self._process = subprocess.Popen(command, cwd=_ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        self.built = self._answer()
-
-    def ask(self, what: str) -> Any:
-        """The answer to one line."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(f"{what}\n")
-        self._process.stdin.flush()
-        return self._answer()
-
-    def end(self) -> None:
-        """Lets it go."""
-        self._process.communicate()
-
-    def _answer(self) -> Any:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            raise SystemExit(f"a subject ended with status {self._process.wait()}")
-        return json.loads(line)
 
 
 def measure(vectors: np.ndarray, queries: np.ndarray, target: float, rounds: int, names: list[str]) -> dict[str, Any]:
@@ -72,12 +44,12 @@ def measure(vectors: np.ndarray, queries: np.ndarray, target: float, rounds: int
         files = [Path(folder, f"{name}.npy") for name in ("vectors", "queries", "truth")]
         for path, values in zip(files, (vectors, queries, exact_rows([vectors], queries, K)), strict=True):
             np.save(path, values)
-        subjects: dict[str, Process] = {}
+        subjects: dict[str, Subject] = {}
         found: dict[str, dict[str, Any]] = {}
         for name in names:
             sys.stderr.write(f"building {name}\n")
-            subjects[name] = Process(name, files)
-            found[name] = subjects[name].built | subjects[name].ask(f"tune {target}")
+            subjects[name] = Subject("benchmarks.index_subjects", name, *files)
+            found[name] = subjects[name].answer() | subjects[name].ask(f"tune {target}")
             sys.stderr.write(f"{json.dumps(found[name])}\n")
         runs = [(name, search, batch) for batch in _CALLS for name in names for search in found[name]["searches"]]
         times: dict[tuple[str, str, int], list[float]] = {run: [] for run in runs}

@@ -30,41 +30,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.preprocess import PeakMemory
+from benchmarks.subject import Subject
 from preprocessing.console import run_command
 from preprocessing.flags import Flags
 
 _ROOT = Path(__file__).resolve().parent.parent
 MODELS = ("mgdspr", "mmse", "dnn")
 TUTORIAL = "tfrs_tutorial"
-
-
-class Process:
-    """A subject of `benchmarks.train_subject`, which works while it is asked and rests otherwise."""
-
-    def __init__(self, name: str, data: Path, batch: int, steps: int) -> None:
-        command = [sys.executable, "-m", "benchmarks.train_subject", name, str(data), str(batch), str(steps)]
-        self.name = name
-        self._process = subprocess.Popen(command, cwd=_ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        self.memory = PeakMemory(self._process.pid)
-        self._answer()
-
-    def ask(self, what: str) -> dict[str, Any]:
-        """One round of `what`."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(f"{what}\n")
-        self._process.stdin.flush()
-        return self._answer()
-
-    def end(self) -> None:
-        """Lets it go."""
-        self._process.communicate()
-
-    def _answer(self) -> Any:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            raise SystemExit(f"{self.name} ended with status {self._process.wait()}")
-        return json.loads(line)
 
 
 def make_data(folder: Path) -> Path:
@@ -81,10 +53,14 @@ def make_data(folder: Path) -> Path:
 def measure(data: Path, batch: int, steps: int, rounds: int) -> dict[str, Any]:
     """All figures."""
     stats = json.loads((data / "stats.json").read_text())
-    subjects = [Process(name, data, batch, steps) for name in (*MODELS, TUTORIAL)]
+    subjects, peaks = [], {}
+    for name in (*MODELS, TUTORIAL):
+        subjects.append(Subject("benchmarks.train_subject", name, data, batch, steps))
+        peaks[name] = PeakMemory(subjects[-1].pid)
+        subjects[-1].answer()  # it is ready
     plan = [(one, what) for one in subjects for what in (("train",) if one.name == TUTORIAL else ("train", "wait"))]
     trained = alternate(plan, rounds)
-    memory = {one.name: one.memory.stop() for one in subjects}
+    memory = {name: peak.stop() for name, peak in peaks.items()}
     products = alternate([(one, "products") for one in subjects if one.name != TUTORIAL], rounds)
     for one in subjects:
         one.end()
@@ -109,7 +85,7 @@ def measure(data: Path, batch: int, steps: int, rounds: int) -> dict[str, Any]:
     return {"batch": batch, "rounds": rounds, "steps": steps, **results, TUTORIAL: tutorial}
 
 
-def alternate(plan: list[tuple[Process, str]], rounds: int) -> dict[tuple[str, str], list[dict[str, Any]]]:
+def alternate(plan: list[tuple[Subject, str]], rounds: int) -> dict[tuple[str, str], list[dict[str, Any]]]:
     """Each measured in turn, `rounds` times; a first round, which compiles, is not counted."""
     found: dict[tuple[str, str], list[dict[str, Any]]] = {(one.name, what): [] for one, what in plan}
     for number in range(rounds + 1):

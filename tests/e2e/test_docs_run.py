@@ -7,7 +7,6 @@ import os
 import re
 import shlex
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -22,6 +21,7 @@ from preprocessing.console import run_command
 from tests.e2e.commands import commands
 from tests.e2e.market import ROOT
 from tests.e2e.pages import PAGES, blocks, shell_commands
+from tests.ports import free_ports
 
 COMMANDS = commands()
 # What is put behind a command here, so that it takes seconds.
@@ -80,7 +80,7 @@ class Reader:
         self._folder = folder
         self._typed: set[str] = set()
         self._server: subprocess.Popen[bytes] | None = None
-        self._ports = _free_ports(2)
+        self._ports = free_ports(2)
         (folder / "bin").mkdir()
         (folder / "configs").symlink_to(ROOT / "configs")
         (folder / "bin" / "python").write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')
@@ -151,16 +151,6 @@ class Reader:
     def _environment(self) -> dict[str, str]:
         path = f"{self._folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
         return {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)}
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
 
 
 @pytest.fixture

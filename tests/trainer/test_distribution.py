@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 import tensorflow as tf
 
 from preprocessing.console import UserError
+from tests.ports import free_ports
 from tests.trainer.conftest import ROOT, command, finish, flags, write_config
 from trainer.config import DistributionConfig
 from trainer.distribution import place_of
@@ -65,18 +65,8 @@ def test_mirrored(settings: str, data: str, alone: dict[str, np.ndarray], tmp_pa
     agree(alone, weights(tmp_path / "job"))
 
 
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
-
-
 def test_two_worker_processes(settings: str, data: str, alone: dict[str, np.ndarray], tmp_path: Path) -> None:
-    cluster = {"worker": [f"127.0.0.1:{port}" for port in _free_ports(2)]}
+    cluster = {"worker": [f"127.0.0.1:{port}" for port in free_ports(2)]}
     overrides = (*STILL, "distribution.strategy=multiworker")
     workers = [
         command(
