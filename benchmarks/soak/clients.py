@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import bisect
 import collections
+import itertools
 import random
 import threading
 import time
@@ -51,12 +53,8 @@ class Tally:
 
     def percentile_ms(self, share: float) -> float:
         """The limit of the bucket that holds it."""
-        left = share * sum(self._buckets)
-        for place, count in enumerate(self._buckets):
-            left -= count
-            if left <= 0:
-                break
-        return round(0.1 * _STEP**place, 1)
+        sums = list(itertools.accumulate(self._buckets))
+        return round(0.1 * _STEP ** bisect.bisect_left(sums, share * sums[-1]), 1)
 
 
 class Clients:
@@ -118,7 +116,7 @@ def wrong_in(answer: Answer, wanted: int | None) -> str | None:
         return "partial"
     if len(set(ids)) != len(ids):
         return "an item twice"
-    if any(before < after for before, after in zip(scores, scores[1:], strict=False)):
+    if any(before < after for before, after in itertools.pairwise(scores)):
         return "not best first"
     if wanted is not None and len(ids) != wanted:
         return f"{len(ids)} items"

@@ -20,7 +20,6 @@ class Entry:
     day: int
     fate: str  # published, rejected or corrupt
     items: frozenset[str] = frozenset()  # what its answers may hold
-    fresh: frozenset[str] = frozenset()  # those of them that lie beside the index
 
 
 @dataclass
@@ -110,8 +109,10 @@ def folder_faults(folder: ModelFolder, entries: dict[int, Entry], keep: int) -> 
     there = folder.versions()
     names = {path.name for path in folder.path.iterdir() if path.name != ".lock"}
     placed = sorted(number for number, one in entries.items() if one.fate != "rejected")
-    rejected = {f"rejected-{number}" for number, one in entries.items() if one.fate == "rejected"}
-    wanted = {name for number in there for name in (str(number), f"manifest-{number}.json")} | rejected
+    wanted = {f"rejected-{number}" for number, one in entries.items() if one.fate == "rejected"}
+    for number in there:
+        by_hand = number in entries and entries[number].fate == "corrupt"
+        wanted |= {str(number)} if by_hand else {str(number), f"manifest-{number}.json"}
     found = [f"{name} is left in the model folder" for name in sorted(names - wanted)]
     found += [f"{name} is missing in the model folder" for name in sorted(wanted - names)]
     if there != placed[-len(there) :] or not 0 < len(there) <= keep + 1:  # a corrupt one may have come since

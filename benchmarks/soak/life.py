@@ -1,4 +1,4 @@
-"""The shop's days: logs arrive, records are made, versions are built, changed, broken; all by the product's commands."""
+"""The shop's days: logs arrive, versions are built, changed and broken; all by the product's own commands."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Life:
             origin = "retrain"
         if day % _KILL_DAYS == 0:
             self._kill_refresh()
-        if not self._refresh(self._job, origin):
+        if self._refresh(self._job, origin) == "rejected":
             self._job = before
             self._refresh(self._job, "refresh")
         if day % _CORRUPT_DAYS == 0:
@@ -91,10 +91,10 @@ class Life:
         places = ("--data", str(self._data), "--job-dir", str(self._job))
         self._run("trainer.task", "--config", "configs/mgdspr.yaml", *places, "--set", "trainer.training.epochs=2")
 
-    def _refresh(self, job: Path, origin: str) -> bool:
-        """Today's version of a job's towers; whether the gate let it pass."""
+    def _refresh(self, job: Path, origin: str) -> str | None:
+        """Today's version of a job's towers; its fate, none where a killed refresh had placed it already."""
         self._run(*self._refreshing(job), accepted={0, _REJECTED} if origin == "retrain" else {0})
-        return self._enter_new(origin, self.shop.live) == "published"
+        return self._enter_new(origin, self.shop.live)
 
     def _refreshing(self, job: Path) -> list[str]:
         places = ["--job-dir", str(job), "--data", str(self._data), "--output", str(self.models.path)]
@@ -118,7 +118,6 @@ class Life:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
-            preexec_fn=_behind_the_servers,
         )
         staging = f".staging-{process.pid}"
         while process.poll() is None and not (self.models.path / staging).exists():
@@ -132,7 +131,7 @@ class Life:
 
     def _corrupt(self) -> None:
         """A damaged copy of the version in place, by a careless hand; every server has to say so."""
-        newest, number = self.models.latest(), self.models.next_version()
+        newest, number = self.models.versions()[-1], self.models.next_version()
         aside = self.models.path / f".by-hand-{number}"
         shutil.copytree(self.models.model(newest), aside)
         _damage(aside, self._chance)
@@ -170,7 +169,6 @@ class Life:
             capture_output=True,
             text=True,
             check=False,
-            preexec_fn=_behind_the_servers,
         )
         self.commands[module] += 1
         with (self._folder / "commands.log").open("a") as log:
@@ -178,11 +176,6 @@ class Life:
         if done.returncode not in accepted:
             last = (done.stderr.strip().splitlines() or ["nothing said"])[-1]
             self.faults.append(f"day {self.shop.day}: python -m {module} ended with {done.returncode}: {last}")
-
-
-def _behind_the_servers() -> None:
-    """A shop builds on other machines than it serves from."""
-    os.nice(10)
 
 
 def _set(overrides: list[str]) -> list[str]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import grpc
+import psutil
 import pytest
 from tensorflow_serving.apis import model_management_pb2
 
+from serving.runtime.memory import give_back
 from serving.runtime.model_config import ModelConfig
 from serving.runtime.server import ModelServer
 from serving.server import wait_for_end
@@ -106,6 +109,29 @@ def test_a_failing_warm_up_is_a_corrupt_version(base: Path, serve: Serve, connec
     (aside / "assets.extra" / "tf_serving_warmup_requests").write_bytes(b"no records" * 10)
     aside.rename(base / "2")
     until(lambda: stubs.status() == {2: "END", 1: "AVAILABLE"})
+
+
+def test_a_server_starts_with_the_newest_that_loads(base: Path, serve: Serve, connect: Callable[..., Stubs]) -> None:
+    shutil.copytree(base / "1", base / "2")
+    for version in (3, 4):
+        (base / str(version)).mkdir()
+    stubs = connect(serve(base, poll_seconds=0.05))
+    assert stubs.status() == {4: "END", 3: "END", 2: "AVAILABLE"}
+    aside = base / "aside"
+    shutil.copytree(base / "1", aside)
+    aside.rename(base / "5")
+    until(lambda: stubs.status() == {5: "AVAILABLE", 4: "END", 3: "END", 2: "END"})
+
+
+def test_what_is_freed_in_pieces_goes_back_to_the_system() -> None:
+    process, size, count = psutil.Process(), 10_000, 20_000
+    gc.collect()
+    pieces = [bytes(size) for _ in range(count)]
+    held = process.memory_info().rss
+    kept = pieces[::100]  # each keeps the allocator's heap from shrinking past it
+    pieces.clear()
+    give_back()
+    assert held - process.memory_info().rss > 0.7 * size * count, len(kept)
 
 
 def test_folders_that_vanish_take_nothing_from_memory(base: Path, serve: Serve, connect: Callable[..., Stubs]) -> None:
