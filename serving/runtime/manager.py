@@ -193,13 +193,13 @@ class Manager:
             self._unload_unwanted(model, wanted)
 
     def _fall_back(self, model: Model, there: list[int], wanted: list[int]) -> None:
-        """Where nothing answers, as in a server that starts over a broken newest version: the newest that loads."""
+        """Where none of the newest can be loaded, the newest before them that can, unless it or a newer one answers."""
         if model.config.specific or not wanted:
             return
         for number in reversed([one for one in there if one < wanted[0]]):
             with self._lock:
-                answers = bool(model.available())
-            if answers or self._stop.is_set():
+                newest = max(model.available(), default=-1)
+            if number <= newest or self._stop.is_set():
                 return
             self._load_if_new(model, number)
 
@@ -250,8 +250,8 @@ class Manager:
     def _unload_unwanted(self, model: Model, wanted: list[int]) -> None:
         with self._lock:
             available = model.available()
-            if not set(available) & set(wanted):
-                return  # nothing newer answers: what is in memory goes on, even if its files are gone
+            if not set(available) & set(wanted):  # the newest in memory go on, even if their files are gone
+                wanted = available if model.config.specific else available[-model.config.latest :]
             gone = [model.versions[number] for number in available if number not in wanted]
             self._retire(gone)
 

@@ -123,6 +123,16 @@ def test_a_server_starts_with_the_newest_that_loads(base: Path, serve: Serve, co
     until(lambda: stubs.status() == {5: "AVAILABLE", 4: "END", 3: "END", 2: "END"})
 
 
+def test_a_good_version_behind_a_broken_one_is_served(base: Path, serve: Serve, connect: Callable[..., Stubs]) -> None:
+    server = serve(base, poll_seconds=0)
+    stubs = connect(server)
+    for version in (2, 3):
+        shutil.copytree(base / "1", base / str(version))
+    (base / "3" / "saved_model.pb").write_bytes(b"no graph")
+    server.manager.configure([ModelConfig("retrieval", base)])
+    until(lambda: stubs.status() == {3: "END", 2: "AVAILABLE", 1: "END"})
+
+
 def test_what_is_freed_in_pieces_goes_back_to_the_system() -> None:
     process, size, count = psutil.Process(), 10_000, 20_000
     gc.collect()
