@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import sys
 import threading
 from dataclasses import dataclass, field
 
@@ -50,7 +51,7 @@ class Ledger:
         with self._lock:
             seen = self._seen[number]
             seen.answers += 1
-            seen.found |= item_ids
+            seen.found.update(map(sys.intern, item_ids - seen.found))  # the books must not look like a client's leak
             if leaf is not None:
                 seen.of_leaves[leaf].add(len(item_ids))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import gzip
+import itertools
 import os
 import random
 from collections.abc import Iterable, Iterator
@@ -46,6 +47,13 @@ class Shop:
         self._items = {one["item_id"]: one for one in _read(simulated / "catalog.jsonl.gz")}
         self._searches = _by_day(_read(simulated / "searches.jsonl.gz"))
         self._actions = _by_day(_read(simulated / "actions.jsonl.gz"))
+        self._said: dict[str, list[tuple[int, str]]] = collections.defaultdict(list)
+        for one in itertools.chain.from_iterable(self._searches.values()):
+            self._said[one["user_id"]].append((one["ts"], one["query"]))
+        self._deeds: dict[str, list[Deed]] = collections.defaultdict(list)
+        for one in itertools.chain.from_iterable(self._actions.values()):
+            deed = Deed(one["ts"], one["item_id"], one["action"], one["ts"], -1, "")
+            self._deeds[one["user_id"]].append(deed)
         self.days = max(self._searches) + 1
         self._since = dict.fromkeys(self._items, 0)
         self._until = dict.fromkeys(self._items, _NEVER)
@@ -81,21 +89,13 @@ class Shop:
 
     def questions(self) -> list[Question]:
         """Searches of the day, each with its user's past at that moment."""
-        asked = self._searches[self.day]
-        config, whose = HistoryConfig(), collections.defaultdict(list)
+        asked, config = self._searches[self.day], HistoryConfig()
         since = FIRST_DAY + (self.day - config.long_days) * DAY_MS
-        for day in range(max(0, self.day - config.long_days), self.day + 1):
-            for one in self._actions[day]:
-                deed = Deed(one["ts"], one["item_id"], one["action"], one["ts"], -1, "")
-                whose[one["user_id"]].append(deed)
-        said: dict[str, list[tuple[int, str]]] = collections.defaultdict(list)
-        for day in range(max(0, self.day - config.long_days), self.day + 1):
-            for one in self._searches[day]:
-                said[one["user_id"]].append((one["ts"], one["query"]))
         found = []
         for one in self._chance.sample(asked, min(_QUESTIONS, len(asked))):
-            past = History(sorted(whose[one["user_id"]]), config).at(one["ts"])
-            times, queries = zip(*sorted(said[one["user_id"]]), strict=True)
+            past = History(self._deeds[one["user_id"]], config).at(one["ts"])
+            said = self._said[one["user_id"]]
+            times, queries = [ts for ts, _ in said], [query for _, query in said]
             before = previous_queries(times, queries, one["ts"], since, config.queries)
             lists = {f"{horizon}_items": items for horizon, items in past.items()}
             found.append(Question(one["query"], User(history_queries=before, **lists)))
