@@ -143,7 +143,7 @@ def report(life: Life, clients: Clients, faults: Faults, watch: Watch, seconds: 
 def main(argv: list[str] | None = None) -> int:
     """The command."""
     given = arguments(argv)
-    for name, least in {"minutes": 0, "items": 200, "users": 10, "clients": 1}.items():
+    for name, least in {"minutes": 1, "items": 1_000, "users": 100, "clients": 1}.items():
         if getattr(given, name) < least:
             raise UserError(f"--{name} {getattr(given, name)}: at least {least} is needed")
     if given.output.exists() and not (given.output / _MARK).exists():

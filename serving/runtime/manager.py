@@ -235,6 +235,7 @@ class Manager:
         else:
             _LOG.info("%s version %d is served, loaded and warmed in %.1f s", model.config.name, number, spent)
         self.on_change()
+        give_back()
 
     def _warm(self, servable: Servable) -> None:
         started, status = time.monotonic(), "OK"
