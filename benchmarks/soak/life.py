@@ -21,7 +21,7 @@ from serving.versions import ModelFolder
 
 KEEP = 3
 _RETRAIN_DAYS, _KILL_DAYS, _CORRUPT_DAYS = 4, 3, 2  # each so many days
-_REPORTED_S = 120
+_REPORTED_S = 300  # a load under way comes first, and takes a minute on a busy machine
 _REJECTED = 3
 _SERVING = [
     f"serving.keep_versions={KEEP}",
