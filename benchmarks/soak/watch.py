@@ -54,7 +54,7 @@ class Watch:
     def _look(self, replica: Replica, judged: bool) -> None:
         try:
             states, resident = replica.status(), replica.resident()
-        except (OSError, ValueError, psutil.Error) as error:
+        except Exception as error:  # whatever it is, the others go on being watched
             self.faults.append(f"server {replica.name} did not say its versions: {error!r}")
             self._stop.wait(10)  # once is enough to fail; a server that is gone stays so
             return
