@@ -18,7 +18,7 @@ from serving.retriever.retriever import Answer
 
 _K = (1, 10, 100, 200)
 _FILTERED = 0.1  # share of requests for one leaf alone
-_THINK_S = 0.04  # mean pause of a client
+_THINK_S = 0.1  # mean pause of a client
 _TIMEOUT_S = 20.0  # a busy machine is no fault; an answer that never comes is
 _SAMPLES = 20
 _STEP = 1.25  # between the limits of two buckets of latency

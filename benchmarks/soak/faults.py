@@ -18,8 +18,8 @@ from benchmarks.soak.replica import MODEL, Replica
 from serving.retriever import wire
 
 _PREDICT = "/tensorflow.serving.PredictionService/Predict"
-_PAUSE_S = 3.0
-_ROUNDS_A_KILL = 3  # a server takes longest to come back
+_PAUSE_S = 4.0
+_ROUNDS_A_KILL = 4  # a server takes longest to come back
 _BURST = 20  # requests at a time: far from what a server takes, or the faults would be the clients' failures
 _TIMEOUT_S = 60
 _REFUSALS = {"OK", "INVALID_ARGUMENT", "NOT_FOUND", "FAILED_PRECONDITION", "INTERNAL", "RESOURCE_EXHAUSTED"}

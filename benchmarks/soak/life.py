@@ -23,6 +23,14 @@ KEEP = 3
 _RETRAIN_DAYS, _KILL_DAYS, _CORRUPT_DAYS = 4, 3, 2  # each so many days
 _REPORTED_S = 300  # a load under way comes first, and takes a minute on a busy machine
 _REJECTED = 3
+# Small in its graph: what a server spends on a load follows the number of nodes, and a soak is of many loads.
+_TRAINING = [
+    "trainer.training.epochs=2",
+    "trainer.mgdspr.grains.sequence=false",
+    "trainer.mgdspr.horizons.realtime.lstm_layers=0",
+    "trainer.mgdspr.horizons.short.self_attention=false",
+    "trainer.mgdspr.horizons.long.attributes=[item]",
+]
 _SERVING = [
     f"serving.keep_versions={KEEP}",
     "serving.gate.max_regression=0.1",  # a few hundred requests judge: their recall moves by chance
