@@ -97,7 +97,7 @@ class Life:
     def _train(self) -> None:
         self._job = self._folder / f"job-{self.shop.day}"
         places = ("--data", str(self._data), "--job-dir", str(self._job))
-        self._run("trainer.task", "--config", "configs/mgdspr.yaml", *places, "--set", "trainer.training.epochs=2")
+        self._run("trainer.task", "--config", "configs/mgdspr.yaml", *places, *_set(_TRAINING))
 
     def _refresh(self, job: Path, origin: str) -> str | None:
         """Today's version of a job's towers; its fate, none where a killed refresh had placed it already."""
