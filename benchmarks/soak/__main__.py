@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -87,6 +88,7 @@ def soak(folder: Path, given: argparse.Namespace) -> dict[str, Any]:
                 life.day()
                 clients.questions = shop.questions()
                 told(life, clients, watch, begun)
+            life.settle()
         finally:
             faults.stop()
             clients.stop()
@@ -151,6 +153,7 @@ def main(argv: list[str] | None = None) -> int:
     shutil.rmtree(given.output, ignore_errors=True)
     given.output.mkdir(parents=True)
     (given.output / _MARK).touch()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # the servers are ended on the way out
     found = soak(given.output.absolute(), given)
     print(json.dumps(found))
     return int(False in found["passed"].values())

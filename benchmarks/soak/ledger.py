@@ -30,7 +30,7 @@ class Witnessed:
     answers: int = 0
     found: set[str] = field(default_factory=set)
     of_leaves: dict[str, set[int]] = field(default_factory=lambda: collections.defaultdict(set))  # sizes of answers
-    available: bool = False
+    available: set[str] = field(default_factory=set)  # at which servers
     refused: set[str] = field(default_factory=set)  # by which servers
 
 
@@ -62,12 +62,17 @@ class Ledger:
                 if error:
                     self._seen[number].refused.add(server)
                 elif state == "AVAILABLE":
-                    self._seen[number].available = True
+                    self._seen[number].available.add(server)
 
     def refused_by(self, number: int) -> set[str]:
         """The servers that reported a version as one that cannot be served."""
         with self._lock:
             return set(self._seen[number].refused)
+
+    def available_at(self, number: int) -> set[str]:
+        """The servers that had a version ready."""
+        with self._lock:
+            return set(self._seen[number].available)
 
     def counts(self) -> dict[str, int]:
         """Versions by fate, and how many of the published were served."""

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import orjson
@@ -21,7 +22,7 @@ from serving.versions import ModelFolder
 
 KEEP = 3
 _RETRAIN_DAYS, _KILL_DAYS, _CORRUPT_DAYS = 4, 3, 2  # each so many days
-_REPORTED_S = 300  # a load under way comes first, and takes a minute on a busy machine
+_LOADED_S = 300  # a load under way comes first, and takes a minute on a busy machine
 _REJECTED = 3
 # Small in its graph: what a server spends on a load follows the number of nodes, and a soak is of many loads.
 _TRAINING = [
@@ -146,11 +147,18 @@ class Life:
         self.ledger.enter(Entry(number, "by hand", self.shop.day, "corrupt"))
         os.rename(aside, self.models.model(number))
         self.injected["corrupt version"] += 1
-        deadline = time.monotonic() + _REPORTED_S
-        while self.ledger.refused_by(number) != self.watched_by:
+        self._await(f"corrupt version {number} was reported", lambda: self.ledger.refused_by(number))
+
+    def settle(self) -> None:
+        """Until every server has the last version."""
+        newest = self.models.published()[-1]
+        self._await(f"the last version {newest} was served", lambda: self.ledger.available_at(newest))
+
+    def _await(self, what: str, servers: Callable[[], set[str]]) -> None:
+        deadline = time.monotonic() + _LOADED_S
+        while servers() != self.watched_by:
             if time.monotonic() > deadline:
-                told = sorted(self.ledger.refused_by(number))
-                self.faults.append(f"corrupt version {number} was reported by {told} of {sorted(self.watched_by)}")
+                self.faults.append(f"{what} by {sorted(servers())} of {sorted(self.watched_by)} in {_LOADED_S} s")
                 return
             time.sleep(0.2)
 
