@@ -85,7 +85,7 @@ class Builder:
         widening, config = found.widening, self._config
         model = Retrieval(
             Embedder(self.query_tower, self.item_tower, items, widths),
-            Searcher(items, widening, widths, config.max_k),
+            Searcher(items, widening, widths),
             widths,
             config.default_k,
         )
@@ -131,7 +131,7 @@ class Builder:
             chosen = tune(twin, queries, truth, config.tuning).chosen
             reordering["float32"] = {"bytes": twin.bytes, **chosen.described()}
         clock.lap("tune")
-        widening = Widening(index, items, widening_efforts(served_effort(tuned), index.size))
+        widening = Widening(index, items, widening_efforts(served_effort(tuned), index.size), config.max_k)
         return Searched(widening, tuned, reordering)
 
     def items(self, table: Table, aside: Path) -> Items:
@@ -181,5 +181,5 @@ def embed_requests(tower: Tower, items: Items, requests: Requests) -> np.ndarray
 
 def held_answers(widening: Widening, vectors: np.ndarray, queries: np.ndarray, tuned: Tuned, target: float) -> Held:
     """The exact answers from the catalogue's vectors `[N, dim]`, fresh items among them and tombstones not."""
-    rows = exact_rows([vectors, widening.fresh.numpy()], queries, tuned.k, widening.alive.numpy())
+    rows = exact_rows([vectors, widening.fresh.numpy()], queries, tuned.k, widening.alive[1:].numpy())
     return Held(queries, widening.items.ids_of(tf.constant(rows)).numpy(), target)
