@@ -48,7 +48,7 @@ class Searched(NamedTuple):
 
     widening: Widening
     tuned: Tuned
-    reordering: dict[str, Any]  # what float32 and int8 cost and find, where int8 was asked for
+    compared: dict[str, Any]  # what float32 and int8 cost and find, where int8 was asked for
 
 
 class Builder:
@@ -104,7 +104,7 @@ class Builder:
             "items": len(table),
             "dim": widening.index.dim,
             "index": {"kind": widening.index.kind, **widening.index.settings(), "bytes": widening.index.bytes},
-            "reordering": found.reordering,
+            "int8_compared": found.compared,
             "stored_vectors": self._stored.taken if self._stored else 0,
             "side_index": counts,
             "warmup_requests": warmups,
@@ -123,16 +123,16 @@ class Builder:
         clock.lap("index")
         truth = exact_rows([vectors], queries, min(config.tuning.k, len(vectors)))
         tuned = tune(index, queries, truth, config.tuning)
-        reordering = {}
-        if config.index == "scann" and config.scann.int8:
-            reordering["int8"] = {"bytes": index.bytes, **tuned.chosen.described()}
-            floats = config.model_copy(update={"scann": config.scann.model_copy(update={"int8": False})})
+        compared = {}
+        floats = without_int8(config)
+        if floats:
+            compared["int8"] = {"bytes": index.bytes, **tuned.chosen.described()}
             twin = build_index(vectors, floats, f"{name}/float32")
             chosen = tune(twin, queries, truth, config.tuning).chosen
-            reordering["float32"] = {"bytes": twin.bytes, **chosen.described()}
+            compared["float32"] = {"bytes": twin.bytes, **chosen.described()}
         clock.lap("tune")
         widening = Widening(index, items, widening_efforts(served_effort(tuned), index.size), config.max_k)
-        return Searched(widening, tuned, reordering)
+        return Searched(widening, tuned, compared)
 
     def items(self, table: Table, aside: Path) -> Items:
         """The table in the graph; its files of ids become assets."""
@@ -170,6 +170,15 @@ def build_index(vectors: np.ndarray, config: ServingConfig, name: str) -> Index:
     from serving.index.scann import build_scann  # loads ScaNN's ops, which the other kinds do without
 
     return build_scann(vectors, config.scann, name)
+
+
+def without_int8(config: ServingConfig) -> ServingConfig | None:
+    """The same index of float32 vectors, where int8 is asked for."""
+    if config.index == "scann" and config.scann.int8:
+        return config.model_copy(update={"scann": config.scann.model_copy(update={"int8": False})})
+    if config.index == "portable" and config.portable.int8:
+        return config.model_copy(update={"portable": config.portable.model_copy(update={"int8": False})})
+    return None
 
 
 def embed_requests(tower: Tower, items: Items, requests: Requests) -> np.ndarray:
