@@ -87,6 +87,7 @@ def amend(
         counts["tombstones_unknown"] = len(gone) - int((~alive).sum())
         widening.alive.assign(np.append(False, alive))
     alive = widening.alive[1:].numpy()
+    widening.amended.assign(len(alive) > size or not alive.all())
     return {**counts, "fresh": len(alive) - size, "tombstones": int((~alive).sum())}, ids
 
 

@@ -43,6 +43,7 @@ class Widening(tf.Module):
         self.fresh = variable(tf.zeros([0, index.dim]), tf.float32, "fresh", grows=True)
         # [1 + N + F], of row -1 and those of items: false for no item and for tombstones
         self.alive = variable(tf.range(-1, index.size) >= 0, tf.bool, "alive", grows=True)
+        self.amended = variable(tf.constant(False), tf.bool, "amended")  # some are fresh or tombstones
 
     def __call__(self, embeddings: tf.Tensor, k: tf.Tensor, conditions: Conditions | None) -> Found:
         """The best of float32 `[B, dim]` for int32 `[B]` k, of all items without conditions: `[B, max k]`."""
@@ -59,8 +60,8 @@ class Widening(tf.Module):
         plain = [
             tf.reduce_min(k) == width,
             width <= min(self.efforts[0].candidates, self.index.size, self._max_k),
-            tf.size(self.fresh) == 0,
-            tf.reduce_all(tf.gather(self.alive, found[1] + 1), axis=[0, 1]),
+            tf.reduce_min(found[1], axis=[0, 1]) >= 0,
+            ~self.amended,
         ]
         if conditions is not None:
             plain.append(~conditions.asked())
