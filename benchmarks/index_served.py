@@ -47,7 +47,8 @@ class Served:
         with tempfile.TemporaryDirectory() as folder:
             aside = Path(folder)
             items = _items(self._index.size, aside)
-            searcher = Searcher(items, Widening(self._index, items, widening_efforts(effort, self._index.size)), {}, K)
+            efforts = widening_efforts(effort, self._index.size)
+            searcher = Searcher(items, Widening(self._index, items, efforts, ServingConfig().max_k), {})
             bare = tf.function(
                 lambda embedding: dict(zip(("scores", "rows"), self._index.search(embedding, effort), strict=True)),
                 input_signature=[tf.TensorSpec([None, self._index.dim], tf.float32, "embedding")],

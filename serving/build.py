@@ -48,7 +48,7 @@ class Searched(NamedTuple):
 
     widening: Widening
     tuned: Tuned
-    reordering: dict[str, Any]  # what float32 and int8 cost and find, where int8 was asked for
+    compared: dict[str, Any]  # what float32 and int8 cost and find, where int8 was asked for
 
 
 class Builder:
@@ -85,7 +85,7 @@ class Builder:
         widening, config = found.widening, self._config
         model = Retrieval(
             Embedder(self.query_tower, self.item_tower, items, widths),
-            Searcher(items, widening, widths, config.max_k),
+            Searcher(items, widening, widths),
             widths,
             config.default_k,
         )
@@ -104,7 +104,7 @@ class Builder:
             "items": len(table),
             "dim": widening.index.dim,
             "index": {"kind": widening.index.kind, **widening.index.settings(), "bytes": widening.index.bytes},
-            "reordering": found.reordering,
+            "int8_compared": found.compared,
             "stored_vectors": self._stored.taken if self._stored else 0,
             "side_index": counts,
             "warmup_requests": warmups,
@@ -123,16 +123,16 @@ class Builder:
         clock.lap("index")
         truth = exact_rows([vectors], queries, min(config.tuning.k, len(vectors)))
         tuned = tune(index, queries, truth, config.tuning)
-        reordering = {}
-        if config.index == "scann" and config.scann.int8:
-            reordering["int8"] = {"bytes": index.bytes, **tuned.chosen.described()}
-            floats = config.model_copy(update={"scann": config.scann.model_copy(update={"int8": False})})
+        compared = {}
+        floats = without_int8(config)
+        if floats:
+            compared["int8"] = {"bytes": index.bytes, **tuned.chosen.described()}
             twin = build_index(vectors, floats, f"{name}/float32")
             chosen = tune(twin, queries, truth, config.tuning).chosen
-            reordering["float32"] = {"bytes": twin.bytes, **chosen.described()}
+            compared["float32"] = {"bytes": twin.bytes, **chosen.described()}
         clock.lap("tune")
-        widening = Widening(index, items, widening_efforts(served_effort(tuned), index.size))
-        return Searched(widening, tuned, reordering)
+        widening = Widening(index, items, widening_efforts(served_effort(tuned), index.size), config.max_k)
+        return Searched(widening, tuned, compared)
 
     def items(self, table: Table, aside: Path) -> Items:
         """The table in the graph; its files of ids become assets."""
@@ -172,6 +172,15 @@ def build_index(vectors: np.ndarray, config: ServingConfig, name: str) -> Index:
     return build_scann(vectors, config.scann, name)
 
 
+def without_int8(config: ServingConfig) -> ServingConfig | None:
+    """The same index of float32 vectors, where int8 is asked for."""
+    if config.index == "scann" and config.scann.int8:
+        return config.model_copy(update={"scann": config.scann.model_copy(update={"int8": False})})
+    if config.index == "portable" and config.portable.int8:
+        return config.model_copy(update={"portable": config.portable.model_copy(update={"int8": False})})
+    return None
+
+
 def embed_requests(tower: Tower, items: Items, requests: Requests) -> np.ndarray:
     """The vectors of requests float32 `[R, dim]`, their items looked up as the served model does."""
     embed = tf.function(lambda inputs: tower(tower_inputs(items, inputs)), reduce_retracing=True, autograph=False)
@@ -181,5 +190,5 @@ def embed_requests(tower: Tower, items: Items, requests: Requests) -> np.ndarray
 
 def held_answers(widening: Widening, vectors: np.ndarray, queries: np.ndarray, tuned: Tuned, target: float) -> Held:
     """The exact answers from the catalogue's vectors `[N, dim]`, fresh items among them and tombstones not."""
-    rows = exact_rows([vectors, widening.fresh.numpy()], queries, tuned.k, widening.alive.numpy())
+    rows = exact_rows([vectors, widening.fresh.numpy()], queries, tuned.k, widening.alive[1:].numpy())
     return Held(queries, widening.items.ids_of(tf.constant(rows)).numpy(), target)

@@ -72,21 +72,22 @@ def amend(
     counts = {}
     items, widening = model.items, model.widening
     if changes.fresh is not None:
-        known = set(items.ids[:size].numpy().tolist())
+        known = set(items.ids[1 : size + 1].numpy().tolist())
         chosen = {one.item_id.encode(): one for one in changes.fresh if one.in_stock}
         new = [one for item_id, one in chosen.items() if item_id not in known]
         counts["fresh_in_index_already"] = len(chosen) - len(new)
         table, vectors = _embedded(new, embed, limits, int(widening.fresh.shape[1]))
         _extend(items, size, table)
         widening.fresh.assign(vectors)
-        widening.alive.assign(np.concatenate([widening.alive[:size].numpy(), np.ones(len(new), bool)]))
+        widening.alive.assign(np.concatenate([widening.alive[: size + 1].numpy(), np.ones(len(new), bool)]))
         ids = table.ids.tolist()
     gone = changes.tombstones
     if gone is not None:
-        alive = np.array([one not in gone for one in items.ids.numpy().tolist()], bool)
+        alive = np.array([one not in gone for one in items.ids[1:].numpy().tolist()], bool)
         counts["tombstones_unknown"] = len(gone) - int((~alive).sum())
-        widening.alive.assign(alive)
-    alive = widening.alive.numpy()
+        widening.alive.assign(np.append(False, alive))
+    alive = widening.alive[1:].numpy()
+    widening.amended.assign(len(alive) > size or not alive.all())
     return {**counts, "fresh": len(alive) - size, "tombstones": int((~alive).sum())}, ids
 
 
@@ -109,7 +110,7 @@ def _embedded(
 def _extend(items: Any, size: int, table: Table) -> None:
     """The table of the index's N items, with another behind."""
     words = int(items.ends[size])
-    items.ids.assign(np.concatenate([items.ids[:size].numpy(), table.ids]))
+    items.ids.assign(np.concatenate([items.ids[: size + 1].numpy(), table.ids]))
     items.words.assign(np.concatenate([items.words[:words].numpy(), table.words]))
     items.ends.assign(np.concatenate([items.ends[: size + 1].numpy(), words + table.ends[1:]]))
     for name in NAMED:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import tensorflow as tf
 
 from preprocessing import text
@@ -23,7 +24,9 @@ class Items(tf.Module):
     def __init__(self, table: Table, ids_file: str, fresh_file: str, max_chars: int, max_words: int) -> None:
         super().__init__(name="items")
         self._limits = (max_chars, max_words)
-        self.ids = variable(table.ids, tf.string, "ids", grows=True)
+        self.ids = variable(
+            np.append(b"", table.ids), tf.string, "ids", grows=True
+        )  # [1 + N + F], that of row -1 first
         self.words = variable(table.words, tf.int64, "words", grows=True)
         self.ends = variable(table.ends, tf.int64, "ends", grows=True)
         self.names = {name: variable(table.names[name], tf.string, f"{name}_names", grows=True) for name in NAMED}
@@ -41,7 +44,7 @@ class Items(tf.Module):
 
     def ids_of(self, rows: tf.Tensor) -> tf.Tensor:
         """The ids of rows of any shape; "" for -1."""
-        return tf.where(rows >= 0, tf.gather(self.ids, tf.maximum(rows, 0)), "")
+        return tf.gather(self.ids, rows + 1)
 
     def attributes(self, ids: tf.Tensor) -> Strings:
         """By attribute ("item", "brand", ...) the strings of item ids of any shape; "" for what is not known."""

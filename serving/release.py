@@ -62,7 +62,7 @@ class Release:
         with self._folder.staging() as aside:
             folders = [ModelFolder(str(output / shard_name(number, shards))) for number in range(shards)]
             version = max(folder.next_version() for folder in [self._folder, *folders])
-            built = build_shards(builder, aside, version, requests, widths, shards, self._config.max_k)
+            built = build_shards(builder, aside, version, requests, widths, shards)
             with_scann = self._config.index == "scann"
             reasons = [one for shard in built for one in shard_reasons(aside / shard.name, with_scann, shard)]
             manifest = self._sources(job_dir, widths) | {"version": version, "created": _now(), "reasons": reasons}

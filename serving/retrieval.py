@@ -47,10 +47,10 @@ class Embedder(tf.Module):
 class Searcher(tf.Module):
     """`search`, and for shards `search_filtered`."""
 
-    def __init__(self, items: Items, widening: Widening, widths: Mapping[str, int], max_k: int) -> None:
+    def __init__(self, items: Items, widening: Widening, widths: Mapping[str, int]) -> None:
         super().__init__(name="searcher")
         self.items, self.widening = items, widening
-        self._widths, self._max_k = dict(widths), max_k
+        self._widths = dict(widths)
 
     def signatures(self, filtered: bool) -> Signatures:
         """By name, traced."""
@@ -76,7 +76,7 @@ class Searcher(tf.Module):
 
     def answer(self, embeddings: tf.Tensor, k: tf.Tensor, conditions: Conditions | None) -> Outputs:
         """Item ids and scores `[B, max k]`."""
-        scores, rows = self.widening(embeddings, tf.clip_by_value(k, 0, self._max_k), conditions)
+        scores, rows = self.widening(embeddings, k, conditions)
         return {"item_ids": self.items.ids_of(rows), "scores": scores}
 
 

@@ -45,7 +45,7 @@ def shard_name(number: int, shards: int) -> str:
 
 
 def build_shards(
-    builder: Builder, aside: Path, version: int, requests: Requests, widths: Mapping[str, int], shards: int, max_k: int
+    builder: Builder, aside: Path, version: int, requests: Requests, widths: Mapping[str, int], shards: int
 ) -> list[Shard]:
     """Saves `<aside>/query` and `<aside>/shard-*`, one after the other, so that one index at a time is held."""
     table, vectors = builder.embed(aside)
@@ -61,7 +61,7 @@ def build_shards(
             raise UserError(f"--shards {shards}: no item of the {len(table)} falls into shard {number}; ask for fewer")
         name = shard_name(number, shards)
         part = table.part(rows)
-        built.append(_build_shard(builder, aside, name, version, part, vectors[rows], queries, widths, max_k))
+        built.append(_build_shard(builder, aside, name, version, part, vectors[rows], queries, widths))
     return built
 
 
@@ -74,12 +74,11 @@ def _build_shard(
     vectors: np.ndarray,
     queries: np.ndarray,
     widths: Mapping[str, int],
-    max_k: int,
 ) -> Shard:
     items = builder.items(table, aside)
     unique = f"{aside.parent.name}/{name}/{version}/{aside.name}"
     found = builder.searched(vectors, items, queries, unique, Clock())
-    searcher = Searcher(items, found.widening, widths, max_k)
+    searcher = Searcher(items, found.widening, widths)
     save(searcher, str(aside / name), searcher.signatures(filtered=True))
     held = held_answers(found.widening, vectors, queries, found.tuned, builder.target_recall)
     return Shard(name, len(table), found.tuned, held)

@@ -22,6 +22,10 @@ class Conditions(NamedTuple):
         """Those of some requests."""
         return Conditions(tf.gather(self.words, requests), tf.gather(self.leaves, requests))
 
+    def asked(self) -> tf.Tensor:
+        """Whether any request has one."""
+        return (tf.shape(self.words)[1] > 0) | tf.reduce_any(self.leaves != "")
+
 
 class Widening(tf.Module):
     """Searches an index and a side index of fresh items.
@@ -30,35 +34,57 @@ class Widening(tf.Module):
     there is. What a request gets depends on nothing but itself, so that a server may merge requests as it likes.
     """
 
-    def __init__(self, index: Index, items: Items, efforts: Sequence[Effort]) -> None:
+    def __init__(self, index: Index, items: Items, efforts: Sequence[Effort], max_k: int) -> None:
         super().__init__(name="widening")
+        self._max_k = max_k
         self.index, self.items = index, items
         self.efforts = list(efforts)
         # [F, dim], of the rows behind the index's
         self.fresh = variable(tf.zeros([0, index.dim]), tf.float32, "fresh", grows=True)
-        # [N + F], false for tombstones
-        self.alive = variable(tf.ones([index.size], tf.bool), tf.bool, "alive", grows=True)
+        # [1 + N + F], of row -1 and those of items: false for no item and for tombstones
+        self.alive = variable(tf.range(-1, index.size) >= 0, tf.bool, "alive", grows=True)
+        self.amended = variable(tf.constant(False), tf.bool, "amended")  # some are fresh or tombstones
 
     def __call__(self, embeddings: tf.Tensor, k: tf.Tensor, conditions: Conditions | None) -> Found:
         """The best of float32 `[B, dim]` for int32 `[B]` k, of all items without conditions: `[B, max k]`."""
+        found = self.index.search(embeddings, self.efforts[0])
         width = tf.maximum(tf.reduce_max(k), 0)
-        batch = tf.shape(embeddings)[0]
+        return branch(
+            self._is_answer(found, k, width, conditions),
+            lambda: (found[0][:, :width], found[1][:, :width]),
+            lambda: self._answer(found, embeddings, tf.clip_by_value(k, 0, self._max_k), conditions),
+        )
+
+    def _is_answer(self, found: Found, k: tf.Tensor, width: tf.Tensor, conditions: Conditions | None) -> tf.Tensor:
+        """Whether what an index found is the answer as it stands, as it mostly is: nothing to sift or to add."""
+        plain = [
+            tf.reduce_min(k) == width,
+            width <= min(self.efforts[0].candidates, self.index.size, self._max_k),
+            tf.reduce_min(found[1], axis=[0, 1]) >= 0,
+            ~self.amended,
+        ]
+        if conditions is not None:
+            plain.append(~conditions.asked())
+        return tf.reduce_all(plain, axis=0)
+
+    def _answer(self, found: Found, embeddings: tf.Tensor, k: tf.Tensor, conditions: Conditions | None) -> Found:
+        """What is left of what the first effort found, and for those who lack some what the later efforts find."""
+        width, batch = tf.maximum(tf.reduce_max(k), 0), tf.shape(embeddings)[0]
         nothing = (tf.fill([batch, width], NONE), tf.fill([batch, width], -1))
-        first = self._attempt(self.efforts[0], embeddings, k, width, conditions)
-        scores, rows = self._further(1, tf.where(~first[1])[:, 0], first[0], embeddings, k, width, conditions)
+        best, filled = self._sifted(found, embeddings, k, width, conditions)
+        scores, rows = self._further(1, tf.where(~filled)[:, 0], best, embeddings, k, width, conditions)
         inside = tf.range(width)[None, :] < k[:, None]
         return tf.where(inside, scores, nothing[0]), tf.where(inside, rows, nothing[1])
 
-    def _attempt(
-        self, effort: Effort, embeddings: tf.Tensor, k: tf.Tensor, width: tf.Tensor, conditions: Conditions | None
+    def _sifted(
+        self, found: Found, embeddings: tf.Tensor, k: tf.Tensor, width: tf.Tensor, conditions: Conditions | None
     ) -> tuple[Found, tf.Tensor]:
-        """What one effort finds `[B, width]`, and whose k it fills `[B]`."""
-        scores, rows = self.index.search(embeddings, effort)
-        scores, rows = self._with_fresh(embeddings, scores, rows)
-        scores = tf.where((rows >= 0) & self._accept(rows, conditions), scores, NONE)
-        found = best_of([scores], [rows], width)
+        """The best `[B, width]` of what an index found and of the fresh items, and whose k they fill `[B]`."""
+        scores, rows = self._with_fresh(embeddings, *found)
+        scores = tf.where(self._accept(rows, conditions), scores, NONE)
+        best = best_of([scores], [rows], width)
         filled = tf.reduce_sum(tf.cast(scores > NONE, tf.int32), axis=1) >= k
-        return found, filled
+        return best, filled
 
     def _further(
         self,
@@ -77,7 +103,8 @@ class Widening(tf.Module):
             theirs = None if conditions is None else conditions.of(short)
             if number == len(self.efforts):
                 return _replaced(found, short, self.everything(some, width, theirs))
-            better, filled = self._attempt(self.efforts[number], some, ks, width, theirs)
+            more = self.index.search(some, self.efforts[number])
+            better, filled = self._sifted(more, some, ks, width, theirs)
             still = tf.gather(short, tf.where(~filled)[:, 0])
             replaced = _replaced(found, short, better)
             return self._further(number + 1, still, replaced, embeddings, k, width, conditions)
@@ -99,13 +126,12 @@ class Widening(tf.Module):
         return tf.concat([scores, fresh], axis=1), tf.concat([rows, fresh_rows], axis=1)
 
     def _accept(self, rows: tf.Tensor, conditions: Conditions | None) -> tf.Tensor:
-        """Which of rows `[B, n]` are alive and meet the conditions."""
-        alive = tf.gather(self.alive, tf.maximum(rows, 0))
+        """Which of rows `[B, n]` are of items alive that meet the conditions."""
+        alive = tf.gather(self.alive, rows + 1)
         if conditions is None:
             return alive
-        asked = (tf.shape(conditions.words)[1] > 0) | tf.reduce_any(conditions.leaves != "")
         return branch(
-            asked,
+            conditions.asked(),
             lambda: (
                 alive & self.items.in_leaves(rows, conditions.leaves) & self.items.have_words(rows, conditions.words)
             ),

@@ -13,8 +13,8 @@ from scann.scann_ops.py import scann_ops
 
 from serving.config import ScannConfig
 from serving.index.base import NONE, Effort, Found, Index, in_place, leaf_steps, variable
+from serving.index.int8 import multipliers_of, quantised
 
-_BLOCK = 65_536
 _REORDERS = (16, 12, 8, 6, 4, 3, 2, 1.5)  # candidates scored again for each one wanted
 # The state of a searcher, in the order in which ScaNN hands it out and `TensorsToScann` does not take it back.
 _STATE = (
@@ -106,7 +106,11 @@ def build_scann(vectors: np.ndarray, config: ScannConfig, name: str) -> Scann:
     )
     state = _trained(builder, shared_name)
     state["scann_config"] = tf.strings.join([state["scann_config"], _reordering_config(config.int8)])
-    state |= _int8(vectors) if config.int8 else {"dataset": dataset}
+    if config.int8:
+        multipliers = multipliers_of(vectors)
+        state |= {"int8_dataset": quantised(vectors, multipliers), "int8_multipliers": multipliers}
+    else:
+        state["dataset"] = dataset
     return Scann(state, shared_name, size, dim, leaves)
 
 
@@ -127,13 +131,3 @@ def _reordering_config(int8: bool) -> bytes:
     config.exact_reordering.approx_num_neighbors = 1  # each search says how many
     config.exact_reordering.fixed_point.enabled = int8
     return config.SerializeToString()
-
-
-def _int8(vectors: np.ndarray) -> dict[str, Any]:
-    """Vectors `[N, dim]` in steps of a 127th of the largest of each column."""
-    largest = np.maximum(vectors.max(axis=0), -vectors.min(axis=0))
-    multipliers = (127 / np.maximum(largest, np.finfo(np.float32).tiny)).astype(np.float32)
-    steps: np.ndarray = np.empty(vectors.shape, np.int8)
-    for begin in range(0, len(vectors), _BLOCK):
-        np.rint(vectors[begin : begin + _BLOCK] * multipliers, out=steps[begin : begin + _BLOCK], casting="unsafe")
-    return {"int8_dataset": steps, "int8_multipliers": multipliers}

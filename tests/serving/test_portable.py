@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+
+from serving.config import ServingConfig
+from serving.export import export
+from serving.session import ServedModel
 
 _WITHOUT_SCANN = """
 import sys
@@ -71,3 +77,15 @@ def test_loads_where_scann_cannot_be_imported(exported: Callable[[str], Path], k
         f"search {answers.format(k=3)}",
         f"serving_default {answers.format(k=10)}",
     ]
+
+
+def test_int8_is_held_against_float32(
+    data: str, job: str, config: Callable[..., ServingConfig], tmp_path: Path
+) -> None:
+    assert export(config("index=portable", "portable.int8=true"), job, data, str(tmp_path)) == 0
+    compared = json.loads((tmp_path / "manifest-1.json").read_text())["int8_compared"]
+    assert compared["int8"]["bytes"] < compared["float32"]["bytes"] / 2
+    assert all(0 < one["recall"] <= 1 for one in compared.values())
+    with ServedModel(str(tmp_path / "1"), with_scann=False) as model:
+        found = model.call("serving_default", {"query": np.array([b"shoes"], object)})
+    assert all(found["item_ids"][0])

@@ -169,6 +169,21 @@ def test_default_answers_as_retrieve_without_a_past(client: Client) -> None:
     assert_same_answers(default, client.retrieve({"query": "shoes", "k": 10}))
 
 
+def test_batches_of_one_k(client: Client) -> None:
+    """The same for all of a batch, none among them, and none but for one."""
+    vectors = client.embed({"query": "shoes"}, {"query": "bag"})
+    alone = [client.search(vectors[row : row + 1], 6) for row in range(2)]
+    for ks in ([6, 6], [6, 4]):
+        merged = client.search(vectors, *ks)
+        assert merged["item_ids"].shape == (2, 6)
+        for row, k in enumerate(ks):
+            assert_same_answers(row_of(merged, row, k), row_of(alone[row], 0, k))
+    assert client.search(vectors, -1, -1)["item_ids"].shape == (2, 0)
+    mixed = client.search(vectors, -6, 6)
+    assert not any(mixed["item_ids"][0])
+    assert_same_answers(row_of(mixed, 1, 6), alone[1])
+
+
 def test_an_empty_batch(client: Client) -> None:
     found = client.search(np.zeros((0, 16)))
     assert found["item_ids"].shape[0] == 0
