@@ -38,9 +38,7 @@ class ScannConfig(Section):
 class PortableConfig(Section):
     """Leaves of one size in core TensorFlow ops."""
 
-    leaf_size: int | None = Field(
-        None, ge=1
-    )  # items a leaf; null: a quarter of the root of the catalogue's size, or 64
+    leaf_size: int | None = Field(None, ge=1)  # items; null: a quarter of the root of the catalogue's size, or 64
     slack: float = Field(1.1, ge=1)  # room in a leaf over the mean: more keeps neighbours together, but is read in vain
     int8: bool = False  # score by int8 vectors: a quarter of the bytes, a little recall and exactness of scores
     training_sample: int = Field(200_000, ge=1)
