@@ -59,6 +59,29 @@ def progress(description: str, total: float | None) -> Iterator[Advance]:
         yield Advance(bars, bars.add_task(description, total=total))
 
 
+@contextlib.contextmanager
+def counted_progress(description: str, total: float, count: Callable[[], int]) -> Iterator[None]:
+    """A bar of what has come out so far, counted each second; it comes late, so the clock tells that work goes on."""
+    done = threading.Event()
+
+    def watch() -> None:
+        seen = 0
+        while not done.wait(1):
+            with contextlib.suppress(Exception):  # a bar must never end the work
+                now = count()
+                bar.advance(now - seen)
+                seen = now
+
+    with progress(description, total) as bar:
+        watcher = threading.Thread(target=watch, daemon=True)
+        watcher.start()
+        try:
+            yield
+        finally:
+            done.set()
+            watcher.join()
+
+
 def quiet_libraries() -> None:
     """Silences the libraries' notes to their own developers; what concerns the user still shows."""
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import functools
 import logging
-import threading
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from apache_beam.options.pipeline_options import GoogleCloudOptions
 from rich.console import Console
 
 from preprocessing import stats as statistics
 from preprocessing.config import PreprocessingConfig, load_section
-from preprocessing.console import fail, progress, run_command
+from preprocessing.console import counted_progress, fail, run_command
 from preprocessing.finish import finish, finish_inside
 from preprocessing.flags import Flags
 from preprocessing.graph import build, shard_keys
@@ -72,29 +70,6 @@ def sources_of(config: PreprocessingConfig, folder: str) -> list[Source]:
     return sources
 
 
-@contextlib.contextmanager
-def _shown_progress(folder: DataFolder, files: int) -> Iterator[None]:
-    """A bar of the files that come out; they come late, so the clock beside it tells that work goes on."""
-    done = threading.Event()
-
-    def watch() -> None:
-        seen = 0
-        while not done.wait(1):
-            with contextlib.suppress(Exception):  # a bar must never end the work
-                now = len(folder.staged())
-                bar.advance(now - seen)
-                seen = now
-
-    with progress("reading, joining, writing", total=files) as bar:
-        watcher = threading.Thread(target=watch, daemon=True)
-        watcher.start()
-        try:
-            yield
-        finally:
-            done.set()
-            watcher.join()
-
-
 def run(config: PreprocessingConfig, input_folder: str, output: str, flags: Sequence[str]) -> dict | None:
     """Runs the pipeline to its end; returns the statistics. As a template it only launches, and returns None."""
     sources = sources_of(config, input_folder)
@@ -107,7 +82,8 @@ def run(config: PreprocessingConfig, input_folder: str, output: str, flags: Sequ
     if template:
         finish_inside(pipeline, written, folder, config)
     try:
-        with _shown_progress(folder, len(shard_keys(config)) + len(config.text.grains) + 6):
+        files = len(shard_keys(config)) + len(config.text.grains) + 6
+        with counted_progress("reading, joining, writing", files, lambda: len(folder.staged())):
             pipeline.run().wait_until_finish()
     except Exception as error:
         folder.mark(FAILED, traceback.format_exc())

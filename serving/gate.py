@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -46,15 +48,22 @@ class Judge:
     def __init__(self, requests: Requests, widths: dict[str, int], config: GateConfig) -> None:
         self._requests, self._widths, self._config = requests, widths, config
 
-    def verdict(self, path: str, scann: bool, held: Held | None, in_place: InPlace | None) -> Verdict:
-        """Loads the version at `path`, then the one in place; no `held` where the index was measured before."""
+    def verdict(self, path: str, scann: bool, held: Held | None, in_place: Sequence[InPlace]) -> Verdict:
+        """Loads the version at `path`, then the first of those in place that loads.
+
+        Args:
+          path: the staged version.
+          scann: whether it needs ScaNN's ops.
+          held: what its index must find; none where the index was measured before.
+          in_place: the versions that it would follow, newest first; one that is broken is not what servers answer by.
+        """
         try:
             with ServedModel(path, scann) as model:
                 reasons, figures = self._look(model, held)
         except Exception as error:  # whatever goes wrong while loading or answering would go wrong where it is served
             return Verdict([f"it does not load or answer: {' '.join(str(error).split())[:300]}"], {})
-        if in_place is not None and not reasons:
-            before = self._recall_in_place(in_place)
+        before = None if reasons else self._recall_in_place(in_place)
+        if before is not None:
             figures["offline_recall_in_place"] = before
             found = figures["offline_recall"]
             if found < before - self._config.max_regression:
@@ -92,9 +101,15 @@ class Judge:
                 return [f"the query {query!r} is answered by nothing, or not best first"]
         return []
 
-    def _recall_in_place(self, version: InPlace) -> float:
-        with ServedModel(version.path, version.scann) as model:
-            return offline_recall(model, self._requests, version.widths, self._config.k)
+    def _recall_in_place(self, versions: Sequence[InPlace]) -> float | None:
+        for version in versions:
+            try:
+                with ServedModel(version.path, version.scann) as model:
+                    return offline_recall(model, self._requests, version.widths, self._config.k)
+            except Exception as error:
+                said = " ".join(str(error).split())[:300]
+                sys.stderr.write(f"{version.path} does not load or answer, so it is not judged by: {said}\n")
+        return None
 
 
 def retrieve_inputs(requests: Requests, widths: dict[str, int], k: int) -> dict[str, np.ndarray]:

@@ -145,11 +145,10 @@ class Release:
         return REJECTED
 
     def _verdict(self, model: Path, staged: Staged) -> Verdict:
-        latest = self._folder.latest()
-        in_place = None
-        if latest is not None:
-            before = self._folder.manifest(latest)
-            in_place = InPlace(self._folder.model(latest), before["index"]["kind"] == "scann", before["widths"])
+        in_place = []
+        for version in reversed(self._folder.published()):
+            before = self._folder.manifest(version)
+            in_place.append(InPlace(self._folder.model(version), before["index"]["kind"] == "scann", before["widths"]))
         requests = staged.requests.slice(0, self._config.gate.requests)
         judge = Judge(requests, staged.manifest["widths"], self._config.gate)
         return judge.verdict(str(model), staged.manifest["index"]["kind"] == "scann", staged.held, in_place)

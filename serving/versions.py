@@ -31,9 +31,14 @@ class ModelFolder:
         """The versions that are whole, oldest first."""
         return sorted(int(name) for name in self._names() if name.isdecimal())
 
+    def published(self) -> list[int]:
+        """Those of them that lie there by `publish`, with a manifest; what a hand put beside them has none."""
+        names = set(self._names())
+        return [version for version in self.versions() if f"{_MANIFEST}{version}.json" in names]
+
     def latest(self) -> int | None:
         """The version in place."""
-        versions = self.versions()
+        versions = self.published()
         return versions[-1] if versions else None
 
     def next_version(self) -> int:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from apache_beam.options.pipeline_options import GoogleCloudOptions
 
-from preprocessing.console import UserError, progress
+from preprocessing.console import UserError, counted_progress
 from preprocessing.runners import beam_options, new_pipeline
 from preprocessing.sources import Source
 from serving.batch.finish import Outcome, finish, finish_inside
@@ -43,33 +41,11 @@ def run(job: Job, source: Source, flags: Sequence[str] = ()) -> Outcome | None:
         if template:
             finish_inside(pipeline, written, job, before)
         try:
-            with _shown_progress(folder, job, job.name(before)):
+            name = job.name(before)
+            with counted_progress(f"{job.mode}: shards", job.shards, lambda: len(folder.staged(name))):
                 pipeline.run().wait_until_finish()
         except Exception as error:
             cause = str(error).strip().splitlines() or [type(error).__name__]
             raise JobStopped(f"the job stopped: {cause[-1]}; the same command goes on from there") from error
         still_held()
         return None if template else finish(job, before)
-
-
-@contextlib.contextmanager
-def _shown_progress(folder: BatchFolder, job: Job, name: str) -> Iterator[None]:
-    """A bar of the shards that come out; the clock beside it tells that work goes on."""
-    done = threading.Event()
-
-    def watch() -> None:
-        seen = 0
-        while not done.wait(1):
-            with contextlib.suppress(Exception):  # a bar must never end the work
-                now = len(folder.staged(name))
-                bar.advance(now - seen)
-                seen = now
-
-    with progress(f"{job.mode}: shards", total=job.shards) as bar:
-        watcher = threading.Thread(target=watch, daemon=True)
-        watcher.start()
-        try:
-            yield
-        finally:
-            done.set()
-            watcher.join()

@@ -14,6 +14,7 @@ from typing import Any
 from tensorflow_serving.apis import get_model_status_pb2
 
 from serving.runtime.errors import ServingError, invalid, not_found, of_exception
+from serving.runtime.memory import give_back
 from serving.runtime.metrics import Metrics
 from serving.runtime.model_config import ModelConfig
 from serving.runtime.servable import Parallelism, Servable
@@ -188,7 +189,19 @@ class Manager:
             for number in wanted:
                 if not self._stop.is_set():
                     self._load_if_new(model, number)
+            self._fall_back(model, there, wanted)
             self._unload_unwanted(model, wanted)
+
+    def _fall_back(self, model: Model, there: list[int], wanted: list[int]) -> None:
+        """Where none of the newest can be loaded, the newest before them that can, unless it or a newer one answers."""
+        if model.config.specific or not wanted:
+            return
+        for number in reversed([one for one in there if one < wanted[0]]):
+            with self._lock:
+                newest = max(model.available(), default=-1)
+            if number <= newest or self._stop.is_set():
+                return
+            self._load_if_new(model, number)
 
     def _load_if_new(self, model: Model, number: int) -> None:
         path = model.config.base_path / str(number)
@@ -222,6 +235,7 @@ class Manager:
         else:
             _LOG.info("%s version %d is served, loaded and warmed in %.1f s", model.config.name, number, spent)
         self.on_change()
+        give_back()
 
     def _warm(self, servable: Servable) -> None:
         started, status = time.monotonic(), "OK"
@@ -237,8 +251,8 @@ class Manager:
     def _unload_unwanted(self, model: Model, wanted: list[int]) -> None:
         with self._lock:
             available = model.available()
-            if not set(available) & set(wanted):
-                return  # nothing newer answers: what is in memory goes on, even if its files are gone
+            if not set(available) & set(wanted):  # the newest in memory go on, even if their files are gone
+                wanted = available if model.config.specific else available[-model.config.latest :]
             gone = [model.versions[number] for number in available if number not in wanted]
             self._retire(gone)
 
@@ -253,16 +267,22 @@ class Manager:
                 self._drains.append(drain)
 
     def _drain(self, version: Version) -> None:
+        name = self._close(version)
+        give_back()
+        with self._lock:
+            version.state = State.END
+        _LOG.info("%s version %d is unloaded", name, version.number)
+        self.on_change()
+
+    def _close(self, version: Version) -> str:
+        """Closes what a version holds in memory, once no request holds it; returns the model's name."""
         servable = version.servable
         assert servable is not None
         with self._idle:
             self._idle.wait_for(lambda: not servable.users)
             version.servable = None
         servable.close()
-        with self._lock:
-            version.state = State.END
-        _LOG.info("%s version %d is unloaded", servable.name, servable.version)
-        self.on_change()
+        return servable.name
 
 
 def _fingerprint(path: Path) -> object:

@@ -8,7 +8,6 @@ import json
 import os
 import re
 import shlex
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from google.cloud.dataflow_v1beta3.types import ContainerSpec
 from google.cloud.devtools.cloudbuild_v1.types import Build, BuildStep
 
 from serving.client import arguments as client_arguments
+from tests.ports import free_ports
 from tests.serving_runtime.small_model import write_version
 from trainer.submit import build
 
@@ -176,19 +176,13 @@ def run_here(step: str, folder: Path, **changes: str) -> subprocess.CompletedPro
     environment = {**os.environ, **variables(**changes), "PATH": path, "PYTHONPATH": str(ROOT)}
     script = STEPS[step].script.replace("/tmp/", f"{folder}/").replace("/workspace/", f"{ROOT}/")
     for port in re.findall(r"--port (\d+)", script):
-        script = script.replace(port, str(free_port()))
+        script = script.replace(port, str(*free_ports(1)))
     return subprocess.run(["sh"], input=script, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
 def tool(path: Path, does: str) -> None:
     path.write_text(f"#!/bin/sh\n{does}\n")
     path.chmod(0o755)
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
 
 
 def test_the_gate(tmp_path: Path) -> None:

@@ -20,6 +20,8 @@ import yaml
 from flink_settings import HOST, JAVA_FLAGS, SLOTS, TASK_MANAGER_FLAGS, TASK_MANAGER_MEMORY, cluster_settings
 from processes import Processes
 
+from tests.ports import free_ports
+
 START_SECONDS = 120.0
 WORKER_POOL = Path(__file__).with_name("worker_pool.py")
 
@@ -175,15 +177,6 @@ class FlinkCluster:
                     return found
             time.sleep(0.3)
         raise ClusterFailed(f"{what} not there after {START_SECONDS:.0f} s\n{self.processes.tails()}")
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that are free now, all different."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind((HOST, 0))
-        return [one.getsockname()[1] for one in sockets]
 
 
 def is_open(port: int) -> bool:

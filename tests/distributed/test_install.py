@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from flink_cluster import free_ports
 from processes import Processes
 
 from tests.packages import ROOT, Built, build
+from tests.ports import free_ports
 from tests.serving_runtime.small_model import write_version
 
 START_ATTEMPTS = 40

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable
@@ -63,8 +64,6 @@ def changed(
     exported: Callable[[str], Path], data: str, config: Config, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     """A folder whose version 1 was built and whose version 2 has a fresh item and tombstones."""
-    import shutil
-
     folder = tmp_path_factory.mktemp("changed") / "retrieval"
     shutil.copytree(exported("scann"), folder)
     items = shelf(data)
@@ -114,9 +113,9 @@ def test_the_gate(opened: Callable[[str], Client], data: str, config: Config) ->
     queries = client.embed(*({"query": one.decode()} for one in requests.inputs["query"]))
     judge = Judge(requests, client.widths, config().gate)
     wrong = Held(queries, np.full((len(queries), 5), b"another", object), 0.9)
-    (reason,) = judge.verdict(str(client.path), False, wrong, None).reasons
+    (reason,) = judge.verdict(str(client.path), False, wrong, []).reasons
     assert reason == "the index finds 0.0000 of the exact answers, --target-recall is 0.9"
-    (reason,) = judge.verdict(str(client.path.parent / "7"), False, None, None).reasons
+    (reason,) = judge.verdict(str(client.path.parent / "7"), False, None, []).reasons
     assert reason.startswith("it does not load or answer")
 
 
@@ -144,6 +143,27 @@ def test_the_last_versions_are_kept(tmp_path: Path) -> None:
             folder.publish(model, number, {"version": number})
             folder.prune(2, aside)
     assert sorted(os.listdir(folder.path)) == ["4", "5", "manifest-4.json", "manifest-5.json"]
+
+
+def test_broken_versions_in_place_do_not_stop_the_next(
+    exported: Callable[[str], Path],
+    job: str,
+    data: str,
+    config: Config,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder = tmp_path / "retrieval"
+    shutil.copytree(exported("brute_force"), folder)
+    shutil.copytree(folder / "1", folder / "2", ignore=shutil.ignore_patterns("variables"))  # a disk lost them
+    shutil.copy(folder / "manifest-1.json", folder / "manifest-2.json")
+    (folder / "3").mkdir()  # by hand
+    assert ModelFolder(str(folder)).latest() == 2
+    assert export(config("index=brute_force"), job, data, str(folder)) == 0
+    said = capsys.readouterr().err
+    assert f"{folder}/2 does not load or answer, so it is not judged by: " in said and f"{folder}/3" not in said
+    measured = ModelFolder(str(folder)).manifest(4)["measured"]
+    assert measured["offline_recall_in_place"] == pytest.approx(measured["offline_recall"], abs=1e-6)
 
 
 def test_killed_at_any_moment(exported: Callable[[str], Path], job: str, data: str, config_file: str) -> None:

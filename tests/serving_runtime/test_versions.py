@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import grpc
+import psutil
 import pytest
 from tensorflow_serving.apis import model_management_pb2
 
+from serving.runtime.memory import give_back
 from serving.runtime.model_config import ModelConfig
 from serving.runtime.server import ModelServer
 from serving.server import wait_for_end
@@ -106,6 +108,38 @@ def test_a_failing_warm_up_is_a_corrupt_version(base: Path, serve: Serve, connec
     (aside / "assets.extra" / "tf_serving_warmup_requests").write_bytes(b"no records" * 10)
     aside.rename(base / "2")
     until(lambda: stubs.status() == {2: "END", 1: "AVAILABLE"})
+
+
+def test_a_server_starts_with_the_newest_that_loads(base: Path, serve: Serve, connect: Callable[..., Stubs]) -> None:
+    shutil.copytree(base / "1", base / "2")
+    for version in (3, 4):
+        (base / str(version)).mkdir()
+    stubs = connect(serve(base, poll_seconds=0.05))
+    assert stubs.status() == {4: "END", 3: "END", 2: "AVAILABLE"}
+    aside = base / "aside"
+    shutil.copytree(base / "1", aside)
+    aside.rename(base / "5")
+    until(lambda: stubs.status() == {5: "AVAILABLE", 4: "END", 3: "END", 2: "END"})
+
+
+def test_a_good_version_behind_a_broken_one_is_served(base: Path, serve: Serve, connect: Callable[..., Stubs]) -> None:
+    server = serve(base, poll_seconds=0)
+    stubs = connect(server)
+    for version in (2, 3):
+        shutil.copytree(base / "1", base / str(version))
+    (base / "3" / "saved_model.pb").write_bytes(b"no graph")
+    server.manager.configure([ModelConfig("retrieval", base)])
+    until(lambda: stubs.status() == {3: "END", 2: "AVAILABLE", 1: "END"})
+
+
+def test_what_is_freed_in_pieces_goes_back_to_the_system() -> None:
+    process, size, count = psutil.Process(), 10_000, 20_000
+    pieces = [b"x" * size for _ in range(count)]
+    held = process.memory_info().rss
+    kept = pieces[::100]  # each keeps the allocator's heap from shrinking past it
+    pieces.clear()
+    give_back()
+    assert held - process.memory_info().rss > 0.7 * size * count, len(kept)
 
 
 def test_folders_that_vanish_take_nothing_from_memory(base: Path, serve: Serve, connect: Callable[..., Stubs]) -> None:

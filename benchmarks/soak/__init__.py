@@ -1,0 +1,1 @@
+"""The whole life of the product at once: days, versions, clients and faults. `python -m benchmarks.soak`."""
