@@ -139,7 +139,9 @@ def main() -> None:
             said: Any = {"chosen": tuned.chosen, "curve": tuned.curve, "reached": tuned.reached}
             said |= {"recall": recall(searches["search"], queries, truth), "searches": list(searches)}
         else:
-            said = milliseconds(searches[arguments[0]], queries, int(arguments[1]), int(arguments[2]))
+            batch, times = map(int, arguments[1:])
+            said = milliseconds(searches[arguments[0]], queries, batch, times)
+            queries = np.roll(queries, -batch * times, axis=0)  # none finds in the caches what another brought there
         print(json.dumps(said), flush=True)
 
 
