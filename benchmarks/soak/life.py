@@ -26,7 +26,7 @@ _LOADED_S = 300  # a load under way comes first, and takes a minute on a busy ma
 _REJECTED = 3
 # Small in its graph: what a server spends on a load follows the number of nodes, and a soak is of many loads.
 _TRAINING = [
-    "trainer.training.epochs=2",
+    "trainer.training.epochs=12",
     "trainer.mgdspr.grains.sequence=false",
     "trainer.mgdspr.horizons.realtime.lstm_layers=0",
     "trainer.mgdspr.horizons.short.self_attention=false",
