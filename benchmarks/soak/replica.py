@@ -27,7 +27,6 @@ class Replica:
         self._ports = ("0", "0")
         self._process: subprocess.Popen[str] | None = None
         self._measured: psutil.Process | None = None
-        self.starts = 0
         self.changing = threading.Lock()  # held by who kills it
 
     @property
@@ -54,7 +53,6 @@ class Replica:
         addresses = line.split(" on ")[1].split(", ")
         self._ports = (addresses[0].strip().rsplit(":", 1)[1], addresses[1].strip().rsplit(":", 1)[1])
         self._measured = psutil.Process(self._process.pid)
-        self.starts += 1
 
     def kill(self) -> None:
         """As the kernel does when memory is short."""

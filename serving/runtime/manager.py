@@ -275,7 +275,7 @@ class Manager:
         self.on_change()
 
     def _close(self, version: Version) -> str:
-        """Closes what a version holds in memory, once no request holds it; returns the model's name."""
+        """Closes what a version holds once no request does, and lets go of it to be freed; returns the model's name."""
         servable = version.servable
         assert servable is not None
         with self._idle:

@@ -18,6 +18,7 @@ import grpc
 import psutil
 import pytest
 
+from benchmarks.soak.faults import mutated
 from tests.serving_runtime.serving_stubs import TIMEOUT, Stubs, request_of, retrieve_inputs
 from tests.serving_runtime.small_model import DIM
 
@@ -68,20 +69,7 @@ def mutations(seed: int, valid: list[bytes]) -> Iterator[bytes]:
     """Valid requests with bytes changed, cut out, doubled, or of no sense at all."""
     chance = random.Random(seed)
     while True:
-        data = bytearray(chance.choice(valid))
-        for _ in range(chance.randint(1, 8)):
-            begin = chance.randrange(len(data)) if data else 0
-            end = min(len(data), begin + chance.randint(1, 12))
-            kind = chance.randrange(4)
-            if kind == 0:
-                data[begin:end] = chance.randbytes(end - begin)
-            elif kind == 1:
-                del data[begin:end]
-            elif kind == 2:
-                data[begin:begin] = data[begin:end] * chance.randint(1, 20)
-            else:
-                data[begin:begin] = chance.randbytes(chance.randint(1, 12))
-        yield bytes(data)
+        yield mutated(chance.choice(valid), chance)
 
 
 def fuzz(channel: grpc.Channel, requests: Iterator[bytes], count: int) -> set[grpc.StatusCode]:
