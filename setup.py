@@ -38,6 +38,7 @@ setup(
         "pydantic>=2,<3",
         "pyyaml",
         "rich",
+        "uvloop",
     ],
     extras_require={
         "gcp": [f"apache-beam[gcp]>={BEAM},<2.78", AIPLATFORM],

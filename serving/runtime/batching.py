@@ -1,13 +1,13 @@
-"""Dynamic batching without a thread of its own: the request that finds a free slot runs at once, with its own thread,
-and those that arrive meanwhile are run together by the first of them when a slot is free again."""
+"""Dynamic batching: a request that finds nothing running runs at once, those that arrive meanwhile run together."""
 
 from __future__ import annotations
 
-import enum
+import asyncio
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,6 +17,9 @@ from serving.runtime.errors import ServingError, exhausted, of_exception, too_la
 
 Arrays = list[np.ndarray]
 _LONGEST_WAIT = 86_400.0  # gRPC writes "no deadline" as one in thousands of years
+# Who finds a batch running that is over sooner than this waits for a batch of its own: that costs less than one more
+# call of the graph beside it. In seconds.
+_SOON = 0.002
 
 
 @dataclass(frozen=True)
@@ -36,23 +39,39 @@ class BatchRecord(Protocol):
         """A batch of some rows of some requests is about to run; its first had waited this long."""
 
 
-class _State(enum.Enum):
-    WAITING, LEADING, RUNNING, GONE = range(4)
-
-
 class Task:
-    """One request in a lane."""
+    """One request in a lane. Who waits for it is told when its outputs or its error are there."""
 
-    __slots__ = ("alive", "arrays", "error", "outputs", "queued", "rows", "state", "wake")
+    __slots__ = ("arrays", "deadline", "error", "gone", "outputs", "queued", "rows", "told")
 
-    def __init__(self, arrays: Arrays, rows: int, alive: Callable[[], bool]) -> None:
-        self.arrays, self.rows, self.alive = arrays, rows, alive
-        self.outputs: Arrays | None = None
-        self.error: ServingError | None = None
-        self.state = _State.WAITING
+    def __init__(self, arrays: Arrays, rows: int, timeout: float | None = None) -> None:
+        self.arrays, self.rows = arrays, rows
         self.queued = time.monotonic()
-        self.wake = threading.Lock()
-        self.wake.acquire()
+        self.deadline = None if timeout is None or timeout > _LONGEST_WAIT else self.queued + timeout
+        self.outputs: Arrays = []
+        self.error: ServingError | None = None
+        self.gone = False  # nobody waits for it any more
+        self.told: Callable[[], object] = lambda: None
+
+    def wanted(self) -> bool:
+        """Whether it is still to be run, at the moment when it could be."""
+        if self.gone:
+            return False
+        if self.deadline is not None and time.monotonic() > self.deadline:
+            self.end(error=_late())
+            return False
+        return True
+
+    def end(self, outputs: Arrays | None = None, error: ServingError | None = None) -> None:
+        """Tells the outcome."""
+        self.outputs, self.error = outputs or [], error
+        self.told()
+
+    def outcome(self) -> Arrays:
+        """The outputs, once it was told."""
+        if self.error is not None:
+            raise self.error
+        return self.outputs
 
 
 class Lane:
@@ -63,9 +82,9 @@ class Lane:
         self.tasks: deque[Task] = deque()
         self.rows = 0
         self.listed = False
-        self.gathering = 0  # rows that a leader who waits for company has room for
-        self.full = threading.Lock()
-        self.full.acquire()
+        self.row_seconds = 0.0  # of its last batch
+        self.gathering = 0  # rows that a first request which waits for company has room for
+        self.full = threading.Event()
 
 
 class Batcher:
@@ -73,62 +92,82 @@ class Batcher:
 
     def __init__(self, limits: BatchingLimits, record: BatchRecord | None = None) -> None:
         self._limits, self._record = limits, record
-        self._free = limits.num_batch_threads
+        self._slots = [ThreadPoolExecutor(1, f"batch-{number}") for number in range(limits.num_batch_threads)]
+        self._free = list(self._slots)  # the last is the one that worked last: its memory is the warmest
         self._lock = threading.Lock()
         self._lanes: deque[Lane] = deque()  # those where somebody waits
+        self._soon: set[ThreadPoolExecutor] = set()  # those whose batch is over soon
 
-    def run(self, lane: Lane, task: Task, timeout: float | None) -> Arrays:
-        """Answers a task with the caller's thread or another's, within `timeout` seconds of waiting."""
+    def run(self, lane: Lane, task: Task) -> Arrays:
+        """A task's outputs, for a thread that can wait for them."""
+        told = threading.Event()
+        task.told = told.set
+        self._submit(lane, task)
+        left = None if task.deadline is None else max(0.0, task.deadline - time.monotonic())
+        if not told.wait(left):
+            task.gone = True
+            raise _late()
+        return task.outcome()
+
+    async def answer(self, lane: Lane, task: Task) -> Arrays:
+        """A task's outputs, for a coroutine that is cancelled when they come too late."""
+        loop = asyncio.get_running_loop()
+        told = loop.create_future()
+        task.told = lambda: loop.call_soon_threadsafe(_wake, told)
+        self._submit(lane, task)
+        try:
+            await told
+        except asyncio.CancelledError:
+            task.gone = True
+            raise
+        return task.outcome()
+
+    def close(self) -> None:
+        """Ends its threads when nothing is submitted any more."""
+        for slot in self._slots:
+            slot.shutdown()
+
+    def _submit(self, lane: Lane, task: Task) -> None:
         with self._lock:
-            if self._free and not lane.gathering:
-                self._free -= 1
-                task.state = _State.LEADING
-            else:
-                self._queue(lane, task)
-        if task.state is not _State.LEADING:
-            self._wait(task, timeout)
-        if task.state is _State.LEADING:
-            self._lead(lane, task)
-        if task.error is not None:
-            raise task.error
-        assert task.outputs is not None
-        return task.outputs
-
-    def _queue(self, lane: Lane, task: Task) -> None:
-        if lane.rows + task.rows > self._limits.max_enqueued_batches * self._limits.max_batch_size:
-            raise exhausted(f"The batch scheduling queue of {lane.name} is full: {lane.rows} rows wait")
-        lane.tasks.append(task)
-        lane.rows += task.rows
-        if not lane.gathering:
-            self._list(lane)
-        if lane.gathering and lane.rows >= lane.gathering and lane.full.locked():
-            lane.full.release()
+            slot = self._free.pop() if self._free and not self._soon and not lane.gathering else None
+            if not slot and lane.rows + task.rows > self._limits.max_enqueued_batches * self._limits.max_batch_size:
+                raise exhausted(f"The batch scheduling queue of {lane.name} is full: {lane.rows} rows wait")
+            if slot:
+                self._judge(slot, lane, task.rows)
+            lane.tasks.append(task)
+            lane.rows += task.rows
+            if not lane.gathering:
+                self._list(lane)
+            elif lane.rows >= lane.gathering:
+                lane.full.set()
+        if slot:
+            slot.submit(self._work, slot)
 
     def _list(self, lane: Lane) -> None:
         if not lane.listed:
             lane.listed = True
             self._lanes.append(lane)
 
-    def _wait(self, task: Task, timeout: float | None) -> None:
-        longest = -1 if timeout is None or timeout > _LONGEST_WAIT else max(0.0, timeout)
-        if task.wake.acquire(timeout=longest):
-            return
-        with self._lock:
-            if task.state is _State.WAITING:
-                task.state = _State.GONE
-                raise too_late("the deadline passed while the request waited for its batch")
-        task.wake.acquire()  # it is being run: its outcome is near
-
-    def _lead(self, lane: Lane, task: Task) -> None:
-        batch = [task]
-        try:
+    def _work(self, slot: ThreadPoolExecutor) -> None:
+        """One slot at work until nobody waits."""
+        while first := self._next(slot):
+            lane, task = first
+            batch = [task]
             if lane.batchable:
                 self._gather(lane, batch)
-            self._execute(lane, batch)
-        finally:
-            self._pass_on()
-            for other in batch[1:]:
-                other.wake.release()
+            rows = sum(one.rows for one in batch)
+            with self._lock:
+                self._judge(slot, lane, rows)
+            began = time.monotonic()
+            self._execute(lane, batch, rows)
+            lane.row_seconds = (time.monotonic() - began) / rows
+
+    def _judge(self, slot: ThreadPoolExecutor, lane: Lane, rows: int) -> None:
+        """Whether a slot is over soon with a batch of so many rows."""
+        if lane.row_seconds * rows < _SOON:
+            self._soon.add(slot)
+        else:
+            self._soon.discard(slot)
 
     def _gather(self, lane: Lane, batch: list[Task]) -> None:
         """Takes along who waits and fits, in order."""
@@ -136,27 +175,22 @@ class Batcher:
         room = self._limits.max_batch_size - batch[0].rows
         if wait and lane.rows < room:
             self._await_company(lane, room, wait / 1e6)
-        rows = batch[0].rows
         with self._lock:
-            while lane.tasks and rows + lane.tasks[0].rows <= self._limits.max_batch_size:
+            while lane.tasks and lane.tasks[0].rows <= room:
                 task = self._pop(lane)
-                if task.state is _State.WAITING and task.alive():
-                    task.state = _State.RUNNING
-                    rows += task.rows
+                if task.wanted():
+                    room -= task.rows
                     batch.append(task)
-                elif task.state is _State.WAITING:
-                    self._drop(task)
 
     def _await_company(self, lane: Lane, room: int, seconds: float) -> None:
         with self._lock:
             if lane.gathering or lane.rows >= room:
                 return
             lane.gathering = room
-        lane.full.acquire(timeout=seconds)
+            lane.full.clear()
+        lane.full.wait(seconds)
         with self._lock:
             lane.gathering = 0
-            if not lane.full.locked():
-                lane.full.acquire()
             if lane.tasks:
                 self._list(lane)
 
@@ -165,62 +199,53 @@ class Batcher:
         lane.rows -= task.rows
         return task
 
-    def _drop(self, task: Task) -> None:
-        """Nobody waits for it any more; its thread learns that too."""
-        task.state = _State.GONE
-        task.error = too_late("the client went away while the request waited for its batch")
-        task.wake.release()
-
-    def _pass_on(self) -> None:
-        """Gives the slot to the first who waits in the next lane, else sets it free."""
+    def _next(self, slot: ThreadPoolExecutor) -> tuple[Lane, Task] | None:
+        """The first who waits in the next lane; without one the slot is free."""
         with self._lock:
             while self._lanes:
                 lane = self._lanes.popleft()
                 lane.listed = False
                 while lane.tasks:
                     task = self._pop(lane)
-                    if task.state is not _State.WAITING:
-                        continue
-                    if not task.alive():
-                        self._drop(task)
-                        continue
-                    task.state = _State.LEADING
-                    if lane.tasks:
-                        self._list(lane)
-                    task.wake.release()
-                    return
-            self._free += 1
+                    if task.wanted():
+                        if lane.tasks:
+                            self._list(lane)
+                        return lane, task
+            self._soon.discard(slot)
+            self._free.append(slot)
+            return None
 
-    def _execute(self, lane: Lane, batch: list[Task]) -> None:
+    def _execute(self, lane: Lane, batch: list[Task], rows: int) -> None:
         if self._record is not None:
-            rows = sum(task.rows for task in batch)
             self._record.batch(lane.name, rows, len(batch), time.monotonic() - batch[0].queued)
         try:
-            if len(batch) == 1:
-                batch[0].outputs = lane.call(*batch[0].arrays)
-            else:
-                _run_together(lane, batch)
+            outcomes = [lane.call(*batch[0].arrays)] if len(batch) == 1 else _together(lane, batch)
         except Exception as error:
             if len(batch) == 1:
-                batch[0].error = of_exception(error)
+                batch[0].end(error=of_exception(error))
             else:
-                _run_apart(lane, batch)
+                for task in batch:  # one request's fault must not be its neighbours'
+                    self._execute(lane, [task], task.rows)
+            return
+        for task, outputs in zip(batch, outcomes, strict=True):
+            task.end(outputs)
 
 
-def _run_together(lane: Lane, batch: list[Task]) -> None:
+def _late() -> ServingError:
+    return too_late("the deadline passed while the request waited for its batch")
+
+
+def _wake(told: asyncio.Future[None]) -> None:
+    if not told.done():  # it may be cancelled meanwhile
+        told.set_result(None)
+
+
+def _together(lane: Lane, batch: list[Task]) -> list[Arrays]:
+    """The outputs of each task of a batch."""
     merged = [np.concatenate(arrays) for arrays in zip(*(task.arrays for task in batch), strict=True)]
     outputs = lane.call(*merged)
-    start = 0
+    outcomes, start = [], 0
     for task in batch:
-        end = start + task.rows
-        task.outputs = [array[start:end] for array in outputs]
-        start = end
-
-
-def _run_apart(lane: Lane, batch: list[Task]) -> None:
-    """One request's fault must not be its neighbours'."""
-    for task in batch:
-        try:
-            task.outputs = lane.call(*task.arrays)
-        except Exception as error:
-            task.error = of_exception(error)
+        outcomes.append([array[start : start + task.rows] for array in outputs])
+        start += task.rows
+    return outcomes

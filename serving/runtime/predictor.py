@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,11 +18,10 @@ from serving.runtime.manager import Manager
 from serving.runtime.metrics import Metrics
 from serving.runtime.servable import Servable, Signature
 from serving.runtime.tensors import fill_proto
-from serving.runtime.turns import Turns
 
 _DEFAULT_SIGNATURE = "serving_default"
 _FAILED_PRECONDITION = 9
-_AT_WORK = 2  # threads: one has the interpreter, one is ready to take it over
+_LARGE = 65_536  # values of an answer that take milliseconds to write, which others should not wait for
 
 
 @dataclass(frozen=True)
@@ -33,62 +33,52 @@ class RequestLimits:
     max_concurrency: int = 256
 
 
-def always() -> bool:
-    """Of a caller that does not go away."""
-    return True
-
-
 class Predictor:
     """Answers requests by the manager's versions, in batches."""
 
     def __init__(self, manager: Manager, batcher: Batcher, limits: RequestLimits, metrics: Metrics) -> None:
         self._manager, self._batcher, self._limits, self._metrics = manager, batcher, limits, metrics
-        self._turns = Turns(_AT_WORK)
 
-    def predict(
-        self, request: Any, timeout: float | None = None, alive: Callable[[], bool] = always
-    ) -> predict_pb2.PredictResponse:
-        """The answer; refusals are `ServingError`."""
+    async def predict(self, request: Any, timeout: float | None) -> bytes:
+        """The answer's bytes, within `timeout` seconds; refusals are `ServingError`."""
         if not request.HasField("model_spec"):
             raise invalid("Missing ModelSpec")
         with self._manager.use(request.model_spec) as servable:
-            return self.answer(servable, request, timeout, alive)
+            signature, wanted, arrays = _read(servable, request)
+            task = self._task(signature, arrays, timeout)
+            outputs = await self._batcher.answer(servable.lanes[signature.name], task)
+            answer = self._answer(servable, signature, task, outputs)
+            if sum(array.size for array in outputs) > _LARGE:
+                return await asyncio.to_thread(_written, servable, signature, wanted, answer)
+            return _written(servable, signature, wanted, answer)
 
-    def answer(
-        self, servable: Servable, request: Any, timeout: float | None = None, alive: Callable[[], bool] = always
-    ) -> predict_pb2.PredictResponse:
-        """The answer of a version that is held already."""
-        with self._turns:
-            signature = signature_of(servable, request.model_spec.signature_name)
-            wanted = wanted_outputs(signature, request.output_filter)
-            arrays = _arrays(signature, request.inputs)
-        outputs = self.run(servable, signature, arrays, timeout, alive)
-        with self._turns:
-            response = predict_pb2.PredictResponse()
-            spec = response.model_spec
-            spec.name, spec.signature_name, spec.version.value = servable.name, signature.name, servable.version
-            for name, array in outputs.items():
-                if name in wanted:
-                    fill_proto(response.outputs[name], array)
-            return response
+    def play(self, servable: Servable, request: Any) -> None:
+        """Answers a request by a version that is held already, for its effect on the version alone."""
+        signature, _, arrays = _read(servable, request)
+        self.run(servable, signature, arrays, None)
 
     def run(
-        self,
-        servable: Servable,
-        signature: Signature,
-        arrays: list[np.ndarray],
-        timeout: float | None,
-        alive: Callable[[], bool] = always,
+        self, servable: Servable, signature: Signature, arrays: list[np.ndarray], timeout: float | None
     ) -> dict[str, np.ndarray]:
         """The outputs by name, for inputs in the signature's order."""
+        task = self._task(signature, arrays, timeout)
+        return self._answer(servable, signature, task, self._batcher.run(servable.lanes[signature.name], task))
+
+    def _task(self, signature: Signature, arrays: list[np.ndarray], timeout: float | None) -> Task:
         rows = _rows(signature, arrays)
         if rows > self._limits.max_rows:
             raise invalid(f"{rows} rows in one request, at most {self._limits.max_rows} are taken")
-        width = self._width(signature, arrays)
-        started = time.monotonic()
-        outputs = self._batcher.run(servable.lanes[signature.name], Task(arrays, rows, alive), timeout)
-        self._metrics.runtime_latency.add((time.monotonic() - started) * 1e6, servable.name, "Predict", "TF1")
-        self._metrics.examples.add(rows, servable.name)
+        self._check_k(signature, arrays)
+        return Task(arrays, rows, timeout)
+
+    def _answer(
+        self, servable: Servable, signature: Signature, task: Task, outputs: Sequence[np.ndarray]
+    ) -> dict[str, np.ndarray]:
+        """A task's outputs by name, as wide as it asked: neighbours in its batch must not make its answer wider."""
+        spent = time.monotonic() - task.queued
+        self._metrics.runtime_latency.add(spent * 1e6, servable.name, "Predict", "TF1")
+        self._metrics.examples.add(task.rows, servable.name)
+        width = int(task.arrays[signature.place_of_k].max(initial=0)) if signature.takes_k else None
         return {name: _cut(array, width) for name, array in zip(signature.outputs, outputs, strict=True)}
 
     def label(self, name: str) -> str:
@@ -118,17 +108,14 @@ class Predictor:
         response.metadata["signature_def"].Pack(signatures)
         return response
 
-    def _width(self, signature: Signature, arrays: list[np.ndarray]) -> int | None:
-        """The largest k of the request: neighbours in its batch must not make its answer wider."""
+    def _check_k(self, signature: Signature, arrays: list[np.ndarray]) -> None:
         if not signature.takes_k:
-            return None
-        k = arrays[list(signature.inputs).index("k")]
-        width = int(k.max(initial=0))
-        if width > self._limits.max_k:
-            raise invalid(f"k is {width}, at most {self._limits.max_k} is served")
+            return
+        k = arrays[signature.place_of_k]
+        if k.max(initial=0) > self._limits.max_k:
+            raise invalid(f"k is {int(k.max())}, at most {self._limits.max_k} is served")
         if k.min(initial=0) < 0:
             raise invalid(f"k is {int(k.min())}, it must not be negative")
-        return width
 
 
 def signature_of(servable: Servable, name: str) -> Signature:
@@ -152,6 +139,21 @@ def wanted_outputs(signature: Signature, output_filter: Any) -> list[str]:
     if len(set(wanted)) != len(wanted):
         raise invalid(f"duplicate output tensor alias: {next(name for name in wanted if wanted.count(name) > 1)}")
     return wanted or list(signature.outputs)
+
+
+def _read(servable: Servable, request: Any) -> tuple[Signature, list[str], list[np.ndarray]]:
+    """What a request asks for, of which outputs, with which inputs."""
+    signature = signature_of(servable, request.model_spec.signature_name)
+    return signature, wanted_outputs(signature, request.output_filter), _arrays(signature, request.inputs)
+
+
+def _written(servable: Servable, signature: Signature, wanted: list[str], answer: dict[str, np.ndarray]) -> bytes:
+    response = predict_pb2.PredictResponse()
+    spec = response.model_spec
+    spec.name, spec.signature_name, spec.version.value = servable.name, signature.name, servable.version
+    for name in wanted:
+        fill_proto(response.outputs[name], answer[name])
+    return response.SerializeToString()
 
 
 def _arrays(signature: Signature, inputs: Any) -> list[np.ndarray]:

@@ -76,6 +76,11 @@ class Signature:
         """Whether requests say how many answers they want, best first."""
         return "k" in self.inputs
 
+    @property
+    def place_of_k(self) -> int:
+        """Where k stands among the inputs."""
+        return list(self.inputs).index("k")
+
 
 class Servable:
     """A version in memory. `users` is the manager's count of requests that hold it."""

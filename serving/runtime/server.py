@@ -1,12 +1,21 @@
-"""The gRPC server: services, health, reflection, limits and an orderly end."""
+"""The gRPC server: services, health, reflection, limits and an orderly end.
+
+It runs in an event loop of its own: that costs less than a thread for every call, and takes calls in the order in which
+they came, so that those too many are refused in time.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from concurrent import futures
+import threading
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Any
 
 import grpc
+import uvloop
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
@@ -23,7 +32,8 @@ from serving.runtime.services import ModelService, PredictionService
 from serving.runtime.warmup import warm_up
 
 _LOG = logging.getLogger("serving")
-_SPARE_THREADS = 16  # for status, health and refusals while every place is taken
+_SPARE_CALLS = 16  # for status, health and refusals while every place is taken
+_STATUS_THREADS = 4  # for the calls that may wait: metadata, status, reloads
 
 
 @dataclass(frozen=True)
@@ -52,8 +62,11 @@ class ModelServer:
         self.batcher = Batcher(settings.batching, self.metrics)
         self.predictor = Predictor(self.manager, self.batcher, settings.limits, self.metrics)
         self.admission = Admission(settings.limits.max_concurrency)
-        self._health = health.HealthServicer()
-        self._grpc = self._build()
+        self._health = health.aio.HealthServicer()
+        self._loop = uvloop.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="grpc", daemon=True)
+        self._thread.start()
+        self._grpc: grpc.aio.Server = self._in_loop(self._build())
         self.port = 0
         self.manager.on_change = self._tell_health
         self.metrics.gauge(
@@ -73,28 +86,40 @@ class ModelServer:
         """Loads the models, then opens the port."""
         self.manager.configure(self.settings.models)
         self.manager.watch()
-        self._grpc.start()
+        self._in_loop(self._grpc.start())
         self._tell_health()
 
     def stop(self, drain_seconds: float) -> None:
         """Says that it goes, takes no more, lets what is inside be answered, gives the memory back."""
-        self._health.enter_graceful_shutdown()
-        self._grpc.stop(drain_seconds).wait()
+        if self._loop.is_closed():
+            return
+        self._in_loop(self._health.enter_graceful_shutdown())
+        self._in_loop(self._grpc.stop(drain_seconds))
         self.manager.close()
+        self.batcher.close()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
 
-    def _build(self) -> grpc.Server:
+    def _in_loop(self, work: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    async def _build(self) -> grpc.aio.Server:
         settings = self.settings
+        most = settings.limits.max_concurrency + _SPARE_CALLS
         options = [
+            # What Python has not taken in yet: without a bound, calls would wait there until their deadlines.
+            ("grpc.server.max_pending_requests", most),
+            ("grpc.server.max_pending_requests_hard_limit", most),
             ("grpc.max_receive_message_length", settings.max_message_bytes),
             ("grpc.max_send_message_length", -1),
             ("grpc.so_reuseport", 0),
             *settings.channel_arguments,
         ]
-        threads = settings.limits.max_concurrency + _SPARE_THREADS
-        server = grpc.server(
-            futures.ThreadPoolExecutor(threads, thread_name_prefix="grpc"),
+        server = grpc.aio.server(
+            migration_thread_pool=ThreadPoolExecutor(_STATUS_THREADS, thread_name_prefix="status"),
             options=options,
-            maximum_concurrent_rpcs=threads,  # one more is refused by gRPC itself, before it costs a thread
+            maximum_concurrent_rpcs=most,
         )
         register_services()
         add_service(server, PREDICTION_SERVICE, PredictionService(self.predictor, self.metrics, self.admission))
@@ -120,11 +145,14 @@ class ModelServer:
     def _tell_health(self) -> None:
         """The server is well when every model has a version that answers; a model's own name can be asked too."""
         available = self.manager.available()
-        for name, versions in available.items():
-            self._health.set(name, _health_of(bool(versions)))
         whole = _health_of(bool(available) and all(available.values()))
-        for name in ("", PREDICTION_SERVICE, MODEL_SERVICE):
-            self._health.set(name, whole)
+        told = {name: _health_of(bool(versions)) for name, versions in available.items()}
+        told |= dict.fromkeys(("", PREDICTION_SERVICE, MODEL_SERVICE), whole)
+        self._in_loop(self._set_health(told))
+
+    async def _set_health(self, told: dict[str, health_pb2.HealthCheckResponse.ServingStatus]) -> None:
+        for name, status in told.items():
+            await self._health.set(name, status)
 
 
 def _health_of(well: bool) -> health_pb2.HealthCheckResponse.ServingStatus:

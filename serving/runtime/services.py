@@ -21,6 +21,7 @@ from serving.runtime.model_config import models_of
 from serving.runtime.predictor import Predictor
 
 _LOG = logging.getLogger("serving")
+_LONGEST = 2_000  # characters of a status' message
 _NO_EXAMPLES = (
     "{} takes tf.Examples and a signature of method {}; a retrieval model has predict signatures only: call Predict"
 )
@@ -32,19 +33,22 @@ class PredictionService:
     def __init__(self, predictor: Predictor, metrics: Metrics, admission: Admission) -> None:
         self._predictor, self._metrics, self._admission = predictor, metrics, admission
 
-    def Predict(self, request: Any, context: grpc.ServicerContext) -> Any:
-        """One or more queries."""
-        started, status = time.monotonic(), "OK"
+    async def Predict(self, request: Any, context: grpc.aio.ServicerContext) -> bytes:
+        """One or more queries; gRPC cancels it when the client's deadline passes or the client goes away."""
+        started, status = time.monotonic(), "CANCELLED"
         try:
             with self._admission:
                 remaining = context.time_remaining()
                 if remaining is not None and remaining <= 0:
                     raise too_late("the deadline passed before the request was begun")
-                return self._predictor.predict(request, remaining, context.is_active)
+                answer = await self._predictor.predict(request, remaining)
+            status = "OK"
+            return answer
         except Exception as error:
             refused = logged(error)
             status = refused.code.name
-            refuse(context, refused)
+            await context.abort(refused.code, refused.message[:_LONGEST])
+            raise AssertionError("abort raises") from None
         finally:
             name = self._predictor.label(request.model_spec.name)
             self._metrics.requests.add(name, status)
@@ -108,7 +112,7 @@ def status_response(manager: Manager, request: Any) -> get_model_status_pb2.GetM
 
 def refuse(context: grpc.ServicerContext, error: ServingError) -> NoReturn:
     """Ends a call with a status."""
-    context.abort(error.code, error.message[:2000])
+    context.abort(error.code, error.message[:_LONGEST])
     raise AssertionError("abort raises")
 
 

@@ -27,6 +27,6 @@ def warm_up(predictor: Predictor, servable: Servable) -> int:
         log = prediction_log_pb2.PredictionLog.FromString(record)
         if not log.HasField("predict_log"):
             raise ServingError(code_of(_FAILED_PRECONDITION), f"{path}: only predict requests can be played")
-        predictor.answer(servable, log.predict_log.request)
+        predictor.play(servable, log.predict_log.request)
         count += 1
     return count

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import grpc
 import numpy as np
@@ -46,8 +48,8 @@ def until(met: Callable[[], bool]) -> None:
     raise AssertionError("never came about")
 
 
-def task(*rows: float, alive: Callable[[], bool] = lambda: True) -> Task:
-    return Task([np.array(rows)], len(rows), alive)
+def task(*rows: float, timeout: float | None = None) -> Task:
+    return Task([np.array(rows)], len(rows), timeout)
 
 
 def busy(pool: ThreadPoolExecutor, **limits: int) -> tuple[Model, Batcher, Lane, Future[list[np.ndarray]]]:
@@ -55,7 +57,7 @@ def busy(pool: ThreadPoolExecutor, **limits: int) -> tuple[Model, Batcher, Lane,
     model = Model()
     batcher = Batcher(BatchingLimits(**{"num_batch_threads": 1} | limits))
     lane = Lane("double", model, True)
-    first = pool.submit(batcher.run, lane, task(0.0), None)
+    first = pool.submit(batcher.run, lane, task(0.0))
     model.entered.acquire()
     return model, batcher, lane, first
 
@@ -64,16 +66,9 @@ def queued(pool: ThreadPoolExecutor, batcher: Batcher, lane: Lane, *tasks: Task)
     futures = []
     for one in tasks:
         wanted = lane.rows + one.rows
-        futures.append(pool.submit(batcher.run, lane, one, None))
+        futures.append(pool.submit(batcher.run, lane, one))
         until(lambda wanted=wanted: lane.rows >= wanted)  # type: ignore[misc]
     return futures
-
-
-def test_an_idle_batcher_runs_in_the_callers_thread() -> None:
-    seen = []
-    lane = Lane("who", lambda rows: seen.append(threading.get_ident()) or [rows], True)
-    Batcher(BatchingLimits()).run(lane, task(1.0), None)
-    assert seen == [threading.get_ident()]
 
 
 def test_who_waits_is_run_together(pool: ThreadPoolExecutor) -> None:
@@ -97,7 +92,7 @@ def test_a_full_queue_refuses_at_once(pool: ThreadPoolExecutor) -> None:
     model, batcher, lane, _ = busy(pool, max_batch_size=2, max_enqueued_batches=2)
     waiting = queued(pool, batcher, lane, task(1.0, 2.0), task(3.0, 4.0))
     with pytest.raises(ServingError) as caught:
-        batcher.run(lane, task(5.0), None)
+        batcher.run(lane, task(5.0))
     assert caught.value.code is grpc.StatusCode.RESOURCE_EXHAUSTED
     model.gate.set()
     assert [one.result()[0].tolist() for one in waiting] == [[2, 4], [6, 8]]
@@ -106,7 +101,7 @@ def test_a_full_queue_refuses_at_once(pool: ThreadPoolExecutor) -> None:
 def test_a_deadline_ends_the_wait_and_its_row_is_not_run(pool: ThreadPoolExecutor) -> None:
     model, batcher, lane, _ = busy(pool)
     with pytest.raises(ServingError) as caught:
-        batcher.run(lane, task(7.0), 0.05)
+        batcher.run(lane, task(7.0, timeout=0.05))
     assert caught.value.code is grpc.StatusCode.DEADLINE_EXCEEDED
     (after,) = queued(pool, batcher, lane, task(8.0))
     model.gate.set()
@@ -114,15 +109,50 @@ def test_a_deadline_ends_the_wait_and_its_row_is_not_run(pool: ThreadPoolExecuto
     assert model.batches == [[0], [8]]
 
 
-def test_who_went_away_is_not_run(pool: ThreadPoolExecutor) -> None:
+def test_a_deadline_that_nobody_watches_is_kept_too(pool: ThreadPoolExecutor) -> None:
     model, batcher, lane, _ = busy(pool)
-    gone = queued(pool, batcher, lane, task(1.0, alive=lambda: False), task(2.0), task(3.0, alive=lambda: False))
+    late = task(7.0, timeout=0.0)
+    late.told = (told := threading.Event()).set
+    batcher._submit(lane, late)
+    (after,) = queued(pool, batcher, lane, task(8.0))
     model.gate.set()
-    assert gone[1].result()[0].tolist() == [4]
-    for one in (gone[0], gone[2]):
-        with pytest.raises(ServingError):
-            one.result()
+    assert told.wait(30)
+    with pytest.raises(ServingError, match="deadline"):
+        late.outcome()
+    assert after.result()[0].tolist() == [16]
+    assert model.batches == [[0], [8]]
+
+
+def test_coroutines_wait_without_a_thread_and_who_went_away_is_not_run(pool: ThreadPoolExecutor) -> None:
+    model, batcher, lane, _ = busy(pool)
+
+    async def ask() -> list[Any]:
+        asked = [asyncio.create_task(batcher.answer(lane, task(row))) for row in (1.0, 2.0, 3.0)]
+        await asyncio.sleep(0)  # they run up to where they wait
+        asked[0].cancel()
+        asked[2].cancel()
+        await asyncio.sleep(0)
+        model.gate.set()
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+    first, second, third = asyncio.run(ask())
+    assert second[0].tolist() == [4]
+    assert isinstance(first, asyncio.CancelledError) and isinstance(third, asyncio.CancelledError)
     assert model.batches == [[0], [2]]
+
+
+def test_a_second_slot_is_for_who_finds_a_long_batch_running(pool: ThreadPoolExecutor) -> None:
+    for row_seconds, batches in ((1e-6, 1), (1.0, 2)):
+        model = Model()
+        batcher, lane = Batcher(BatchingLimits(num_batch_threads=2)), Lane("double", model, True)
+        lane.row_seconds = row_seconds
+        asked = [pool.submit(batcher.run, lane, task(0.0))]
+        model.entered.acquire()
+        asked.append(pool.submit(batcher.run, lane, task(1.0)))
+        until(lambda: len(model.batches) == 2 if batches == 2 else lane.rows == 1)  # noqa: B023
+        assert len(model.batches) == batches
+        model.gate.set()
+        assert all(len(one.result()[0]) for one in asked)
 
 
 def test_a_failing_request_fails_alone(pool: ThreadPoolExecutor) -> None:
@@ -132,7 +162,7 @@ def test_a_failing_request_fails_alone(pool: ThreadPoolExecutor) -> None:
     assert [waiting[i].result()[0].tolist() for i in (0, 2)] == [[2], [6]]
     with pytest.raises(ServingError, match="negative"):
         waiting[1].result()
-    assert batcher.run(lane, task(5.0), None)[0].tolist() == [10]
+    assert batcher.run(lane, task(5.0))[0].tolist() == [10]
 
 
 def test_lanes_take_turns(pool: ThreadPoolExecutor) -> None:
@@ -150,9 +180,9 @@ def test_a_timeout_waits_for_company(pool: ThreadPoolExecutor) -> None:
     model.gate.set()
     batcher = Batcher(BatchingLimits(max_batch_size=3, batch_timeout_micros=30_000_000, num_batch_threads=2))
     lane = Lane("double", model, True)
-    first = pool.submit(batcher.run, lane, task(1.0), None)
+    first = pool.submit(batcher.run, lane, task(1.0))
     until(lambda: lane.gathering == 2)
-    others = [*queued(pool, batcher, lane, task(2.0)), pool.submit(batcher.run, lane, task(3.0), None)]
+    others = [*queued(pool, batcher, lane, task(2.0)), pool.submit(batcher.run, lane, task(3.0))]
     assert [one.result(30)[0].tolist() for one in (first, *others)] == [[2], [4], [6]]
     assert model.batches == [[1, 2, 3]]
 
@@ -163,7 +193,7 @@ def test_every_request_of_many_threads_gets_its_own_answer(pool: ThreadPoolExecu
 
     def ask(start: int) -> None:
         for i in range(start, start + 500):
-            assert batcher.run(lane, task(i, i + 0.5), 30)[0].tolist() == [2 * i, 2 * i + 1]
+            assert batcher.run(lane, task(i, i + 0.5, timeout=30))[0].tolist() == [2 * i, 2 * i + 1]
 
     for one in [pool.submit(ask, 1000 * i) for i in range(16)]:
         one.result()

@@ -50,8 +50,8 @@ def held(server: ModelServer) -> Iterator[Callable[[], None]]:
         assert gate.wait(TIMEOUT)
         return [rows]
 
-    task = Task([np.zeros(1)], 1, lambda: True)
-    holder = threading.Thread(target=server.batcher.run, args=(Lane("held", call, False), task, None))
+    task = Task([np.zeros(1)], 1)
+    holder = threading.Thread(target=server.batcher.run, args=(Lane("held", call, False), task))
     holder.start()
     assert entered.wait(TIMEOUT)
     try:
