@@ -30,9 +30,11 @@ def serve(argv: list[str] | None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     from serving.runtime.configure import rest_settings_of, settings_of
+    from serving.runtime.memory import keep_large_apart
     from serving.runtime.rest import RestServer
     from serving.runtime.server import ModelServer
 
+    keep_large_apart()
     sys.setswitchinterval(_SWITCH_SECONDS)
     settings, rest_settings = settings_of(flags), rest_settings_of(flags)
     server = ModelServer(settings)

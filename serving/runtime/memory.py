@@ -5,6 +5,21 @@ from __future__ import annotations
 import ctypes
 import gc
 
+_M_MMAP_THRESHOLD = -3  # malloc.h
+_LARGE = 1 << 20  # bytes
+
+
+def keep_large_apart() -> None:
+    """Has every large piece of memory taken from the system by itself and given back when it is freed.
+
+    glibc raises the size from which it does so, up to 32 MiB, with every large piece that is freed; then the tables of
+    a version lie in the heap, and what outlives it between them keeps their pages. A server was seen to grow by
+    17 MiB a version so, by 7 with this.
+    """
+    option = getattr(ctypes.CDLL(None), "mallopt", None)
+    if option is not None:
+        option(_M_MMAP_THRESHOLD, _LARGE)
+
 
 def give_back() -> None:
     """Frees what only cycles hold, a graph's objects among it, then the allocator's empty pages.
