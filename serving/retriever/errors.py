@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import grpc
 
-# The request was not begun, or can be begun again elsewhere at once.
-RETRYABLE = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.ABORTED})
+# The request was not begun, or can be begun again elsewhere at once. CANCELLED, where it was not the caller's own doing,
+# is what gRPC's core says for a server that sheds calls before it has looked at them.
+RETRYABLE = frozenset(
+    {
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        grpc.StatusCode.ABORTED,
+        grpc.StatusCode.CANCELLED,
+    }
+)
 # The other side is not well: what a circuit breaker counts.
 UNWELL = frozenset(
     {

@@ -16,6 +16,7 @@ import pytest
 
 from serving.client import AsyncRetriever, CallPolicy, RetrievalError, Retriever, User
 from serving.retriever.breaker import Breaker, BreakerPolicy
+from serving.retriever.errors import RETRYABLE
 from serving.runtime.model_config import ModelConfig
 from serving.runtime.server import ModelServer
 from tests.serving_runtime.serving_stubs import TIMEOUT, Stubs, retrieve_inputs
@@ -194,9 +195,7 @@ def scripted(server: ModelServer) -> Any:
         one.stop()
 
 
-@pytest.mark.parametrize(
-    "code", [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.ABORTED]
-)
+@pytest.mark.parametrize("code", sorted(RETRYABLE, key=lambda code: code.name))
 def test_retryable_codes_are_retried(scripted: Any, code: grpc.StatusCode) -> None:
     one = scripted(code, code)
     with Retriever(one.target, timeout=TIMEOUT) as retriever:

@@ -100,6 +100,20 @@ def test_one_request_too_many_is_refused_at_once_and_health_still_answers(models
         assert Stubs(channel).predict(query=["a"])["scores"].shape[0] == 1
 
 
+def test_what_waits_before_python_is_bounded(models: Path, serve: Serve) -> None:
+    server, gate = serve(models, limits=RequestLimits(max_concurrency=1)), threading.Event()
+    with connected(server) as channel:
+        Stubs(channel).predict(query=["a"])
+        server._loop.call_soon_threadsafe(gate.wait, TIMEOUT)
+        calls = [Stubs(channel).prediction.Predict.future(request_of(query=["a"]), timeout=TIMEOUT) for _ in range(100)]
+        until(lambda: sum(one.done() for one in calls) >= 70)  # 17 may wait, some are on their way in
+        assert {one.code() for one in calls if one.done()} == {grpc.StatusCode.CANCELLED}
+        gate.set()
+        codes = {one.code() for one in calls}
+    assert codes <= {grpc.StatusCode.OK, grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.CANCELLED}
+    assert grpc.StatusCode.OK in codes
+
+
 def test_a_deadline_that_passes_in_the_queue_is_not_run(models: Path, serve: Serve) -> None:
     server = serve(models, batching=ONE_SLOT)
     request = request_of(query=["late"])
