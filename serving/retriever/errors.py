@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import grpc
 
-# The request was not begun, or can be begun again elsewhere at once. CANCELLED, where the caller did not cancel, is what
-# gRPC's core says for a server that sheds calls before it has looked at them.
+# The request was not begun, or can be begun again elsewhere at once. CANCELLED, where the caller did not cancel,
+# is what gRPC's core says for a server that sheds calls before it has looked at them.
 RETRYABLE = frozenset(
     {
         grpc.StatusCode.UNAVAILABLE,

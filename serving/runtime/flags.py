@@ -124,7 +124,7 @@ def _running_flags(group: Any) -> None:
         "tensorflow_inter_op_parallelism",
         type=int,
         default=-1,
-        help="threads for ops; -1 runs a batch in its own request's thread, the fastest for these models (default)",
+        help="threads for ops; -1 runs a batch in the thread that gathered it, the fastest for these models (default)",
     )
     _add(
         group,
