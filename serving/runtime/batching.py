@@ -160,7 +160,7 @@ class Batcher:
                 self._judge(slot, lane, rows)
             began = time.monotonic()
             self._execute(lane, batch, rows)
-            lane.row_seconds = (time.monotonic() - began) / rows
+            lane.row_seconds = (time.monotonic() - began) / max(1, rows)  # a request may have no rows
 
     def _judge(self, slot: ThreadPoolExecutor, lane: Lane, rows: int) -> None:
         """Whether a slot is over soon with a batch of so many rows."""

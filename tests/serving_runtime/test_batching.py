@@ -165,6 +165,13 @@ def test_a_failing_request_fails_alone(pool: ThreadPoolExecutor) -> None:
     assert batcher.run(lane, task(5.0))[0].tolist() == [10]
 
 
+def test_requests_without_rows_leave_the_slot_as_they_found_it(pool: ThreadPoolExecutor) -> None:
+    batcher, lane = Batcher(BatchingLimits(num_batch_threads=1)), Lane("double", lambda rows: [rows * 2], True)
+    for _ in range(2):
+        assert batcher.run(lane, task(timeout=30))[0].tolist() == []
+    assert batcher.run(lane, task(1.0, timeout=30))[0].tolist() == [2]
+
+
 def test_lanes_take_turns(pool: ThreadPoolExecutor) -> None:
     model, batcher, lane, _ = busy(pool, max_batch_size=1)
     other = Lane("other", model, True)

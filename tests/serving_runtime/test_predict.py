@@ -34,6 +34,11 @@ def test_default_signature(stubs: Stubs, loaded: Any, queries: list[str]) -> Non
     assert_same(found, expected(loaded, "serving_default", query=queries))
 
 
+def test_no_rows_are_answered_by_none(stubs: Stubs) -> None:
+    for _ in range(3):
+        assert stubs.predict(query=np.array([], np.bytes_))["item_ids"].shape == (0, DEFAULT_K)
+
+
 def test_every_signature(stubs: Stubs, loaded: Any) -> None:
     inputs = retrieve_inputs(["red shoes"], 7, realtime_items=[["item1", "item2"]], allowed_leaves=[["red"]])
     assert_same(stubs.predict("retrieve", **inputs), expected(loaded, "retrieve", **inputs))
