@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -34,9 +35,12 @@ def test_default_signature(stubs: Stubs, loaded: Any, queries: list[str]) -> Non
     assert_same(found, expected(loaded, "serving_default", query=queries))
 
 
-def test_no_rows_are_answered_by_none(stubs: Stubs) -> None:
-    for _ in range(3):
-        assert stubs.predict(query=np.array([], np.bytes_))["item_ids"].shape == (0, DEFAULT_K)
+def test_requests_without_rows_leave_the_server_well(stubs: Stubs) -> None:
+    for _ in range(8):
+        with pytest.raises(grpc.RpcError) as caught:  # this model's own words: it has no k for no query
+            stubs.predict(query=np.array([], np.bytes_))
+        assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert stubs.predict(query=["red"])["item_ids"].shape == (1, DEFAULT_K)
 
 
 def test_every_signature(stubs: Stubs, loaded: Any) -> None:
