@@ -111,7 +111,7 @@ class Faults:
             predict(self._request, timeout=_TIMEOUT_S)
             for _ in range(_BURST):
                 call = predict.future(self._request, timeout=_TIMEOUT_S)
-                time.sleep(self._chance.random() * 0.005)  # before, in or behind the answer
+                time.sleep(self._chance.random() * 0.005)  # so that the cancel comes before, in or behind the answer
                 call.cancel()
                 self.note("cancelled", call.code().name, {"OK", "CANCELLED"})
 
@@ -131,7 +131,7 @@ class Faults:
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as client:
             assert client.stdout is not None
             begun = client.stdout.readline()
-            time.sleep(self._chance.random() * 0.2)  # somewhere in its calls
+            time.sleep(self._chance.random() * 0.2)  # so that the kill comes anywhere in its calls
             client.kill()
         self.note("client killed", begun.strip(), {"begun"})
 
