@@ -61,7 +61,7 @@ class Judge:
             with ServedModel(path, scann) as model:
                 reasons, figures = self._look(model, held)
         except Exception as error:  # whatever goes wrong while loading or answering would go wrong where it is served
-            return Verdict([f"it does not load or answer: {_line(error)}"], {})
+            return Verdict([f"it does not load or answer: {line_of(error)}"], {})
         before = None if reasons else self._recall_in_place(in_place)
         if before is not None:
             figures["offline_recall_in_place"] = before
@@ -107,11 +107,11 @@ class Judge:
                 with ServedModel(version.path, version.scann) as model:
                     return offline_recall(model, self._requests, version.widths, self._config.k)
             except Exception as error:
-                sys.stderr.write(f"{version.path} does not load or answer, so it is not judged by: {_line(error)}\n")
+                sys.stderr.write(f"{version.path} does not load or answer, so it is not judged by: {line_of(error)}\n")
         return None
 
 
-def _line(error: Exception) -> str:
+def line_of(error: Exception) -> str:
     """What an error says, in one line of bearable length."""
     return " ".join(str(error).split())[:300]
 

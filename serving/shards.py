@@ -14,7 +14,7 @@ import numpy as np
 from preprocessing.console import UserError
 from serving.build import Builder, Clock, embed_requests, held_answers
 from serving.catalogue import Table
-from serving.gate import Held, index_recall
+from serving.gate import Held, index_recall, line_of
 from serving.records import Requests
 from serving.retrieval import Embedder, Searcher, save
 from serving.session import ServedModel
@@ -90,7 +90,7 @@ def shard_reasons(path: Path, with_scann: bool, shard: Shard) -> list[str]:
         with ServedModel(str(path), with_scann) as model:
             recall = index_recall(model, shard.held)
     except Exception as error:  # whatever goes wrong here would go wrong where it is served
-        return [f"{shard.name} does not load or answer: {' '.join(str(error).split())[:300]}"]
+        return [f"{shard.name} does not load or answer: {line_of(error)}"]
     if recall < shard.held.target:
         return [f"{shard.name} finds {recall:.4f} of its exact answers, --target-recall is {shard.held.target}"]
     return []
