@@ -19,8 +19,8 @@ from typing import Any
 import preprocessing  # noqa: F401 (sets up TensorFlow's environment)
 from benchmarks.ablation_rows import ROWS, Row
 from benchmarks.ablation_tables import write_results
-from preprocessing.console import run_command
-from preprocessing.flags import Flags
+from preprocessing.command.console import run_command
+from preprocessing.command.flags import Flags
 
 _ROOT = Path(__file__).resolve().parent.parent
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmarks.ablation_rows import MGDSPR_PARTS, MMSE_PARTS, MODELS, Row
 from trainer.evaluation import plots
-from trainer.evaluation.history import scalar
+from trainer.evaluation.training_curves import scalar
 
 _FIGURES = ("recall@10/ordered", "recall@100/ordered", "recall@100/clicked", "p_good@100", "pairwise/clicked>shown")
 _SEGMENTS = ("head", "torso", "tail", "known users", "new users", "unseen items")

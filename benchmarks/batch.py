@@ -22,13 +22,13 @@ import numpy as np
 import orjson
 
 import serving.batch  # noqa: F401 (sets up TensorFlow's environment)
-from preprocessing.console import run_command
-from preprocessing.flags import Flags
+from preprocessing.command.console import run_command
+from preprocessing.command.flags import Flags
+from serving.batch.inputs import find
 from serving.batch.job import Job
 from serving.batch.jobs import Version, embed_job, find_version, retrieve_job
 from serving.batch.run import run
-from serving.batch.sources import find
-from serving.features import ITEM_INPUTS, VECTOR_LISTS
+from serving.inputs import ITEM_INPUTS, VECTOR_LISTS
 
 _SIZES = (32, 64, 128, 256, 512, 1024, 2048)
 _MAX_BATCH = 512  # as the command has it
@@ -39,7 +39,7 @@ Rows = list[dict[str, Any]]
 
 def catalogue(data: str, count: int) -> Rows:
     """The data's items over and over, each time with other ids."""
-    from serving.records import catalog_batches
+    from serving.catalogue.data_records import catalog_batches
 
     items: Rows = []
     for batch in catalog_batches(data, 4_096):
@@ -52,7 +52,7 @@ def catalogue(data: str, count: int) -> Rows:
 
 def requests(data: str, version: Version, count: int) -> Rows:
     """The data's held-out requests with their users' pasts, over and over."""
-    from serving.records import eval_requests
+    from serving.catalogue.data_records import eval_requests
 
     found = eval_requests(data, count, version.manifest["widths"])
     rows = []
@@ -78,7 +78,7 @@ def bare(version: Version, signature: str, inputs: dict[str, np.ndarray]) -> dic
 
 def called(version: Version, signature: str, inputs: dict[str, np.ndarray], threads: int) -> dict[str, float]:
     """Rows a second of the model in a loop, by batch size."""
-    from serving.session import ServedModel
+    from serving.graph.saved_model import ServedModel
 
     rates = {}
     with ServedModel(version.path, version.scann, threads) as model:
@@ -158,8 +158,8 @@ def main(argv: list[str] | None = None) -> None:
 
     result["embed"] = {"items": len(items), **measure(embed, items, rates, given.workers)}
 
-    from serving.gate import retrieve_inputs
-    from serving.records import eval_requests
+    from serving.catalogue.data_records import eval_requests
+    from serving.release.acceptance import retrieve_inputs
 
     widths = version.manifest["widths"]
     once = retrieve_inputs(eval_requests(given.data, some, widths), widths, given.k)

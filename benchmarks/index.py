@@ -30,9 +30,9 @@ import preprocessing  # noqa: F401 (sets up TensorFlow's environment)
 from benchmarks.index_subjects import SUBJECTS, K
 from benchmarks.index_vectors import clusters, trained
 from benchmarks.subject import Subject
-from preprocessing.console import run_command
-from preprocessing.flags import Flags
-from serving.exact import exact_rows
+from preprocessing.command.console import run_command
+from preprocessing.command.flags import Flags
+from serving.index.ground_truth import exact_rows
 
 _CALLS = {1: 40, 32: 10}  # queries a call -> calls a round
 _BATCHES = {1: "single_ms", 32: "batch32_ms"}

@@ -10,16 +10,16 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks.index_subjects import K, Search, Tuned
-from serving.build import build_index
-from serving.catalogue import NAMED, Table
+from serving.catalogue.table import NAMED, Table
 from serving.config import ServingConfig, TuningConfig
-from serving.fresh import FRESH_FILE, write_fresh_ids
+from serving.graph.item_table import Items
+from serving.graph.signatures import Searcher, save
+from serving.graph.widening import Widening, widening_efforts
 from serving.index.base import Index
-from serving.items import Items
-from serving.retrieval import Searcher, save
+from serving.release.build import build_index
+from serving.release.fresh_items import FRESH_FILE, write_fresh_ids
+from serving.release.tune_effort import served_effort, tune
 from serving.runtime.servable import Parallelism, Servable
-from serving.tuning import served_effort, tune
-from serving.widening import Widening, widening_efforts
 
 
 def build(name: str, vectors: np.ndarray) -> Served:

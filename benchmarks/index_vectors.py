@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from serving.exact import exact_rows
+from serving.index.ground_truth import exact_rows
 
 _SEED, _QUERIES, _NEIGHBOURS = 17, 512, 8
 
@@ -26,9 +26,9 @@ def clusters(items: int, dim: int) -> tuple[np.ndarray, np.ndarray]:
 
 def trained(job_dir: str, data_dir: str, items: int) -> tuple[np.ndarray, np.ndarray]:
     """A job's vectors, and new ones between neighbours where more are asked for; queries of its eval requests."""
-    from trainer.dataset import requests
-    from trainer.evaluation.ranking import Blocks
-    from trainer.restore import restore
+    from trainer.data.dataset import requests
+    from trainer.evaluation.exact_top_k import Blocks
+    from trainer.job.restore import restore
 
     towers = restore(job_dir, data_dir)
     vectors = np.concatenate(list(Blocks(towers, data_dir, 10**9, 0)))

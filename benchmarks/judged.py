@@ -28,8 +28,8 @@ import numpy as np
 import preprocessing  # noqa: F401 (sets up TensorFlow's environment)
 from benchmarks.ablation import Steps
 from benchmarks.warm_start import again, warm_requests
-from preprocessing.console import UserError, run_command
-from preprocessing.flags import Flags
+from preprocessing.command.console import UserError, run_command
+from preprocessing.command.flags import Flags
 
 _CONFIG = "configs/judged.yaml"
 _STAGES = "ordered>=3,clicked>=2"
@@ -101,9 +101,9 @@ def fold_folder(folder: Path, fold: int, given: argparse.Namespace) -> Path:
 
 def ask_fold(own: Path) -> tuple[list[str], dict[str, np.ndarray]]:
     """The fold's queries, and by retriever Recall `[queries, Ks]`."""
-    from trainer.evaluation.catalogue import Catalogue
+    from trainer.evaluation.exact_top_k import fused
+    from trainer.evaluation.live_items import Catalogue
     from trainer.evaluation.questions import Questions
-    from trainer.evaluation.ranking import fused
     from trainer.evaluation.retrievers import Setting, ask_bm25, ask_job
 
     data = str(own / "data")

@@ -18,8 +18,8 @@ import time
 from pathlib import Path
 
 from benchmarks.http2 import Connection, connect
-from preprocessing.console import UserError, run_command
-from preprocessing.flags import Flags
+from preprocessing.command.console import UserError, run_command
+from preprocessing.command.flags import Flags
 
 _PREDICT = "/tensorflow.serving.PredictionService/Predict"
 _PERCENTILES = {"p50_ms": 0.5, "p99_ms": 0.99, "p999_ms": 0.999}

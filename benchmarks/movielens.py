@@ -33,8 +33,8 @@ import preprocessing  # noqa: F401 (sets up TensorFlow's environment)
 from benchmarks.ablation import Steps
 from preprocessing.adapters.movielens import TEST_AT
 from preprocessing.adapters.raw_folder import ACTIONS, SEARCHES
-from preprocessing.console import UserError, run_command
-from preprocessing.flags import Flags
+from preprocessing.command.console import UserError, run_command
+from preprocessing.command.flags import Flags
 
 _CONFIG = "configs/movielens.yaml"
 _K, _WIDTH, _RATE, _BATCH, _EPOCHS = 100, 32, 0.1, 8_192, 3
@@ -77,7 +77,7 @@ class Ratings(NamedTuple):
 
 def read_ratings(data_dir: str, split: str) -> Ratings:
     """All of "train" or "eval", in the order of the files."""
-    from trainer.dataset import requests
+    from trainer.data.dataset import requests
 
     batches = list(requests(data_dir, split, 4096, {"user_id", "clicked_item_id"}))
     users = [batch["user_id"].numpy()[batch["clicked_item_id"].value_rowids().numpy()] for batch in batches]
@@ -137,7 +137,7 @@ def measure(data_dir: str, job_dir: str, seed: int) -> dict[str, Any]:
     import tensorflow as tf
 
     from trainer.evaluation.bootstrap import Bootstrap
-    from trainer.evaluation.catalogue import Catalogue
+    from trainer.evaluation.live_items import Catalogue
     from trainer.evaluation.questions import Questions
     from trainer.evaluation.retrievers import Setting, ask_job
 

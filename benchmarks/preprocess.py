@@ -20,9 +20,9 @@ import orjson
 import psutil
 
 from benchmarks.large_log import make
-from preprocessing.console import run_command
-from preprocessing.flags import Flags
-from preprocessing.shards import GZIP_LEVEL, framed
+from preprocessing.command.console import run_command
+from preprocessing.command.flags import Flags
+from preprocessing.data.record_files import GZIP_LEVEL, framed
 
 _ROOT = Path(__file__).resolve().parent.parent
 

@@ -24,8 +24,8 @@ from typing import Any
 import psutil
 
 import preprocessing  # noqa: F401 (sets up TensorFlow's environment)
-from preprocessing.console import UserError, run_command
-from preprocessing.flags import Flags
+from preprocessing.command.console import UserError, run_command
+from preprocessing.command.flags import Flags
 
 _ROOT = Path(__file__).resolve().parent.parent
 _CONCURRENCIES = (1, 2, 4, 8, 16, 32, 64)
@@ -43,13 +43,15 @@ def queries(count: int, chance: random.Random) -> list[bytes]:
 
 def write_requests(path: Path, batch: int, count: int = 500) -> Path:
     """So many queries a request to `serving_default`, a request a line in hexadecimal."""
-    from serving.retriever import wire
+    from serving.retriever import messages
 
     chance = random.Random(17)
     lines = []
     for _ in range(count):
         texts = [text.decode() for text in queries(batch, chance)]
-        request = wire.predict_request(wire.model_spec("retrieval"), {"query": wire.string_tensor(texts, [batch])})
+        request = messages.predict_request(
+            messages.model_spec("retrieval"), {"query": messages.string_tensor(texts, [batch])}
+        )
         lines.append(request.hex())
     path.write_text("\n".join(lines))
     return path

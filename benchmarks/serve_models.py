@@ -19,18 +19,18 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks.index_vectors import clusters
-from preprocessing.console import run_command
-from preprocessing.flags import Flags
-from serving.build import build_index
-from serving.catalogue import NAMED, Table
+from preprocessing.command.console import run_command
+from preprocessing.command.flags import Flags
+from serving.catalogue.table import NAMED, Table
 from serving.config import ServingConfig, TuningConfig
-from serving.exact import exact_rows
-from serving.fresh import FRESH_FILE, write_fresh_ids
+from serving.graph.item_table import Items
+from serving.graph.signatures import save
+from serving.graph.widening import Widening, widening_efforts
 from serving.index.base import Index
-from serving.items import Items
-from serving.retrieval import save
-from serving.tuning import Tuned, served_effort, tune
-from serving.widening import Widening, widening_efforts
+from serving.index.ground_truth import exact_rows
+from serving.release.build import build_index
+from serving.release.fresh_items import FRESH_FILE, write_fresh_ids
+from serving.release.tune_effort import Tuned, served_effort, tune
 
 _DIM, _K, _TUNED_BY = 64, 100, 500
 

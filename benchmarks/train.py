@@ -31,8 +31,8 @@ from typing import Any
 
 from benchmarks.preprocess import PeakMemory
 from benchmarks.subject import Subject
-from preprocessing.console import run_command
-from preprocessing.flags import Flags
+from preprocessing.command.console import run_command
+from preprocessing.command.flags import Flags
 
 _ROOT = Path(__file__).resolve().parent.parent
 MODELS = ("mgdspr", "mmse", "dnn")

@@ -39,11 +39,11 @@ class Model:
     def __init__(self, name: str, data_dir: str, batch: int, steps: int) -> None:
         import tensorflow as tf
 
-        from preprocessing.spec import read_spec
+        from preprocessing.data.spec import read_spec
         from trainer.config import TrainerConfig
-        from trainer.distribution import place_of
-        from trainer.job import Job
-        from trainer.loop import Trainer
+        from trainer.job.job_folder import Job
+        from trainer.training.distribution import place_of
+        from trainer.training.loop import Trainer
 
         self._tf = tf
         config = TrainerConfig.model_validate({"model": name, "data": {"batch": batch}})
@@ -159,7 +159,7 @@ def _timed(run: Callable[[], Any]) -> tuple[float, float]:
 
 def _pairs(data_dir: str) -> tuple[np.ndarray, np.ndarray]:
     """Each (query, positive item) of the training requests, as strings."""
-    from trainer.dataset import requests
+    from trainer.data.dataset import requests
 
     queries, items = [], []
     for batch in requests(data_dir, "train", 4096, {"query", "ordered_item_id", "clicked_item_id"}):

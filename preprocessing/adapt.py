@@ -10,12 +10,18 @@ from types import ModuleType
 from rich.console import Console
 from rich.table import Table
 
-from preprocessing.adapters import esci, judged, movielens, ubi, wands
+from preprocessing.adapters import esci, judged, movielens, ubi_dumps, wands
 from preprocessing.adapters.raw_folder import JUDGMENTS, RawFolder
-from preprocessing.console import UserError, run_command
-from preprocessing.flags import Flags
+from preprocessing.command.console import UserError, run_command
+from preprocessing.command.flags import Flags
 
-ADAPTERS: dict[str, ModuleType] = {"judged": judged, "ubi": ubi, "esci": esci, "wands": wands, "movielens": movielens}
+ADAPTERS: dict[str, ModuleType] = {
+    "judged": judged,
+    "ubi": ubi_dumps,
+    "esci": esci,
+    "wands": wands,
+    "movielens": movielens,
+}
 _HELP = """\
 Turns a published data set into the three raw streams that preprocessing.pipeline reads (catalog, searches, actions)
 and judgments.jsonl.gz, which trainer.evaluate --judgments reads. The folder appears whole or not at all.

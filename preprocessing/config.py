@@ -12,7 +12,7 @@ import yaml
 from apache_beam.io.filesystems import FileSystems
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from preprocessing.console import UserError
+from preprocessing.command.console import UserError
 
 SECTIONS = ("preprocessing", "trainer", "serving")
 Grain = Literal["char", "bigram", "trigram", "word"]

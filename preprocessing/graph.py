@@ -19,15 +19,15 @@ import apache_beam as beam
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.pvalue import AsDict, AsSingleton
 
-from preprocessing.build_examples import EXAMPLES, BuildExamples
 from preprocessing.config import PreprocessingConfig, SplitConfig, VocabulariesConfig
-from preprocessing.counting import CountTokens, WriteVocabulary
-from preprocessing.join_items import CATALOG, JOINED, KNOWN, TOTALS, EncodeItems, JoinItems
-from preprocessing.join_users import LOGS, NEEDS, TOKENS, JoinUsers
-from preprocessing.parse import COUNTS, KINDS, REJECTED, TIMES, ParseRecords
-from preprocessing.records import day_start, days, pack
-from preprocessing.shards import ShardKey, WriteRejected, WriteShard, write_file
-from preprocessing.sources import Read, Source
+from preprocessing.data.record_files import ShardKey, WriteRejected, WriteShard, write_file
+from preprocessing.joins.build_examples import EXAMPLES, BuildExamples
+from preprocessing.joins.count_vocabularies import CountTokens, WriteVocabulary
+from preprocessing.joins.join_items import CATALOG, JOINED, KNOWN, TOTALS, EncodeItems, JoinItems
+from preprocessing.joins.join_users import LOGS, NEEDS, TOKENS, JoinUsers
+from preprocessing.logs.parse import COUNTS, KINDS, REJECTED, TIMES, ParseRecords
+from preprocessing.logs.records import day_start, days, pack
+from preprocessing.logs.sources import Read, Source
 
 COUNTS_FILE = "counts.json"
 _REJECTED_SHARDS = 4

@@ -11,16 +11,16 @@ from collections.abc import Sequence
 from apache_beam.options.pipeline_options import GoogleCloudOptions
 from rich.console import Console
 
-from preprocessing import stats as statistics
+from preprocessing.command.console import counted_progress, fail, run_command
+from preprocessing.command.flags import Flags
+from preprocessing.command.runners import beam_options, new_pipeline
 from preprocessing.config import PreprocessingConfig, load_section
-from preprocessing.console import counted_progress, fail, run_command
-from preprocessing.finish import finish, finish_inside
-from preprocessing.flags import Flags
+from preprocessing.data import stats as statistics
+from preprocessing.data.data_folder import FAILED, DataFolder
+from preprocessing.data.finish import finish, finish_inside
 from preprocessing.graph import build, shard_keys
-from preprocessing.output import FAILED, DataFolder
-from preprocessing.parse import document_loader, parser
-from preprocessing.runners import beam_options, new_pipeline
-from preprocessing.sources import Source, find, sniff
+from preprocessing.logs.parse import document_loader, parser
+from preprocessing.logs.sources import Source, find, sniff
 
 OWN_FLAGS = ("--config", "--input", "--output", "--set")
 _HELP = """\

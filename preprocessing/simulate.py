@@ -17,8 +17,8 @@ from apache_beam.io.filesystems import FileSystems
 from rich.console import Console
 from rich.table import Table
 
-from preprocessing.console import UserError, progress, run_command
-from preprocessing.flags import Flags
+from preprocessing.command.console import UserError, progress, run_command
+from preprocessing.command.flags import Flags
 from preprocessing.marketplace.catalog import make_catalog
 from preprocessing.marketplace.engine import Engine
 from preprocessing.marketplace.lexicon import lexicon

@@ -16,10 +16,10 @@ from typing import Any, NoReturn
 
 import grpc
 
+from serving.retriever.asynchronous import Answer, AsyncRetriever, Hit
 from serving.retriever.blocking import Retriever
 from serving.retriever.errors import RetrievalError
 from serving.retriever.request import User
-from serving.retriever.retriever import Answer, AsyncRetriever, Hit
 from serving.retriever.shard import CallPolicy
 
 __all__ = ["Answer", "AsyncRetriever", "CallPolicy", "Hit", "RetrievalError", "Retriever", "User"]
@@ -46,7 +46,7 @@ class _Mistake(Exception):
 
 
 class _Flags(argparse.ArgumentParser):
-    """As `preprocessing.flags.Flags`, which is not there where this file was copied to: a mistake is one line."""
+    """As the other commands' flags, which are not there where this file was copied to: a mistake is one line."""
 
     def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> argparse.Namespace:  # type: ignore[override]
         """The flags."""

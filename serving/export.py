@@ -8,9 +8,9 @@ import tempfile
 from collections.abc import Sequence
 
 import preprocessing  # noqa: F401 (sets up TensorFlow's environment)
+from preprocessing.command.console import UserError, quiet_native_code, run_command
+from preprocessing.command.flags import Flags
 from preprocessing.config import load_section
-from preprocessing.console import UserError, quiet_native_code, run_command
-from preprocessing.flags import Flags
 from serving.config import ServingConfig
 
 _HELP = """\
@@ -77,8 +77,8 @@ def export(
     vectors: str | None = None,
 ) -> int:
     """Writes a version; returns the exit status."""
-    from serving.fresh import read_changes  # TensorFlow comes with it: `--help` does not wait for that
-    from serving.release import Release
+    from serving.release.fresh_items import read_changes  # TensorFlow comes with it: `--help` does not wait for that
+    from serving.release.publish import Release
 
     changes = read_changes(fresh, tombstones)
     if vectors is not None and job_dir is None:

@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import serving.batch  # noqa: F401 (sets up TensorFlow's environment)
-from preprocessing.console import UserError, fail, run_command
-from preprocessing.flags import Flags
-from serving.batch.folder import locked
+from preprocessing.command.console import UserError, fail, run_command
+from preprocessing.command.flags import Flags
+from serving.batch.inputs import find
 from serving.batch.jobs import embed_job
+from serving.batch.output_folder import locked
 from serving.batch.run import JobStopped, run
-from serving.batch.sources import find
 from serving.config import ServingConfig
 from serving.export import configured
-from serving.versions import ModelFolder
+from serving.release.versions import ModelFolder
 
 _MAX_BATCH = 512
 _HELP = """\
@@ -71,11 +71,11 @@ def refresh(
     """Embeds, exports, judges and places; returns the exit status."""
     import tensorflow as tf
 
-    from preprocessing.spec import read_spec
-    from serving.fresh import Changes
-    from serving.manifest import data_hash  # TensorFlow comes with it: `--help` does not wait for that
-    from serving.release import REJECTED, Release
-    from serving.towers import towers_hash
+    from preprocessing.data.spec import read_spec
+    from serving.graph.towers import towers_hash
+    from serving.release.fresh_items import Changes
+    from serving.release.manifest import data_hash  # TensorFlow comes with it: `--help` does not wait for that
+    from serving.release.publish import REJECTED, Release
 
     read_spec(data_dir)  # a folder that is not whole is told before anything is done
     folder = ModelFolder(output)

@@ -9,15 +9,15 @@ import threading
 from typing import TYPE_CHECKING
 
 import preprocessing  # noqa: F401 (sets up TensorFlow's environment)
-from preprocessing.console import UserError, quiet_native_code, run_command
-from serving.runtime.flags import arguments, check_paths
+from preprocessing.command.console import UserError, quiet_native_code, run_command
+from serving.runtime.server_flags import arguments, check_paths
 
 if TYPE_CHECKING:
     import argparse
 
     from aiohttp import web
 
-    from serving.runtime.server import ModelServer
+    from serving.runtime.grpc_server import ModelServer
 
 # Threads hand the interpreter over this often when they compete for it; Python's own 5 ms would be seen in every p99.
 _SWITCH_SECONDS = 0.0005
@@ -30,9 +30,9 @@ def serve(argv: list[str] | None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     from serving.runtime.configure import rest_settings_of, settings_of
+    from serving.runtime.grpc_server import ModelServer
     from serving.runtime.memory import keep_large_apart
     from serving.runtime.rest import RestServer
-    from serving.runtime.server import ModelServer
 
     keep_large_apart()
     sys.setswitchinterval(_SWITCH_SECONDS)

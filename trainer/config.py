@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from preprocessing.config import Grain, Section
-from trainer.dotted import annotation_of, with_keys
+from trainer.config_keys import annotation_of, with_keys
 
 Stage = Literal["ordered", "clicked"]
 Attribute = Literal["item", "brand", "shop", "leaf", "top"]

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import preprocessing  # noqa: F401 (sets up TensorFlow's environment)
-from preprocessing.console import UserError, run_command
-from preprocessing.flags import Flags
+from preprocessing.command.console import UserError, run_command
+from preprocessing.command.flags import Flags
 
 _HELP = """\
 Exact top-K over the full catalogue for every eval request, for the job, for BM25 and for other jobs: Recall and NDCG
@@ -68,16 +68,16 @@ def evaluate(flags: argparse.Namespace) -> dict[str, Any]:
         raise UserError(f"--limit {flags.limit}: at least 1")
     import numpy as np
 
-    from preprocessing.console import progress
+    from preprocessing.command.console import progress
     from trainer.evaluation.bootstrap import Bootstrap
-    from trainer.evaluation.catalogue import Catalogue
     from trainer.evaluation.figures import figures
+    from trainer.evaluation.live_items import Catalogue
     from trainer.evaluation.questions import Questions
     from trainer.evaluation.relevance import Judgments
     from trainer.evaluation.report import write_report
     from trainer.evaluation.retrievers import Setting, ask_bm25, ask_job, fuse
-    from trainer.evaluation.table import metrics_of, show_table
-    from trainer.job import Job
+    from trainer.evaluation.summary import metrics_of, show_table
+    from trainer.job.job_folder import Job
 
     data_dir, jobs = flags.data.rstrip("/"), [job.rstrip("/") for job in (flags.job_dir, *flags.compare)]
     for job in jobs:

@@ -9,9 +9,9 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from preprocessing.command.console import UserError, fail, run_command
+from preprocessing.command.flags import Flags
 from preprocessing.config import load_section, resolved_yaml
-from preprocessing.console import UserError, fail, run_command
-from preprocessing.flags import Flags
 from trainer.cloud.machines import GPUS, Machines
 from trainer.cloud.submission import Place, Submission
 from trainer.config import TrainerConfig
@@ -146,7 +146,7 @@ def send_config(data_dir: str, path: str, text: str) -> None:
     """Puts the config where the job will read it, after a look at the data."""
     from apache_beam.io.filesystems import FileSystems
 
-    from preprocessing.output import SUCCESS
+    from preprocessing.data.data_folder import SUCCESS
 
     try:
         if not FileSystems.exists(f"{data_dir}/{SUCCESS}"):

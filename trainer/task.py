@@ -7,9 +7,9 @@ import logging
 from collections.abc import Sequence
 
 import preprocessing  # noqa: F401 (sets up TensorFlow's environment)
+from preprocessing.command.console import fail, run_command
+from preprocessing.command.flags import Flags
 from preprocessing.config import load_section
-from preprocessing.console import fail, run_command
-from preprocessing.flags import Flags
 from trainer.config import TrainerConfig
 
 _HELP = """\
@@ -39,11 +39,11 @@ def train(config: TrainerConfig, data_dir: str, job_dir: str) -> float | None:
     """Trains to the end and writes the towers; returns the best recall of the validations."""
     import tensorflow as tf  # after the flags are read: `--help` does not wait for it
 
-    from preprocessing.spec import read_spec
-    from trainer.distribution import place_of
-    from trainer.export import export_towers
-    from trainer.job import Job
-    from trainer.loop import Trainer
+    from preprocessing.data.spec import read_spec
+    from trainer.job.export_towers import export_towers
+    from trainer.job.job_folder import Job
+    from trainer.training.distribution import place_of
+    from trainer.training.loop import Trainer
 
     spec = read_spec(data_dir)
     place = place_of(config.distribution)
@@ -63,7 +63,7 @@ def run(flags: argparse.Namespace) -> float | None:
     """Trains as the flags say; returns the best recall."""
     config = load_section(flags.config, "trainer", TrainerConfig, flags.set)
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    from trainer.loop import NotFinite
+    from trainer.training.loop import NotFinite
 
     try:
         recall = train(config, flags.data.rstrip("/"), flags.job_dir)

@@ -12,17 +12,17 @@ from collections.abc import Iterator, Sequence
 from pydantic import ValidationError
 
 import preprocessing  # noqa: F401 (sets up TensorFlow's environment)
+from preprocessing.command.console import USER_MISTAKE, UserError, run_command
+from preprocessing.command.flags import Flags
 from preprocessing.config import load_section
-from preprocessing.console import USER_MISTAKE, UserError, run_command
-from preprocessing.flags import Flags
-from preprocessing.spec import read_spec
-from trainer.checkpoints import best_recall
+from preprocessing.data.spec import read_spec
 from trainer.config import TrainerConfig
-from trainer.dotted import with_keys
-from trainer.job import Job
-from trainer.search import Search, Trial
-from trainer.search_report import draw, print_table, shortly, write_config, write_trials
-from trainer.trial import run_trial
+from trainer.config_keys import with_keys
+from trainer.job.job_folder import Job
+from trainer.training.checkpoints import best_recall
+from trainer.tuning.search import Search, Trial
+from trainer.tuning.search_report import draw, print_table, shortly, write_config, write_trials
+from trainer.tuning.trial import run_trial
 
 _HELP = """\
 Searches the ranges under `trainer.tune` of a config for the best validation recall (Optuna's TPE). Each trial is a run

@@ -33,8 +33,8 @@ from benchmarks.soak.life import KEEP, Life
 from benchmarks.soak.replica import ROOT, Replica
 from benchmarks.soak.shop import Shop
 from benchmarks.soak.watch import Watch
-from preprocessing.console import UserError, run_command
-from preprocessing.flags import Flags
+from preprocessing.command.console import UserError, run_command
+from preprocessing.command.flags import Flags
 
 _WINDOW = 12  # days of log that lie in the raw folder
 _DAYS_A_MINUTE = 3  # more than any machine lives through

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 
 from benchmarks.soak.ledger import FILTERED_K, Ledger
 from benchmarks.soak.shop import Question
+from serving.retriever.asynchronous import Answer
 from serving.retriever.blocking import Retriever
 from serving.retriever.errors import RetrievalError
-from serving.retriever.retriever import Answer
 
 _K = (1, 10, 100, 200)
 _FILTERED = 0.1  # share of requests for one leaf alone

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 import grpc
 
 from benchmarks.soak.replica import MODEL, Replica
-from serving.retriever import wire
+from serving.retriever import messages
 
 _PREDICT = "/tensorflow.serving.PredictionService/Predict"
 _PAUSE_S = 4.0
@@ -42,8 +42,8 @@ class Faults:
         self.injected: collections.Counter[str] = collections.Counter()
         self.unexpected: list[str] = []
         texts = [" ".join(self._chance.choices(("red", "shoes", "手机", "lamp"), k=3)) for _ in range(8)]
-        query = {"query": wire.string_tensor(texts, [len(texts)])}
-        self._request = wire.predict_request(wire.model_spec(MODEL), query)
+        query = {"query": messages.string_tensor(texts, [len(texts)])}
+        self._request = messages.predict_request(messages.model_spec(MODEL), query)
         self._kinds: dict[str, Callable[[Replica], None]] = {
             "malformed": self._malformed,
             "malformed over REST": self._malformed_rest,

@@ -7,7 +7,7 @@ import sys
 import threading
 from dataclasses import dataclass, field
 
-from serving.versions import ModelFolder
+from serving.release.versions import ModelFolder
 
 FILTERED_K = 200  # more than a leaf has items: a filtered request is answered by all of its leaf
 

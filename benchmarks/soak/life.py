@@ -18,7 +18,7 @@ import orjson
 from benchmarks.soak.ledger import Entry, Ledger
 from benchmarks.soak.replica import ROOT
 from benchmarks.soak.shop import Shop
-from serving.versions import ModelFolder
+from serving.release.versions import ModelFolder
 
 KEEP = 3
 _RETRAIN_DAYS, _KILL_DAYS, _CORRUPT_DAYS = 4, 3, 2  # each so many days

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 import orjson
 
 from preprocessing.config import HistoryConfig
-from preprocessing.history import History, previous_queries
+from preprocessing.joins.history import History, previous_queries
+from preprocessing.joins.users import Deed
 from preprocessing.marketplace.market import DAY_MS, FIRST_DAY
-from preprocessing.users import Deed
 from serving.retriever.request import User
 
 _COMING, _LEAVING, _SOLD_OUT = 0.15, 0.15, 0.02  # shares of the catalogue; the last is drawn anew each day

@@ -2,7 +2,7 @@
 
 import sys
 
-from preprocessing.console import run_command
+from preprocessing.command.console import run_command
 
 if __name__ == "__main__":
     if any(flag.startswith("--mode=") for flag in sys.argv):  # the batch jobs have one, the pipeline has not

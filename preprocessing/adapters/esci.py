@@ -11,7 +11,7 @@ from preprocessing.adapters.graded import Judgment, Split, write_graded
 from preprocessing.adapters.judged import add_description_flag
 from preprocessing.adapters.products import write_catalog
 from preprocessing.adapters.raw_folder import RawFolder
-from preprocessing.adapters.tables import Row, in_folder, rows
+from preprocessing.adapters.read_table import Row, in_folder, rows
 
 CONFIG = "configs/judged.yaml"
 SUMMARY = "Amazon ESCI: shopping queries and products in Parquet"

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 
 from preprocessing.adapters.labels import Labels
 from preprocessing.adapters.raw_folder import ACTIONS, JUDGMENTS, SEARCHES, TRAIN_JUDGMENTS, RawFolder
+from preprocessing.command.console import UserError, progress
 from preprocessing.config import StagesConfig
-from preprocessing.console import UserError, progress
 
 TRAIN_AT, TEST_AT = 1_704_067_200_000, 1_706_659_200_000  # 2024-01-01 and 2024-01-31
 _LONGEST_MS = 20 * 3_600_000  # so that all training requests fall on their day

@@ -10,7 +10,7 @@ from preprocessing.adapters import labels
 from preprocessing.adapters.graded import Judgment, Split, write_graded
 from preprocessing.adapters.products import FIELDS, write_catalog
 from preprocessing.adapters.raw_folder import RawFolder
-from preprocessing.adapters.tables import Row, column_map, existing, renamed, rows
+from preprocessing.adapters.read_table import Row, column_map, existing, renamed, rows
 
 CONFIG = "configs/judged.yaml"
 SUMMARY = "any catalogue and graded judgments of queries"

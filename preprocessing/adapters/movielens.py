@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 from preprocessing.adapters import labels
 from preprocessing.adapters.products import write_catalog
 from preprocessing.adapters.raw_folder import ACTIONS, SEARCHES, RawFolder
-from preprocessing.adapters.tables import Row, delimited, open_text
-from preprocessing.console import UserError
-from preprocessing.records import Rejected, parse_time
+from preprocessing.adapters.read_table import Row, delimited, open_text
+from preprocessing.command.console import UserError
+from preprocessing.logs.records import Rejected, parse_time
 
 CONFIG = "configs/movielens.yaml"
 SUMMARY = "MovieLens-100k, or RecBole's atomic files: behaviours without queries"

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from preprocessing.adapters.raw_folder import CATALOG, RawFolder
-from preprocessing.adapters.tables import Row
-from preprocessing.console import UserError, progress
-from preprocessing.records import Rejected, parse_item
+from preprocessing.adapters.read_table import Row
+from preprocessing.command.console import UserError, progress
+from preprocessing.logs.records import Rejected, parse_item
 
 FIELDS = (
     "item_id",

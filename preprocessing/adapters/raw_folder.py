@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from preprocessing.console import UserError
+from preprocessing.command.console import UserError
 
 CATALOG, SEARCHES, ACTIONS = "catalog.jsonl.gz", "searches.jsonl.gz", "actions.jsonl.gz"
 JUDGMENTS, TRAIN_JUDGMENTS = "judgments.jsonl.gz", "judgments-train.jsonl.gz"

@@ -11,7 +11,7 @@ from preprocessing.adapters.graded import Judgment, Split, write_graded
 from preprocessing.adapters.judged import add_description_flag, add_split_flags
 from preprocessing.adapters.products import write_catalog
 from preprocessing.adapters.raw_folder import RawFolder
-from preprocessing.adapters.tables import Row, delimited, in_folder, renamed
+from preprocessing.adapters.read_table import Row, delimited, in_folder, renamed
 
 CONFIG = "configs/judged.yaml"
 SUMMARY = "Wayfair WANDS: query.csv, product.csv, label.csv"

@@ -7,13 +7,13 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-from preprocessing.console import UserError, fail, run_command
-from preprocessing.flags import Flags
+from preprocessing.command.console import UserError, fail, run_command
+from preprocessing.command.flags import Flags
 from serving.batch.finish import Outcome
-from serving.batch.folder import MANIFEST
+from serving.batch.inputs import find
 from serving.batch.job import Job
+from serving.batch.output_folder import MANIFEST
 from serving.batch.run import JobStopped, run
-from serving.batch.sources import find
 
 _HELP = """\
 Runs the exported model over many rows, on any runner that Apache Beam knows.

@@ -11,7 +11,7 @@ import pyarrow
 import pyarrow.compute
 
 from serving.batch.rows import LISTS, Row
-from serving.features import ITEM_INPUTS
+from serving.inputs import ITEM_INPUTS
 
 ID, CONTENT = "id", "content_hash"
 HASH = pyarrow.binary(16)

@@ -12,9 +12,9 @@ import apache_beam as beam
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.pvalue import AsIter
 
-from preprocessing.console import UserError
-from serving.batch.folder import REJECTED_FILE, BatchFolder
+from preprocessing.command.console import UserError
 from serving.batch.job import Job, generation
+from serving.batch.output_folder import REJECTED_FILE, BatchFolder
 
 _COUNTED = ("in", "written", "added", "changed", "unchanged", "computed")
 

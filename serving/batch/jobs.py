@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 
 from apache_beam.io.filesystems import FileSystems
 
-from preprocessing.console import UserError
+from preprocessing.command.console import UserError
 from serving.batch.blocks import ITEMS, QUERIES
 from serving.batch.job import Job
 from serving.batch.models import ItemEmbedder, ModelRetriever, SavedModel
+from serving.batch.remote import ServerRetriever, Servers, check_servers
 from serving.batch.rows import QueryRow, item_row
-from serving.batch.servers import ServerRetriever, Servers, check_servers
 
 
 class Version(NamedTuple):
@@ -31,7 +31,7 @@ class Version(NamedTuple):
 def embed_job(job_dir: str | None, model: str | None, max_batch: int, **shared: Any) -> Job:
     """Items to vectors, by a job's item tower or by a version's."""
     if job_dir is not None:
-        from serving.towers import towers_hash  # TensorFlow comes with it
+        from serving.graph.towers import towers_hash  # TensorFlow comes with it
 
         path = f"{job_dir.rstrip('/')}/towers/item"
         if not FileSystems.exists(f"{path}/saved_model.pb"):

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
-from preprocessing.console import UserError
+from preprocessing.command.console import UserError
 
 LIVES_S = 300.0  # behind the last renewal; then its holder is taken for dead
 RENEWED_S = 60.0

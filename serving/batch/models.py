@@ -11,10 +11,10 @@ import pyarrow
 import pyarrow.compute
 from apache_beam.ml.inference.base import ModelHandler
 
+from serving.batch.answer_files import answer_table, vector_table
 from serving.batch.blocks import CONTENT, ID, Block, lengths, padded, strings, unpack
 from serving.batch.rows import LISTS
-from serving.batch.tables import answer_table, vector_table
-from serving.features import FILTER_LISTS, ITEM_INPUTS
+from serving.inputs import FILTER_LISTS, ITEM_INPUTS
 
 _BLOCK = 256  # rows: what one costs beside its rows no longer shows
 
@@ -82,7 +82,7 @@ class SavedModelHandler(BlockHandler):
         self._model = model
 
     def load_model(self) -> Any:
-        from serving.session import ServedModel  # TensorFlow comes with it: the launcher starts without
+        from serving.graph.saved_model import ServedModel  # TensorFlow comes with it: the launcher starts without
 
         return ServedModel(self._model.path, self._model.scann, threads=1)  # a worker is a core: threads would wait
 

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from preprocessing.records import Excluded, Rejected, optional_identifier, parse_item
-from serving.features import FILTER_LISTS, ITEM_INPUTS, VECTOR_LISTS
+from preprocessing.logs.records import Excluded, Rejected, optional_identifier, parse_item
+from serving.inputs import FILTER_LISTS, ITEM_INPUTS, VECTOR_LISTS
 
 LISTS = (*VECTOR_LISTS, *FILTER_LISTS)
 _LENGTHS = struct.Struct(f"<{len(ITEM_INPUTS)}I").pack

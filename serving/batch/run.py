@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 from apache_beam.options.pipeline_options import GoogleCloudOptions
 
-from preprocessing.console import UserError, counted_progress
-from preprocessing.runners import beam_options, new_pipeline
-from preprocessing.sources import Source
+from preprocessing.command.console import UserError, counted_progress
+from preprocessing.command.runners import beam_options, new_pipeline
+from preprocessing.logs.sources import Source
+from serving.batch.beam_graph import build
 from serving.batch.finish import Outcome, finish, finish_inside
-from serving.batch.folder import BatchFolder
-from serving.batch.graph import build
 from serving.batch.job import Job
+from serving.batch.output_folder import BatchFolder
 
 _OWN_FLAGS = ("--mode", "--input", "--output", "--job-dir", "--model", "--target", "--k", "--format", "--shards")
 

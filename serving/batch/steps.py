@@ -15,14 +15,14 @@ from apache_beam.io.filesystems import FileSystems
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
-from preprocessing.parse import rejection
-from preprocessing.records import Excluded, Rejected
-from preprocessing.shards import write_file
+from preprocessing.data.record_files import write_file
+from preprocessing.logs.parse import rejection
+from preprocessing.logs.records import Excluded, Rejected
+from serving.batch.answer_files import PART, read_table, write_table
 from serving.batch.blocks import CONTENT, ID, blocks, by_shard, unpack
+from serving.batch.inputs import Load
 from serving.batch.models import Answered
 from serving.batch.rows import Row
-from serving.batch.sources import Load
-from serving.batch.tables import PART, read_table, write_table
 
 COUNTS, REJECTED, PARTS = "counts", "rejected", "parts"
 _BUFFERED = 4_096

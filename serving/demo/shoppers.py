@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import orjson
 
 from preprocessing.config import HistoryConfig
-from preprocessing.history import History
-from preprocessing.users import Deed
+from preprocessing.joins.history import History
+from preprocessing.joins.users import Deed
 from serving.retriever.request import User
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from preprocessing.console import UserError
+from preprocessing.command.console import UserError
 
 
 class Stages:

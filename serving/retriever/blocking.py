@@ -7,8 +7,8 @@ import threading
 from collections.abc import Coroutine, Sequence
 from typing import Any, TypeVar
 
+from serving.retriever.asynchronous import Answer, AsyncRetriever
 from serving.retriever.request import User
-from serving.retriever.retriever import Answer, AsyncRetriever
 
 T = TypeVar("T")
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from serving.retriever import wire
+from serving.retriever import messages
 
 Shapes = Mapping[str, tuple[int, ...] | None]
 
@@ -68,13 +68,13 @@ class Question:
 
     def _input(self, name: str, shape: tuple[int, ...] | None) -> bytes:
         if name == "query":
-            return wire.string_tensor([self.query], [1])
+            return messages.string_tensor([self.query], [1])
         if name == "k":
-            return wire.int32_tensor([self.k])
+            return messages.int32_tensor([self.k])
         owner = self.user if hasattr(self.user, name) else self
         values = list(getattr(owner, name, ()))
         width = shape[1] if shape and len(shape) == 2 and shape[1] >= 0 else len(values)
         if owner is self and len(values) > width:
             raise ValueError(f"{name}: {len(values)} given, this model takes {width}")
         fitted = values[:width] + [""] * (width - len(values))
-        return wire.string_tensor(fitted, [1, width])
+        return messages.string_tensor(fitted, [1, width])

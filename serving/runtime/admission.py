@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from serving.runtime.errors import exhausted
+from serving.runtime.status import exhausted
 
 
 class Admission:

@@ -13,7 +13,7 @@ from typing import Protocol
 
 import numpy as np
 
-from serving.runtime.errors import ServingError, exhausted, of_exception, too_late
+from serving.runtime.status import ServingError, exhausted, of_exception, too_late
 
 Arrays = list[np.ndarray]
 _LONGEST_WAIT = 86_400.0  # gRPC writes "no deadline" as one in thousands of years

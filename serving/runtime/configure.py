@@ -9,15 +9,15 @@ from pathlib import Path
 
 import grpc
 
-from preprocessing.console import UserError
+from preprocessing.command.console import UserError
 from serving.runtime.batching import BatchingLimits
-from serving.runtime.flags import check_paths
+from serving.runtime.grpc_server import Settings
 from serving.runtime.metrics import DEFAULT_PATH
 from serving.runtime.model_config import ModelConfig, read_models
 from serving.runtime.predictor import RequestLimits
 from serving.runtime.rest import RestSettings
 from serving.runtime.servable import Parallelism
-from serving.runtime.server import Settings
+from serving.runtime.server_flags import check_paths
 from serving.runtime.text_configs import read_config
 
 _POSITIVE = ("max_k", "max_request_rows", "max_request_bytes", "max_concurrency", "rest_api_timeout_in_ms")

@@ -13,11 +13,11 @@ from typing import Any
 
 from tensorflow_serving.apis import get_model_status_pb2
 
-from serving.runtime.errors import ServingError, invalid, not_found, of_exception
 from serving.runtime.memory import give_back
 from serving.runtime.metrics import Metrics
 from serving.runtime.model_config import ModelConfig
 from serving.runtime.servable import Parallelism, Servable
+from serving.runtime.status import ServingError, invalid, not_found, of_exception
 
 State = get_model_status_pb2.ModelVersionStatus
 _LOG = logging.getLogger("serving")

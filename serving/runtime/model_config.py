@@ -11,7 +11,7 @@ from google.protobuf import text_format
 from tensorflow_serving.config import file_system_storage_path_source_pb2 as source_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
-from preprocessing.console import UserError
+from preprocessing.command.console import UserError
 
 VersionPolicy = source_pb2.FileSystemStoragePathSourceConfig.ServableVersionPolicy
 

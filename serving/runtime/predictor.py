@@ -13,10 +13,10 @@ import numpy as np
 from tensorflow_serving.apis import get_model_metadata_pb2, predict_pb2
 
 from serving.runtime.batching import Batcher, Task
-from serving.runtime.errors import ServingError, code_of, invalid
 from serving.runtime.manager import Manager
 from serving.runtime.metrics import Metrics
 from serving.runtime.servable import Servable, Signature
+from serving.runtime.status import ServingError, code_of, invalid
 from serving.runtime.tensors import fill_proto
 
 _DEFAULT_SIGNATURE = "serving_default"

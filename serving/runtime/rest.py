@@ -17,11 +17,11 @@ from aiohttp import web
 from google.protobuf import json_format
 from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, model_pb2
 
-from serving.runtime.errors import ServingError, invalid, too_late
+from serving.runtime.grpc_server import ModelServer
 from serving.runtime.predictor import signature_of
 from serving.runtime.rest_json import from_arrays, read_body, to_arrays
-from serving.runtime.server import ModelServer
 from serving.runtime.services import logged, status_response
+from serving.runtime.status import ServingError, invalid, too_late
 
 _MODEL = r"/v1/models/(?P<name>[^/:]+)(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
 _CALL = re.compile(_MODEL + r":(?P<method>predict|classify|regress)", re.IGNORECASE)

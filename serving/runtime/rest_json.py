@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import orjson
 
-from serving.runtime.errors import invalid
 from serving.runtime.servable import Input, Signature
+from serving.runtime.status import invalid
 from serving.runtime.tensors import dtype_of, type_name
 
 _DEEPEST = 16

@@ -13,7 +13,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import config_pb2
 
 from serving.runtime.batching import Lane
-from serving.runtime.errors import invalid
+from serving.runtime.status import invalid
 from serving.runtime.tensors import dtype_of, to_array, type_name
 
 _SCANN_OPS = "scann.scann_ops.py.scann_ops"

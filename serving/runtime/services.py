@@ -12,13 +12,13 @@ from tensorflow_serving.apis import (
     model_management_pb2,
 )
 
-from preprocessing.console import UserError
+from preprocessing.command.console import UserError
 from serving.runtime.admission import Admission
-from serving.runtime.errors import ServingError, code_of, invalid, of_exception, too_late
 from serving.runtime.manager import Manager
 from serving.runtime.metrics import Metrics
 from serving.runtime.model_config import models_of
 from serving.runtime.predictor import Predictor
+from serving.runtime.status import ServingError, code_of, invalid, of_exception, too_late
 
 _LOG = logging.getLogger("serving")
 _LONGEST = 2_000  # characters of a status' message

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from tensorflow.core.framework import tensor_pb2, types_pb2
 
-from serving.runtime.errors import invalid
+from serving.runtime.status import invalid
 
 # Type -> the proto's field of values and numpy's type. A string is held as bytes in an object array.
 _KINDS: dict[int, tuple[str, Any]] = {

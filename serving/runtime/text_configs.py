@@ -7,7 +7,7 @@ from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
 
-from preprocessing.console import UserError
+from preprocessing.command.console import UserError
 
 _FIELD = descriptor_pb2.FieldDescriptorProto
 _WRAPPED_INT, _WRAPPED_BOOL, _PROMETHEUS = ".config.Int64Value", ".config.BoolValue", ".config.PrometheusConfig"

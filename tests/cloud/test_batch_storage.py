@@ -9,16 +9,16 @@ from typing import Any
 import orjson
 import pytest
 
-from preprocessing.console import UserError
+from preprocessing.command.console import UserError
 from serving.batch import lease as leases
-from serving.batch.folder import BatchFolder
+from serving.batch.answer_files import read_table
+from serving.batch.inputs import find
 from serving.batch.jobs import embed_job
 from serving.batch.lease import Lease, leased
+from serving.batch.output_folder import BatchFolder
 from serving.batch.run import run
-from serving.batch.sources import find
-from serving.batch.tables import read_table
 from tests.cloud.fake_storage import serving
-from tests.serving_runtime.small_model import write_version
+from tests.serving.runtime.small_model import write_version
 
 OUTPUT = "gs://shop/vectors"
 LOCK = ("shop", "vectors/.lock")

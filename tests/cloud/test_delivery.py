@@ -20,7 +20,7 @@ from google.cloud.devtools.cloudbuild_v1.types import Build, BuildStep
 
 from serving.client import arguments as client_arguments
 from tests.ports import free_ports
-from tests.serving_runtime.small_model import write_version
+from tests.serving.runtime.small_model import write_version
 from trainer.submit import build
 
 ROOT = Path(__file__).parents[2]

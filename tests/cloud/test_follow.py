@@ -7,7 +7,7 @@ from google.cloud import aiplatform_v1 as api
 from google.rpc.status_pb2 import Status
 from grpc import StatusCode
 
-from preprocessing.console import UserError
+from preprocessing.command.console import UserError
 from tests.cloud.fake_vertex import FakeVertex, serving
 from trainer.cloud.follow import JobFailed, best_trial, create, follow, links
 from trainer.cloud.submission import Place

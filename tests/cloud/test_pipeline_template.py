@@ -8,7 +8,7 @@ import pytest
 from apache_beam.io.filesystems import FileSystems
 
 from preprocessing.config import PreprocessingConfig, load_section
-from preprocessing.output import DataFolder
+from preprocessing.data.data_folder import DataFolder
 from preprocessing.pipeline import main
 from preprocessing.simulate import simulate
 

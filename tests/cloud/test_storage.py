@@ -14,7 +14,7 @@ import pytest
 import yaml
 from google.cloud.aiplatform_v1 import JobState
 
-from preprocessing.console import UserError
+from preprocessing.command.console import UserError
 from preprocessing.pipeline import main as preprocess
 from preprocessing.simulate import simulate
 from tests.cloud.fake_storage import serving
@@ -76,7 +76,15 @@ def test_a_trial_from_the_submitted_config_to_its_metric(cloud: Any, tmp_path: P
     """As in the container: the flags of the job, a flag for each drawn value, the trial's number in the environment."""
     send_config(DATA, f"{TUNE}/submit/small.yaml", yaml.safe_dump(SMALL))
     metrics = tmp_path / "hypertune/output.metrics"
-    command = [sys.executable, "-m", "trainer.cloud.trial", "--config", f"{TUNE}/submit/small.yaml", "--data", DATA]
+    command = [
+        sys.executable,
+        "-m",
+        "trainer.cloud.vertex_trial",
+        "--config",
+        f"{TUNE}/submit/small.yaml",
+        "--data",
+        DATA,
+    ]
     done = subprocess.run(
         [*command, "--job-dir", TUNE, "--optimizer.dense_rate=0.01", "--loss.in_batch=true"],
         cwd=ROOT,

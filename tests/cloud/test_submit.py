@@ -12,8 +12,8 @@ import pytest
 import yaml
 from google.cloud.aiplatform_v1.types import AcceleratorType, CustomJob, HyperparameterTuningJob, Scheduling
 
+from preprocessing.command.console import UserError, run_command
 from preprocessing.config import load_section
-from preprocessing.console import UserError, run_command
 from trainer.cloud.machines import GPUS
 from trainer.config import TrainerConfig
 from trainer.submit import arguments, build, main
@@ -131,7 +131,7 @@ def test_a_search(printed: Printed, tmp_path: Path) -> None:
     assert temperature.scale_type.name == "UNIT_LINEAR_SCALE"
     assert [json.loads(one) for one in side.categorical_value_spec.values] == [["brand"], ["brand", "shop"]]
     (pool,) = job.trial_job_spec.worker_pool_specs
-    assert list(pool.container_spec.command) == ["python", "-m", "trainer.cloud.trial"]
+    assert list(pool.container_spec.command) == ["python", "-m", "trainer.cloud.vertex_trial"]
     assert not resolved(tmp_path, *TUNE).tune.ranges
 
 

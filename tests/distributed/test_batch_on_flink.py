@@ -16,7 +16,7 @@ import pytest
 from flink_artifacts import Runner
 from flink_cluster import FlinkCluster
 
-from tests.serving_runtime.small_model import write_version
+from tests.serving.runtime.small_model import write_version
 
 pytestmark = pytest.mark.distributed
 

@@ -14,8 +14,8 @@ import grpc
 import pytest
 from go_stubs import generate
 
-from tests.serving_runtime.serving_stubs import Stubs, retrieve_inputs
-from tests.serving_runtime.small_model import write_version
+from tests.serving.runtime.serving_stubs import Stubs, retrieve_inputs
+from tests.serving.runtime.small_model import write_version
 
 ROOT = Path(__file__).parents[2]
 GO_CLIENT = Path(__file__).with_name("go_client")

@@ -16,7 +16,7 @@ from processes import Processes
 
 from tests.packages import ROOT, Built, build
 from tests.ports import free_ports
-from tests.serving_runtime.small_model import write_version
+from tests.serving.runtime.small_model import write_version
 
 START_ATTEMPTS = 40
 LOCK = dict(line.split("==") for line in (ROOT / "requirements.lock").read_text().split())

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from browser import Page, missing_tool, opened
 
-from tests.serving_runtime.page import write_files
-from tests.serving_runtime.small_model import write_version
+from tests.serving.runtime.small_model import write_version
+from tests.serving.runtime.ui.page import write_files
 
 ROOT = Path(__file__).parents[2]
 PICTURES = ROOT / "out" / "pictures"

@@ -15,8 +15,8 @@ from tensorflow_serving.apis import prediction_log_pb2
 
 from preprocessing.config import load_section
 from serving.config import ServingConfig
-from serving.gate import SIGNATURES
-from serving.session import ServedModel
+from serving.graph.saved_model import ServedModel
+from serving.release.acceptance import SIGNATURES
 from tests.serving.experiment import make_data, train_job, write_experiment
 from tests.serving.market import assert_same_answers
 

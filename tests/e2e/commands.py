@@ -12,7 +12,10 @@ from unittest import mock
 from tests.e2e.market import ROOT
 
 _PACKAGES = ("preprocessing", "trainer", "serving", "benchmarks")
-CHILDREN = ("trainer.cloud.trial", "trainer.trial")  # what other commands start; they have the flags of trainer.task
+CHILDREN = (
+    "trainer.cloud.vertex_trial",
+    "trainer.tuning.trial",
+)  # what other commands start; they have the flags of trainer.task
 
 
 class _Found(Exception):

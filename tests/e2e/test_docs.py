@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import pytest
 
+from preprocessing.command.runners import beam_options
 from preprocessing.pipeline import OWN_FLAGS
-from preprocessing.runners import beam_options
 from tests.e2e.commands import commands, parser_of
 from tests.e2e.market import ROOT
 from tests.e2e.pages import PAGES, blocks, shell_commands

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 import preprocessing  # noqa: F401 (sets up TensorFlow's environment)
+from preprocessing.command.console import run_command
 from preprocessing.config import SECTIONS, PreprocessingConfig, load_section
-from preprocessing.console import run_command
 from tests.e2e.commands import commands
 from tests.e2e.market import ROOT
 from tests.e2e.pages import PAGES, blocks, shell_commands
@@ -29,7 +29,7 @@ _FEW_STEPS = "--set trainer.training.steps=24 --set trainer.training.steps_per_c
 _FEW_REQUESTS = "--set serving.tuning.queries=64 --set serving.gate.requests=64 --max-regression 0.5"
 SMALLER = {
     "preprocessing.simulate": "--items 300 --users 120 --days 12",
-    "trainer.task": f"{_FEW_STEPS} --set trainer.validation.requests=32",
+    "trainer.task": f"{_FEW_STEPS} --set trainer.training.validation.requests=32",
     "serving.export": _FEW_REQUESTS,
     "serving.refresh": _FEW_REQUESTS,
     "serving.client": "--timeout 60",

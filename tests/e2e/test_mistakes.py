@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from preprocessing.console import run_command
+from preprocessing.command.console import run_command
 from preprocessing.pipeline import main
 from tests.e2e import market
 from tests.e2e.conftest import Run

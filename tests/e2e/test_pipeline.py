@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import tensorflow as tf
 
 from preprocessing.config import load_section
-from preprocessing.examples import Feature, parsing_spec
+from preprocessing.data.features import Feature, parsing_spec
 from tests.e2e import market
 from tests.e2e.conftest import Run
 

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from preprocessing.config import TextConfig, VocabulariesConfig
-from preprocessing.encoding import encoder
 from preprocessing.graph import hash_buckets
-from preprocessing.vocabulary import TextEncoder, Vocabulary
+from preprocessing.joins.encode_strings import encoder
+from preprocessing.text.vocabulary import TextEncoder, Vocabulary
 from tests.e2e import market
 from tests.e2e.conftest import Run
 

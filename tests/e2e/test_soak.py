@@ -15,8 +15,8 @@ from benchmarks.soak.ledger import Entry, Ledger, folder_faults
 from benchmarks.soak.memory import judged
 from benchmarks.soak.shop import Shop
 from preprocessing.marketplace.market import DAY_MS, FIRST_DAY
-from serving.retriever.retriever import Answer, Hit
-from serving.versions import ModelFolder
+from serving.release.versions import ModelFolder
+from serving.retriever.asynchronous import Answer, Hit
 
 LEAF_OF = {"a": "shoes", "b": "shoes", "c": "lamps"}
 

@@ -16,11 +16,11 @@ def analyser():  # type: ignore[no-untyped-def]
     """The traced analyser of every grain, texts cut at 64 characters and 32 words."""
     import tensorflow as tf
 
-    from preprocessing import text
+    from preprocessing.text import analyser
 
     grains = ("char", "bigram", "trigram", "word")
     return tf.function(
-        lambda texts: text.analyse(texts, grains, 64, 32),
+        lambda texts: analyser.analyse(texts, grains, 64, 32),
         input_signature=[tf.TensorSpec([None], tf.string)],
         autograph=False,
     )

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from preprocessing.command.console import UserError
 from preprocessing.config import PreprocessingConfig, join_path, load_section, resolved_yaml
-from preprocessing.console import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -128,7 +128,7 @@ def test_truth_grades_known_items_and_prefers_the_wanted_leaf(market: Path) -> N
     ],
 )
 def test_mistakes_name_the_flag(flags: list[str], named: str, tmp_path: Path) -> None:
-    from preprocessing.console import UserError
+    from preprocessing.command.console import UserError
 
     with pytest.raises(UserError, match=named):
         main(["--output", str(tmp_path), *flags])

@@ -16,8 +16,8 @@ import pytest
 import preprocessing  # noqa: F401 (sets up TensorFlow's environment)
 from preprocessing.config import load_section
 from serving.config import ServingConfig
-from serving.features import FILTER_LISTS, VECTOR_LISTS
-from serving.session import ServedModel
+from serving.graph.saved_model import ServedModel
+from serving.inputs import FILTER_LISTS, VECTOR_LISTS
 from tests.serving.experiment import ROOT, make_data, train_job, write_experiment
 
 KINDS = ("brute_force", "portable", "scann")

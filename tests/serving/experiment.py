@@ -68,10 +68,10 @@ def untrained_job(config_file: str, data: str, folder: Path) -> str:
     import tensorflow as tf
 
     from trainer.config import TrainerConfig
-    from trainer.export import export_towers
-    from trainer.job import Job
-    from trainer.noise import Noise
-    from trainer.restore import fresh_model
+    from trainer.job.export_towers import export_towers
+    from trainer.job.job_folder import Job
+    from trainer.job.restore import fresh_model
+    from trainer.towers.noise import Noise
 
     job = Job(str(folder))
     config = load_section(config_file, "trainer", TrainerConfig)

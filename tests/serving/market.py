@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from preprocessing import text
-from serving.records import catalog_batches
+from preprocessing.text import analyser
+from serving.catalogue.data_records import catalog_batches
 
 
 class Shelf(NamedTuple):
@@ -29,7 +29,7 @@ class Shelf(NamedTuple):
 @functools.cache
 def words_of(value: bytes) -> set[bytes]:
     """The words of a text."""
-    return set(text.analyse(np.array([value], object), ["word"])["word"].values.numpy().tolist())
+    return set(analyser.analyse(np.array([value], object), ["word"])["word"].values.numpy().tolist())
 
 
 def shelf(data: str) -> Shelf:

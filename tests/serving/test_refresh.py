@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from preprocessing.console import UserError
-from serving.batch.folder import locked
+from preprocessing.command.console import UserError
+from serving.batch.output_folder import locked
 from serving.config import ServingConfig
 from serving.export import export
 from serving.refresh import main, refresh
-from serving.release import REJECTED
+from serving.release.publish import REJECTED
 from tests.serving.conftest import Client
 from tests.serving.market import shelf
 

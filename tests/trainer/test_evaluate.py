@@ -13,20 +13,20 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from preprocessing.console import UserError
+from preprocessing.command.console import UserError
 from tests.trainer.conftest import ROOT, flags, write_config
 from trainer import task
-from trainer.dataset import catalog, requests
+from trainer.data.dataset import catalog, requests
 from trainer.evaluate import arguments, depths, evaluate, main
 from trainer.evaluation import metrics
 from trainer.evaluation.bm25 import Bm25
 from trainer.evaluation.bootstrap import Bootstrap
-from trainer.evaluation.catalogue import Catalogue
-from trainer.evaluation.encode import encode_queries
+from trainer.evaluation.encode_requests import encode_queries
+from trainer.evaluation.exact_top_k import Ranking, exact_top_k, fused
+from trainer.evaluation.live_items import Catalogue
 from trainer.evaluation.questions import Lists, Questions
-from trainer.evaluation.ranking import Ranking, exact_top_k, fused
 from trainer.evaluation.relevance import Judgments, p_good
-from trainer.restore import restore
+from trainer.job.restore import restore
 
 NAN = math.nan
 
@@ -204,7 +204,7 @@ def _by_hand(job: str, data: str, k: int) -> float:
 def test_nobodys_queries_are_requests_without_a_past(
     data: str, jobs: tuple[str, str], spec: dict, config: Callable
 ) -> None:
-    from trainer.vocabularies import Vocabularies
+    from trainer.data.vocabularies import Vocabularies
 
     towers = restore(jobs[0], data)
     grams = {name.removeprefix("query_") for name in towers.request_columns if name.startswith("query_")}

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from preprocessing.console import UserError
+from preprocessing.command.console import UserError
 from tests.trainer.conftest import command, finish, flags, write_config
 from trainer.config import TrainerConfig
-from trainer.dataset import requests
-from trainer.job import Job, first_difference
-from trainer.restore import restore
+from trainer.data.dataset import requests
+from trainer.job.job_folder import Job, first_difference
+from trainer.job.restore import restore
 from trainer.task import main
 
 

@@ -14,15 +14,15 @@ from typing import Any
 import psutil
 import pytest
 
+from preprocessing.command.console import UserError
 from preprocessing.config import load_section
-from preprocessing.console import UserError
 from tests.trainer.conftest import ROOT, write_config
 from trainer.config import TrainerConfig
-from trainer.dotted import with_keys
-from trainer.job import Job, first_difference
-from trainer.search import Search, Trial
-from trainer.search_report import draw, print_table
+from trainer.config_keys import with_keys
+from trainer.job.job_folder import Job, first_difference
 from trainer.tune import main
+from trainer.tuning.search import Search, Trial
+from trainer.tuning.search_report import draw, print_table
 
 Config = Callable[..., TrainerConfig]
 RANGES = {

@@ -13,7 +13,7 @@ from google.api_core.retry import Retry
 from google.auth.exceptions import DefaultCredentialsError
 from google.cloud import aiplatform_v1 as api
 
-from preprocessing.console import UserError
+from preprocessing.command.console import UserError
 from trainer.cloud.submission import Place
 
 AnyJob: TypeAlias = api.CustomJob | api.HyperparameterTuningJob

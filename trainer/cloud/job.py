@@ -10,7 +10,7 @@ from trainer.cloud.study import study_of
 from trainer.cloud.submission import Submission
 from trainer.config import TrainerConfig
 
-_TASK, _TRIAL = "trainer.task", "trainer.cloud.trial"
+_TASK, _TRIAL = "trainer.task", "trainer.cloud.vertex_trial"
 
 
 def custom_job(submission: Submission, config_path: str) -> api.CustomJob:

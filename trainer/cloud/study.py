@@ -8,7 +8,7 @@ from typing import get_args
 from google.cloud.aiplatform_v1 import types as api
 
 from trainer.config import RangeConfig, TrainerConfig
-from trainer.dotted import annotation_of
+from trainer.config_keys import annotation_of
 
 
 def study_of(config: TrainerConfig) -> api.StudySpec:

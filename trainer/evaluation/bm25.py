@@ -8,10 +8,10 @@ import bm25s
 import numpy as np
 import tensorflow as tf
 
-from preprocessing import text
-from trainer.evaluation.catalogue import Catalogue
+from preprocessing.text import analyser
+from trainer.evaluation.exact_top_k import Ranking
+from trainer.evaluation.live_items import Catalogue
 from trainer.evaluation.questions import Lists, Questions
-from trainer.evaluation.ranking import Ranking
 
 logging.getLogger("bm25s").setLevel(logging.WARNING)  # it speaks at DEBUG by itself
 
@@ -54,7 +54,7 @@ class Bm25:
 
 
 def _words(texts: list[bytes]) -> list[list[str]]:
-    words = text.analyse(tf.constant(texts, tf.string), ["word"], _CHARS, _WORDS)["word"]
+    words = analyser.analyse(tf.constant(texts, tf.string), ["word"], _CHARS, _WORDS)["word"]
     return [[word.decode() for word in one] for one in words.to_list()]
 
 

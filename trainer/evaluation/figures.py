@@ -9,9 +9,9 @@ import numpy as np
 
 from trainer.evaluation import metrics
 from trainer.evaluation.bootstrap import Bootstrap, Estimate
-from trainer.evaluation.catalogue import Catalogue
+from trainer.evaluation.exact_top_k import Ranking
+from trainer.evaluation.live_items import Catalogue
 from trainer.evaluation.questions import POSITIVE_STAGES, Questions
-from trainer.evaluation.ranking import Ranking
 from trainer.evaluation.relevance import Judgments, p_good
 
 

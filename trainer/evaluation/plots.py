@@ -10,7 +10,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
-from trainer.evaluation.history import Curve
+from trainer.evaluation.training_curves import Curve
 
 mpl.rcParams["svg.hashsalt"] = "multigrain"  # the same figures, the same file
 

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from preprocessing.examples import STAGES
-from trainer.dataset import requests
-from trainer.evaluation.catalogue import Catalogue
+from preprocessing.data.features import STAGES
+from trainer.data.dataset import requests
+from trainer.evaluation.live_items import Catalogue
 
 POSITIVE_STAGES = ("ordered", "clicked")
 QUERY_SEGMENTS = ("head", "torso", "tail")  # each a third of the training searches, by how frequent a query is

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from preprocessing.examples import STAGES
+from preprocessing.data.features import STAGES
 from trainer.evaluation import plots
 from trainer.evaluation.figures import Answers
-from trainer.evaluation.history import scalar
 from trainer.evaluation.retrievers import Setting
-from trainer.job import Job
+from trainer.evaluation.training_curves import scalar
+from trainer.job.job_folder import Job
 
 _EXAMPLES, _SHOWN = 20, 10
 _SEGMENTS = ("head", "torso", "tail", "known users", "new users", "unseen items")

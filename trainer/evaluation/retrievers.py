@@ -6,16 +6,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from preprocessing.spec import read_spec
+from preprocessing.data.spec import read_spec
+from trainer.data.vocabularies import Vocabularies
 from trainer.evaluation.bm25 import Bm25
-from trainer.evaluation.catalogue import Catalogue
-from trainer.evaluation.encode import encode, encode_queries
+from trainer.evaluation.encode_requests import encode, encode_queries
+from trainer.evaluation.exact_top_k import Blocks, Ranking, exact_top_k, fused
 from trainer.evaluation.figures import Answers
+from trainer.evaluation.live_items import Catalogue
 from trainer.evaluation.questions import Questions
-from trainer.evaluation.ranking import Blocks, Ranking, exact_top_k, fused
 from trainer.evaluation.relevance import Judgments
-from trainer.restore import restore
-from trainer.vocabularies import Vocabularies
+from trainer.job.restore import restore
 
 
 class Setting(NamedTuple):

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from preprocessing.examples import STAGES
+from preprocessing.data.features import STAGES
 from trainer.config import LossConfig
 from trainer.losses.pool import Pool, log_expected_count, places_of, without
 from trainer.losses.ranking import ranking_losses
@@ -19,7 +19,7 @@ from trainer.losses.retrieval import (
     softmax_losses,
     softmax_losses_with_mixed,
 )
-from trainer.noise import Noise
+from trainer.towers.noise import Noise
 
 
 class Encoded(NamedTuple):

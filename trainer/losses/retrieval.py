@@ -7,7 +7,7 @@ import tensorflow_recommenders as tfrs
 
 from trainer.config import HardNegativesConfig
 from trainer.losses.pool import NEVER
-from trainer.noise import Noise
+from trainer.towers.noise import Noise
 
 _OUT = NEVER / 2  # logits below are of masked candidates
 

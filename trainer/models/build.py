@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from preprocessing.records import ATTRIBUTES
+from preprocessing.logs.records import ATTRIBUTES
 from trainer.config import HorizonsConfig, ItemConfig, TablesConfig, TrainerConfig
 from trainer.losses.objective import Objective
 from trainer.models.dnn import DnnItemTower, DnnQueryTower
@@ -13,8 +13,8 @@ from trainer.models.mgdspr import MgdsprItemTower, MgdsprQueryTower
 from trainer.models.mmse import MmseItemTower, MmseQueryTower
 from trainer.models.tfrs_tutorial import BagOfWords, IdAndTitle
 from trainer.models.two_tower import TwoTower
-from trainer.noise import Noise
-from trainer.tables import Tables
+from trainer.towers.embeddings import Tables
+from trainer.towers.noise import Noise
 
 
 def build_model(config: TrainerConfig, spec: dict[str, Any], noise: Noise) -> TwoTower:

@@ -6,10 +6,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from preprocessing.history import HORIZONS
+from preprocessing.joins.history import HORIZONS
 from trainer.config import DnnConfig
-from trainer.lists import aligned
-from trainer.tables import Tables
+from trainer.towers.embeddings import Tables
+from trainer.towers.ragged import aligned
 
 
 def mlp(hidden: tuple[int, ...], dim: int, name: str) -> tf.keras.Sequential:

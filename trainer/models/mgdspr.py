@@ -6,13 +6,13 @@ from typing import Any
 
 import tensorflow as tf
 
-from trainer.attention import ClsFusion
 from trainer.config import MgdsprConfig
-from trainer.horizons import horizon_layers
-from trainer.item_tower import ItemTower
-from trainer.noise import Noise
-from trainer.query_grains import QueryGrains
-from trainer.tables import Tables
+from trainer.towers.attention import ClsFusion
+from trainer.towers.embeddings import Tables
+from trainer.towers.horizons import horizon_layers
+from trainer.towers.item_tower import ItemTower
+from trainer.towers.noise import Noise
+from trainer.towers.query_grains import QueryGrains
 
 
 class MgdsprQueryTower(tf.keras.layers.Layer):

@@ -7,11 +7,11 @@ from typing import Any
 import tensorflow as tf
 
 from trainer.config import MmseConfig
-from trainer.horizons import horizon_layers
-from trainer.item_tower import ItemTower
-from trainer.noise import Noise
-from trainer.query_grains import QueryGrains
-from trainer.tables import Tables
+from trainer.towers.embeddings import Tables
+from trainer.towers.horizons import horizon_layers
+from trainer.towers.item_tower import ItemTower
+from trainer.towers.noise import Noise
+from trainer.towers.query_grains import QueryGrains
 
 
 class LevelWeights(tf.keras.layers.Layer):

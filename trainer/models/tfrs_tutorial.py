@@ -6,7 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from trainer.tables import Tables
+from trainer.towers.embeddings import Tables
 
 
 class BagOfWords(tf.keras.layers.Layer):

@@ -7,9 +7,9 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
-from trainer.items import stage_columns, stage_items
-from trainer.lists import concat_features
 from trainer.losses.objective import Encoded, Objective
+from trainer.towers.item_features import stage_columns, stage_items
+from trainer.towers.ragged import concat_features
 
 
 class TwoTower(tfrs.Model):

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from preprocessing.console import UserError, progress
+from preprocessing.command.console import UserError, progress
 from serving.retriever.request import User
 
 

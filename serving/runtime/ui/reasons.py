@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from serving.retriever.request import User
-from serving.runtime.errors import invalid
 from serving.runtime.predictor import Predictor, signature_of
 from serving.runtime.servable import Input, Servable, Signature
+from serving.runtime.status import invalid
 from serving.runtime.tensors import dtype_of
 from serving.runtime.ui.files import Catalogue
 from serving.runtime.ui.words import Words
@@ -27,7 +27,7 @@ HORIZONS = {
     "long-term": ("long_click_items", "long_order_items", "long_collect_items"),
 }
 _PAST = tuple(one.name for one in dataclasses.fields(User))
-_FRESH = Path("assets", "fresh.txt")  # as serving.fresh writes it, which would bring Beam into the server
+_FRESH = Path("assets", "fresh.txt")  # as serving.release.fresh_items writes it, which would bring Beam into the server
 _TEXTS = ("title", "brand", "category_leaf", "category_top")  # where the query's words are looked for
 Row = Mapping[str, Any]
 

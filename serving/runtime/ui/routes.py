@@ -13,8 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from tensorflow_serving.apis import model_pb2
 
 from serving.retriever.request import User
-from serving.runtime.errors import invalid, not_found
-from serving.runtime.server import ModelServer
+from serving.runtime.grpc_server import ModelServer
+from serving.runtime.status import invalid, not_found
 from serving.runtime.ui.files import Catalogue
 from serving.runtime.ui.reasons import Asked, Reasons
 from serving.runtime.ui.words import Words

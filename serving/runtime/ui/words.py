@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from preprocessing import text
+from preprocessing.text import analyser
 
 
 class Words:
@@ -12,7 +12,7 @@ class Words:
 
     def __init__(self) -> None:
         self._analyse = tf.function(
-            lambda texts: text.analyse(texts, ["word"])["word"],
+            lambda texts: analyser.analyse(texts, ["word"])["word"],
             input_signature=[tf.TensorSpec([None], tf.string)],
             autograph=False,
         )

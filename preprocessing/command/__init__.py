@@ -1,0 +1,1 @@
+"""How every command meets a person and a runner; trainer and serving use it too."""

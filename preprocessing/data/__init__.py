@@ -1,0 +1,1 @@
+"""The data folder: what it holds, how it is written and read."""

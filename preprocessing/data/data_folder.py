@@ -1,0 +1,151 @@
+"""The data folder: staged aside, put in place when it is whole, and marked `_SUCCESS` or `FAILED`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from apache_beam.io.filesystems import FileSystems
+
+from preprocessing.command.console import UserError
+from preprocessing.config import PreprocessingConfig, VocabulariesConfig, resolved_yaml
+from preprocessing.data.features import SCHEMA_VERSION, catalog_features, request_features
+from preprocessing.data.stats import summarise
+from preprocessing.graph import COUNTS_FILE, hash_buckets
+from preprocessing.logs.records import ATTRIBUTES
+
+SUCCESS, FAILED, STAGING = "_SUCCESS", "FAILED", "_staging"
+SPEC, STATS, CONFIG = "spec.json", "stats.json", "config.yaml"
+_OURS = {SUCCESS, FAILED, STAGING, SPEC, STATS, CONFIG}
+_SUBFOLDERS = {"vocab-": "vocab", "rejected-": "rejected"}
+
+
+class DataFolder:
+    """`<data>/`, from an empty folder to a whole one."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.staging = FileSystems.join(path, STAGING)
+
+    def prepare(self) -> None:
+        """Clears what an earlier run left here; a folder with anything else in it is not touched."""
+        names = {name.split("/")[0] for name in self._names(self.path)}
+        if names and not names & _OURS:
+            raise UserError(f"--output {self.path} holds files that are not this pipeline's; name an empty folder")
+        for mark in (SUCCESS, FAILED):  # marks go first: from here on the folder is not whole
+            self._delete(mark)
+        for name in names - {SUCCESS, FAILED}:
+            if name in _OURS or name.startswith(("train-", "eval-", "catalog-", "vocab", "rejected")):
+                self._delete(name)
+        self._delete(STAGING)  # an empty one has no file to be listed by
+        try:
+            FileSystems.mkdirs(self.staging)
+        except OSError as error:
+            raise UserError(f"--output {self.path} cannot be written: {error}") from None
+
+    def staged(self) -> list[str]:
+        """The files that are whole in the staging folder."""
+        return [name for name in self._names(self.staging) if not name.endswith(".part")]
+
+    def counts(self) -> dict[str, Any]:
+        """What the pipeline counted."""
+        with FileSystems.open(FileSystems.join(self.staging, COUNTS_FILE)) as file:
+            return json.loads(file.read())
+
+    def vocabulary_sizes(self) -> dict[str, int]:
+        """How many words each staged vocabulary has."""
+        sizes = {}
+        for name in self.staged():
+            if name.startswith("vocab-"):
+                with FileSystems.open(FileSystems.join(self.staging, name)) as file:
+                    sizes[name.removeprefix("vocab-").removesuffix(".txt")] = file.read().count(b"\n")
+        return sizes
+
+    def finish(self, config: PreprocessingConfig) -> dict[str, Any]:
+        """Describes the staged files and moves them to their places; returns the statistics.
+
+        Broken off anywhere, it can be done again: the statistics come first, while all files are still staged.
+        """
+        stats_path = FileSystems.join(self.path, STATS)
+        if FileSystems.exists(stats_path):
+            with FileSystems.open(stats_path) as file:
+                stats = json.loads(file.read())
+        else:
+            sizes = self._complete_vocabularies(config)
+            stats = summarise(self.counts(), sizes)
+            self.write(SPEC, json.dumps(describe(config, sizes, stats), indent=1))
+            self.write(CONFIG, resolved_yaml("preprocessing", config))
+            self.write(STATS, json.dumps(stats, indent=1))
+        for name in sorted(self.staged()):
+            if name != COUNTS_FILE:
+                self._place(name)
+        self._delete(STAGING)
+        return stats
+
+    def _complete_vocabularies(self, config: PreprocessingConfig) -> dict[str, int]:
+        """Every vocabulary in use has its file, also where the log gives it no word."""
+        sizes = self.vocabulary_sizes()
+        for name in (*config.text.grains, *ATTRIBUTES):
+            if name not in sizes:
+                self._write(FileSystems.join(self.staging, f"vocab-{name}.txt"), "")
+                sizes[name] = 0
+        return sizes
+
+    def _place(self, name: str) -> None:
+        folder = self.path
+        target = name
+        for prefix, subfolder in _SUBFOLDERS.items():
+            if name.startswith(prefix):
+                target = name.removeprefix(prefix)
+                folder = FileSystems.join(self.path, subfolder)
+                if not FileSystems.exists(folder):
+                    FileSystems.mkdirs(folder)
+        FileSystems.rename([FileSystems.join(self.staging, name)], [FileSystems.join(folder, target)])
+
+    def mark(self, name: str, text: str = "") -> None:
+        """Says how it ended."""
+        self.write(name, text)
+
+    def write(self, name: str, text: str) -> None:
+        """A small text file."""
+        self._write(FileSystems.join(self.path, name), text)
+
+    @staticmethod
+    def _write(path: str, text: str) -> None:
+        with FileSystems.create(path, "text/plain") as file:
+            file.write(text.encode())
+
+    def _delete(self, name: str) -> None:
+        path = FileSystems.join(self.path, name)
+        below = FileSystems.match([FileSystems.join(path, "**")])[0].metadata_list
+        if below:  # an object store has no folders, only files whose names begin alike
+            FileSystems.delete([file.path for file in below])
+        if FileSystems.exists(path):
+            FileSystems.delete([path])
+
+    @staticmethod
+    def _names(folder: str) -> list[str]:
+        found = FileSystems.match([FileSystems.join(folder, "**")])[0].metadata_list
+        return [file.path.removeprefix(folder).lstrip("/") for file in found]
+
+
+def describe(config: PreprocessingConfig, sizes: Mapping[str, int], stats: Mapping[str, Any]) -> dict[str, Any]:
+    """`spec.json`: all that a reader of the records must know."""
+    text, buckets = config.text, hash_buckets(config.vocabularies)
+    used = [name for name in VocabulariesConfig.model_fields if name in sizes]
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "requests": [feature._asdict() for feature in request_features(text.query_grains, text.title_grains)],
+        "catalog": [feature._asdict() for feature in catalog_features(text.title_grains)],
+        "vocabularies": {
+            name: {"words": sizes[name], "hash_buckets": buckets[name], "ids": 1 + buckets[name] + sizes[name]}
+            for name in used
+        },
+        "text": text.model_dump(mode="json"),
+        "history": config.history.model_dump(mode="json"),
+        "stages": config.stages.model_dump(mode="json"),
+        "split_at_ms": stats["split_at_ms"],
+        "examples": stats["examples"],
+        "items": stats["items"],
+    }

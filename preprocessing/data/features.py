@@ -1,0 +1,84 @@
+"""What a TFRecord holds: the features of a request and of a catalogue item, written and read by one spec."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from preprocessing.data.example_proto import FeatureWriter
+from preprocessing.joins.history import HORIZONS
+from preprocessing.logs.records import ATTRIBUTES
+
+SCHEMA_VERSION = 1
+STAGES = ("ordered", "clicked", "shown")
+LENGTH = "_length"
+
+
+class Feature(NamedTuple):
+    """One feature: a scalar, a list, or a list of lists (whose lengths stand in `<name>_length`)."""
+
+    name: str
+    dtype: str  # int64, float32 or string
+    rank: int = 1
+
+
+def request_features(query_grains: Iterable[str], title_grains: Iterable[str]) -> list[Feature]:
+    """One search request."""
+    features = [Feature(name, "string", 0) for name in ("request_id", "user_id", "query")]
+    features.append(Feature("ts", "int64", 0))
+    features += [Feature(f"query_{grain}", "int64") for grain in query_grains]
+    features.append(Feature("history_word", "int64", 2))
+    features += [Feature(f"{horizon}_{name}", "int64") for horizon in HORIZONS for name in ATTRIBUTES]
+    for stage in STAGES:
+        features.append(Feature(f"{stage}_item_id", "string"))
+        features += [Feature(f"{stage}_{name}", "int64") for name in ATTRIBUTES]
+        features.append(Feature(f"{stage}_log_prob", "float32"))
+        features += [Feature(f"{stage}_title_{grain}", "int64", 2) for grain in title_grains]
+    return features
+
+
+def catalog_features(title_grains: Iterable[str]) -> list[Feature]:
+    """One live item: raw strings for the index and the reader, ids for the towers."""
+    raw = ("item_id", "title", "brand_name", "shop_name", "leaf_name", "top_name")
+    features = [Feature(name, "string", 0) for name in raw]
+    features += [Feature(name, "int64", 0) for name in (*ATTRIBUTES, "count")]
+    features += [Feature(name, "float32", 0) for name in ("price", "log_prob")]
+    features += [Feature(f"title_{grain}", "int64") for grain in title_grains]
+    return features
+
+
+def parsing_spec(features: Iterable[Feature]) -> dict[str, Any]:
+    """For `tf.io.parse_example`: scalars dense, lists ragged."""
+    import tensorflow as tf  # for readers alone: whoever builds a job starts seconds sooner without it
+
+    spec: dict[str, Any] = {}
+    for name, dtype, rank in features:
+        if rank == 0:
+            spec[name] = tf.io.FixedLenFeature([], tf.as_dtype(dtype))
+        else:
+            partitions = [tf.io.RaggedFeature.RowLengths(name + LENGTH)] if rank == 2 else []
+            spec[name] = tf.io.RaggedFeature(tf.as_dtype(dtype), value_key=name, partitions=partitions)
+    return spec
+
+
+def item_columns(title_grains: Iterable[str]) -> list[tuple[str, str]]:
+    """(name, dtype) of what one item gives to a stage of a request, in the order of a known item's contents."""
+    columns = [("item_id", "string"), *((name, "int64") for name in ATTRIBUTES), ("log_prob", "float32")]
+    for grain in title_grains:
+        columns += [(f"title_{grain}", "int64"), (f"title_{grain}{LENGTH}", "int64")]
+    return columns
+
+
+ATTRIBUTE_COLUMNS = slice(1, 1 + len(ATTRIBUTES))  # of `item_columns`
+
+
+class ItemsWriter:
+    """Writes some items' columns as the features of one stage or horizon."""
+
+    def __init__(self, prefix: str, columns: Iterable[tuple[str, str]]) -> None:
+        self._writers = [FeatureWriter(f"{prefix}_{name}", dtype) for name, dtype in columns]
+
+    def __call__(self, items: Sequence[Sequence[bytes]]) -> bytes:
+        """The features, from each item's contents in the order of the columns."""
+        columns = zip(*items, strict=True) if items else ()
+        return b"".join([write(b"".join(column)) for write, column in zip(self._writers, columns, strict=False)])

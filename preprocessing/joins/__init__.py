@@ -1,0 +1,1 @@
+"""Records joined by user and by item into examples."""

@@ -1,0 +1,98 @@
+"""TensorFlow inside a Beam worker: one call a batch, the graph built once a process.
+
+The transforms import this file when a worker sets them up, so that building a job needs no TensorFlow.
+"""
+
+from __future__ import annotations
+
+import collections
+import functools
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from preprocessing.config import TextConfig
+from preprocessing.logs.records import ATTRIBUTES
+from preprocessing.text import analyser
+from preprocessing.text.vocabulary import Lookup, TextEncoder, Vocabulary
+
+_BATCH = 8_192  # texts a call: enough to hide the call, few enough to stay small
+_STRINGS = [tf.TensorSpec([None], tf.string)]
+
+
+def _batches(strings: Sequence[str]) -> Iterable[tf.Tensor]:
+    for start in range(0, len(strings), _BATCH):
+        yield tf.constant(strings[start : start + _BATCH], tf.string)
+
+
+@functools.cache
+def _counter(config: TextConfig) -> tf.types.experimental.PolymorphicFunction:
+    """Texts and their counts -> for each grain the distinct strings and their summed counts."""
+
+    def count(texts: tf.Tensor, counts: tf.Tensor) -> dict[str, tuple[tf.Tensor, tf.Tensor]]:
+        summed = {}
+        for name, found in analyser.analyse(texts, config.grains, config.max_chars, config.max_words).items():
+            distinct, index = tf.unique(found.values)
+            weights = tf.gather(counts, found.value_rowids())
+            summed[name] = distinct, tf.math.unsorted_segment_sum(weights, index, tf.size(distinct))
+        return summed
+
+    return tf.function(count, input_signature=[*_STRINGS, tf.TensorSpec([None], tf.int64)], autograph=False)
+
+
+def count_grains(counts: Mapping[str, int], grains: Sequence[str], config: TextConfig) -> dict[tuple[str, str], int]:
+    """How often each (grain, its text) of `grains` occurs in texts that occur `counts` times."""
+    count = _counter(config)
+    totals: collections.Counter[tuple[str, str]] = collections.Counter()
+    weights = np.fromiter(counts.values(), np.int64, len(counts))
+    for start, batch in enumerate(_batches(list(counts))):
+        of_batch = tf.constant(weights[start * _BATCH : (start + 1) * _BATCH])
+        found = count(batch, of_batch)
+        for name in grains:
+            grams, summed = found[name]
+            for gram, weight in zip(grams.numpy().tolist(), summed.numpy().tolist(), strict=True):
+                totals[name, gram.decode()] += weight
+    return dict(totals)
+
+
+class Encoder:
+    """Strings to ids, in batches."""
+
+    def __init__(self, vocabularies: Mapping[str, Vocabulary], config: TextConfig) -> None:
+        grains: dict[str, Vocabulary] = {name: vocabularies[name] for name in config.grains}
+        encode = TextEncoder(grains, config.max_chars, config.max_words)
+        self._encode = tf.function(encode, input_signature=_STRINGS, autograph=False)
+        self._lookups = {name: Lookup(vocabularies[name], name) for name in ATTRIBUTES}
+
+    def texts(self, texts: Sequence[str], grains: Sequence[str]) -> list[tuple[list[int], ...]]:
+        """For each text the ids of each of `grains`."""
+        rows: list[tuple[list[int], ...]] = []
+        for batch in _batches(texts):
+            found = self._encode(batch)
+            rows.extend(zip(*(_rows(found[grain]) for grain in grains), strict=True))
+        return rows
+
+    def ids(self, attribute: str, values: Sequence[str]) -> list[int]:
+        """The ids of items, brands, shops, leaves or tops."""
+        lookup = self._lookups[attribute]
+        return [key for batch in _batches(values) for key in lookup(batch).numpy().tolist()]
+
+
+def _rows(ragged: tf.RaggedTensor) -> list[list[int]]:
+    splits = ragged.row_splits.numpy().tolist()
+    values = ragged.values.numpy().tolist()
+    return [values[start:end] for start, end in itertools.pairwise(splits)]
+
+
+_latest: list[tuple[int, Encoder]] = []  # the process's encoder: its tables are too large to build for every bundle
+
+
+def encoder(words: Mapping[str, Sequence[str]], buckets: Mapping[str, int], config: TextConfig) -> Encoder:
+    """The process's encoder for these vocabularies."""
+    fingerprint = hash(tuple((name, tuple(known)) for name, known in sorted(words.items())))
+    if not _latest or _latest[0][0] != fingerprint:
+        vocabularies = {name: Vocabulary(words.get(name, ()), size) for name, size in buckets.items()}
+        _latest[:] = [(fingerprint, Encoder(vocabularies, config))]
+    return _latest[0][1]

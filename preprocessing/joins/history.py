@@ -1,0 +1,73 @@
+"""What a user did strictly before a moment: three horizons and the previous queries, newest first."""
+
+from __future__ import annotations
+
+import bisect
+import itertools
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from preprocessing.config import HistoryConfig
+from preprocessing.joins.users import Deed
+from preprocessing.logs.records import CART, CLICK, COLLECT, ORDER, day_start, days
+
+# A horizon looks at no more than this many deeds for each place it fills: a bot's day is long.
+_LOOKED_AT = 20
+LONG_ACTIONS = {"long_click": (CLICK,), "long_order": (ORDER,), "long_collect": (COLLECT, CART)}
+HORIZONS = ("realtime", "short", *LONG_ACTIONS)
+
+
+class Timeline(NamedTuple):
+    """Deeds of some kinds in order of effect."""
+
+    times: list[int]
+    items: list[str]
+
+    @classmethod
+    def of(cls, deeds: Iterable[Deed], actions: Sequence[str] | None = None) -> Timeline:
+        """The deeds whose action is among `actions`, or all."""
+        kept = [deed for deed in deeds if actions is None or deed.action in actions]
+        return cls([deed.effective for deed in kept], [deed.item_id for deed in kept])
+
+    def newest(self, since: int, before: int, limit: int) -> list[str]:
+        """Up to `limit` different items of `[since, before)`, newest first."""
+        first, end = bisect.bisect_left(self.times, since), bisect.bisect_left(self.times, before)
+        window = self.items[max(first, end - _LOOKED_AT * limit) : end]
+        return list(itertools.islice(dict.fromkeys(reversed(window)), limit))
+
+
+class History:
+    """One user's past, asked for at each of the user's requests in order of time."""
+
+    def __init__(self, deeds: Sequence[Deed], config: HistoryConfig) -> None:
+        self._config = config
+        self._offset = round(config.timezone_offset_h * 3_600_000)
+        self._all = Timeline.of(deeds)
+        self._by_horizon = {horizon: Timeline.of(deeds, actions) for horizon, actions in LONG_ACTIONS.items()}
+        self.day = -1  # the midnight that `at` was last asked behind
+        self._before_today: dict[str, list[str]] = {}
+
+    def at(self, ts: int) -> dict[str, list[str]]:
+        """Item ids by horizon, of what took effect strictly before `ts`."""
+        today = day_start(ts, self._offset)
+        if today != self.day:
+            self.day, self._before_today = today, self._until(today)
+        return {"realtime": self._all.newest(today, ts, self._config.realtime), **self._before_today}
+
+    def _until(self, today: int) -> dict[str, list[str]]:
+        """The horizons that end at midnight, the same for every request of a day."""
+        config = self._config
+        short_from, long_from = today - days(config.short_days), today - days(config.long_days)
+        horizons = {"short": self._all.newest(short_from, today, config.short)}
+        for horizon, timeline in self._by_horizon.items():
+            horizons[horizon] = timeline.newest(long_from, short_from, config.long)
+        return horizons
+
+
+def previous_queries(times: Sequence[int], queries: Sequence[str], ts: int, since: int, limit: int) -> list[str]:
+    """Up to `limit` different queries of `[since, ts)`, newest first; both sequences in order of time."""
+    if not limit:
+        return []
+    first, end = bisect.bisect_left(times, since), bisect.bisect_left(times, ts)
+    window = queries[max(first, end - _LOOKED_AT * limit) : end]
+    return list(itertools.islice(dict.fromkeys(filter(None, reversed(window))), limit))  # an empty one says nothing

@@ -1,0 +1,170 @@
+"""Finds the raw files and reads them: JSON Lines (plain or gzip) and Parquet, from any filesystem Beam knows."""
+
+from __future__ import annotations
+
+import gzip
+import itertools
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import apache_beam as beam
+import orjson
+import pyarrow.parquet
+from apache_beam.coders import BytesCoder
+from apache_beam.io.filesystem import CompressionTypes, FileMetadata
+from apache_beam.io.filesystems import FileSystems
+
+from preprocessing.command.console import UserError
+from preprocessing.config import join_path
+from preprocessing.logs.records import Excluded, Rejected
+
+TEXT_ENDINGS = (".jsonl", ".ndjson", ".json", ".tsv")
+_SNIFFED = 200
+_SPLIT = 16 << 20  # bytes of a text file that are read in one go: workers share even one file
+
+
+class Source(NamedTuple):
+    """One stream's files."""
+
+    stream: str
+    paths: tuple[str, ...]
+    size: int  # bytes, gzip counted as it will unfold
+
+    @property
+    def parquet(self) -> bool:
+        """Whether the files are Parquet; a stream is of one kind."""
+        return self.paths[0].endswith(".parquet")
+
+
+def find(stream: str, folder: str, pattern: str) -> Source:
+    """Matches a stream's files; a wrong path or an unknown kind is the user's to mend."""
+    path = join_path(folder, pattern)
+    try:
+        matched: list[FileMetadata] = FileSystems.match([path])[0].metadata_list
+    except Exception as error:  # each filesystem has its own kinds of failure
+        raise UserError(f"{stream}: cannot list {path}: {error}") from None
+    files = sorted((file for file in matched if not file.path.endswith("/")), key=lambda file: file.path)
+    if not files:
+        raise UserError(f"{stream}: no file matches {path}; check --input and preprocessing.input in the config")
+    for file in files:
+        plain = file.path.removesuffix(".gz")
+        if not file.path.endswith(".parquet") and not plain.endswith(TEXT_ENDINGS):
+            raise UserError(
+                f"{stream}: {file.path} is neither JSON Lines ({', '.join(TEXT_ENDINGS)}, .gz) nor .parquet"
+            )
+    if len({file.path.endswith(".parquet") for file in files}) > 1:
+        raise UserError(f"{stream}: {path} matches both Parquet and JSON Lines; narrow the pattern")
+    size = sum(file.size_in_bytes * (8 if file.path.endswith(".gz") else 1) for file in files)
+    return Source(stream, tuple(file.path for file in files), size)
+
+
+def loader(columns: Mapping[str, str]) -> Callable[[bytes], Mapping[str, Any]]:
+    """Reads one line of JSON as a record under our field names; `columns` maps ours to theirs."""
+    rename = renamer(columns)
+
+    def load(line: bytes) -> Mapping[str, Any]:
+        try:
+            document = orjson.loads(line)
+        except orjson.JSONDecodeError:
+            raise Rejected("unparsable") from None
+        if not isinstance(document, dict):
+            raise Rejected("not an object")
+        return rename(document)
+
+    return load
+
+
+def renamer(columns: Mapping[str, str]) -> Callable[[dict[str, Any]], Mapping[str, Any]]:
+    """Applies a column map; a dotted name descends."""
+    if not columns:
+        return lambda document: document
+    paths = {ours: theirs.split(".") for ours, theirs in columns.items()}
+
+    def rename(document: dict[str, Any]) -> Mapping[str, Any]:
+        return {**document, **{ours: _descend(document, path) for ours, path in paths.items()}}
+
+    return rename
+
+
+def _descend(document: Any, path: list[str]) -> Any:
+    for step in path:
+        if not isinstance(document, Mapping):
+            return None
+        document = document.get(step)
+    return document
+
+
+def sniff(source: Source, load: Callable[[Any], Mapping[str, Any]], parse: Callable[[Mapping[str, Any]], Any]) -> None:
+    """Reads the head of a stream, so that a wrong file or column map is told now and not after an hour."""
+    reasons: list[str] = []
+    seen: dict[str, None] = {}
+    for raw in itertools.islice(_head(source), _SNIFFED):
+        try:
+            document = load(raw)
+            seen.update(dict.fromkeys(map(str, document)))
+            parse(document)
+            return
+        except Excluded:
+            continue
+        except Rejected as reason:
+            reasons.append(str(reason))
+    path = source.paths[0]
+    if not reasons:
+        raise UserError(f"{source.stream}: {path} holds no usable record; the stream is empty or the wrong file")
+    common = max(sorted(set(reasons)), key=reasons.count)
+    found = f" (its fields: {', '.join(list(seen)[:12])})" if seen else ""
+    raise UserError(
+        f"{source.stream}: none of the first {len(reasons)} records of {path} can be read: {common}{found}; "
+        "is it the right file, and does preprocessing.input name its columns?"
+    )
+
+
+def _head(source: Source) -> Iterator[Any]:
+    path = source.paths[0]
+    try:
+        with FileSystems.open(path) as file:
+            if source.parquet:
+                for batch in pyarrow.parquet.ParquetFile(file).iter_batches(batch_size=_SNIFFED):
+                    yield from batch.to_pylist()
+            else:
+                lines = (line.strip() for line in iter(file.readline, b""))  # a compressed file is not iterable
+                yield from filter(None, lines)
+    except Exception as error:
+        raise UserError(f"{source.stream}: cannot read {path}: {error}") from None
+
+
+class Read(beam.PTransform):
+    """Source -> (path, lines as bytes, or an Arrow table)."""
+
+    def __init__(self, source: Source) -> None:
+        super().__init__(f"Read {source.stream}")
+        self._source = source
+
+    def expand(self, root: beam.pvalue.PBegin) -> beam.PCollection:
+        if self._source.parquet:
+            return root | beam.Create(self._source.paths) | beam.io.ReadAllFromParquetBatched(with_filename=True)
+        plain = [path for path in self._source.paths if not path.endswith(".gz")]
+        zipped = [path for path in self._source.paths if path.endswith(".gz")]
+        lines = (
+            root
+            | "Plain files" >> beam.Create(plain)
+            | beam.io.ReadAllFromText(coder=BytesCoder(), with_filename=True, desired_bundle_size=_SPLIT)
+        )
+        unzipped = root | "Gzip files" >> beam.Create(zipped) | beam.ParDo(ReadGzip())
+        return (lines, unzipped) | beam.Flatten()
+
+
+class ReadGzip(beam.DoFn):
+    """path -> (path, line); Beam's own reader takes a file that breaks off for a whole one."""
+
+    def process(self, path: str) -> Iterator[tuple[str, bytes]]:
+        try:
+            with (
+                FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as raw,
+                gzip.GzipFile(fileobj=raw) as file,
+            ):
+                for line in file:
+                    yield path, line.rstrip(b"\r\n")
+        except (EOFError, OSError, zlib.error) as error:
+            raise OSError(f"{path}: {error}") from error

@@ -1,0 +1,101 @@
+"""User Behavior Insights: the open log schema of OpenSearch and Elasticsearch, read as our three streams.
+
+A line is a bulk header (`{"index": {...}}`), a document, a search hit that holds one as `_source` (so tools
+dump an Elasticsearch index), or `index name <TAB> document`. A document with an `action_name` is an event, one with a
+`user_query` a query; see https://ubisearch.dev for the schema.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from preprocessing.logs.records import (
+    Action,
+    Excluded,
+    Impression,
+    Rejected,
+    Search,
+    TimeBounds,
+    optional_identifier,
+    parse_action,
+    parse_search,
+    parse_time,
+)
+
+_BULK_HEADERS = ({"index"}, {"create"}, {"update"}, {"delete"})
+
+
+def descend(document: Any, path: str) -> Any:
+    """The value at a dotted path, None where a step is missing."""
+    for step in path.split("."):
+        if not isinstance(document, Mapping):
+            return None
+        document = document.get(step)
+    return document
+
+
+def load(line: bytes) -> dict[str, Any]:
+    """The document of one line."""
+    if line[:1] not in (b"{", b"["):
+        _, _, line = line.partition(b"\t")
+    try:
+        document = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        raise Rejected("unparsable") from None
+    if not isinstance(document, dict):
+        raise Rejected("not an object")
+    if document.keys() in _BULK_HEADERS:
+        raise Excluded("bulk header")
+    source = document.get("_source")
+    return source if isinstance(source, dict) else document
+
+
+class UbiParser:
+    """Turns UBI documents into searches, actions and impressions."""
+
+    def __init__(self, item_id: str, position: str, actions: Mapping[str, str], bounds: TimeBounds) -> None:
+        self._item_id = item_id
+        self._position = position
+        self._actions = dict(actions)
+        self._bounds = bounds
+
+    def __call__(self, document: Mapping[str, Any], source: str) -> Search | Action | Impression:
+        """Reads one document; `Excluded` for events that are not about an item's fate in a search."""
+        fields = {
+            "ts": document.get("timestamp"),
+            "user_id": document.get("client_id"),
+            "request_id": document.get("query_id"),
+        }
+        if "action_name" not in document:
+            return self._search(document, fields, source)
+        name = document["action_name"]
+        meaning = self._actions.get(name) if isinstance(name, str) else None
+        if meaning is None:
+            raise Excluded("other event")
+        fields["item_id"] = descend(document, self._item_id)
+        if meaning != "impression":
+            return parse_action({**fields, "action": meaning}, self._bounds, source)
+        return self._impression(document, fields, source)
+
+    def _search(self, document: Mapping[str, Any], fields: dict[str, Any], source: str) -> Search:
+        shown = document.get("query_response_object_ids") or []
+        return parse_search({**fields, "query": document.get("user_query"), "results": shown}, self._bounds, source)
+
+    def _impression(self, document: Mapping[str, Any], fields: dict[str, Any], source: str) -> Impression:
+        position = descend(document, self._position)
+        if isinstance(position, bool) or not isinstance(position, int):
+            raise Rejected("missing position" if position is None else "bad position")
+        names = ("user_id", "request_id", "item_id")
+        ids = {name: optional_identifier(fields, name) for name in names}
+        for name in names:
+            if not ids[name]:
+                raise Rejected(f"missing {name}")
+        if fields["ts"] is None:
+            raise Rejected("missing ts")
+        ts = parse_time(fields["ts"])
+        if not self._bounds.earliest <= ts < self._bounds.latest:
+            raise Rejected("ts out of bounds")
+        return Impression(ts, ids["user_id"], ids["request_id"], ids["item_id"], position, source)

@@ -1,0 +1,1 @@
+"""A catalogue on its way into a version."""

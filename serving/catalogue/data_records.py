@@ -1,0 +1,94 @@
+"""The data folder as serving reads it: catalogue records and eval requests, as raw strings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from preprocessing.command.console import UserError
+from preprocessing.data.features import Feature, parsing_spec
+from preprocessing.data.spec import read_spec
+from preprocessing.joins.history import HORIZONS
+from serving.inputs import CATALOG_COLUMNS, VECTOR_LISTS
+
+_COMPRESSION = "GZIP"
+Strings = dict[str, tf.Tensor]
+
+
+def catalog_batches(data_dir: str, batch: int) -> tf.data.Dataset:
+    """The live items as strings `[batch]` by the item tower's input names, in the files' order."""
+    columns = parsing_spec([Feature(column, "string", 0) for column in CATALOG_COLUMNS.values()])
+
+    def parse(records: tf.Tensor) -> Strings:
+        parsed = tf.io.parse_example(records, columns)
+        return {name: parsed[column] for name, column in CATALOG_COLUMNS.items()}
+
+    records = tf.data.TFRecordDataset(_files(data_dir, "catalog"), _COMPRESSION)
+    return records.batch(batch).map(parse, num_parallel_calls=2, deterministic=True).prefetch(2)
+
+
+class Requests(NamedTuple):
+    """Held-out requests: what a client would have sent, and what the user then clicked or ordered."""
+
+    inputs: dict[str, np.ndarray]  # `query` [R], `history_queries` and `<horizon>_items` [R, N] padded with b""
+    answers: list[list[bytes]]  # item ids
+    stamps: np.ndarray  # int64 [R], epoch milliseconds
+
+    def __len__(self) -> int:
+        return len(self.answers)
+
+    def slice(self, begin: int, end: int | None = None) -> Requests:
+        """The requests `[begin, end)`."""
+        inputs = {name: values[begin:end] for name, values in self.inputs.items()}
+        return Requests(inputs, self.answers[begin:end], self.stamps[begin:end])
+
+    def batches(self, size: int) -> Iterator[Requests]:
+        """In order, `size` at a time."""
+        for begin in range(0, len(self), size):
+            yield self.slice(begin, begin + size)
+
+
+def eval_requests(data_dir: str, count: int, widths: dict[str, int]) -> Requests:
+    """The first `count` eval requests; ids are turned back into strings, those of hash buckets into ""."""
+    spec = read_spec(data_dir)
+    described = [Feature(**one) for one in spec["requests"]]
+    wanted = {"query", "ts", "history_word", "ordered_item_id", "clicked_item_id", *(f"{h}_item" for h in HORIZONS)}
+    parsing = parsing_spec(one for one in described if one.name in wanted)
+    records = tf.data.TFRecordDataset(_files(data_dir, "eval"), _COMPRESSION).take(count)
+    serialised = list(records.as_numpy_iterator())
+    parsed = tf.io.parse_example(tf.constant(serialised, tf.string), parsing)
+    words, items = (_names(data_dir, spec, name) for name in ("word", "item"))
+    lists = {f"{h}_items": [[items[n] for n in row] for row in parsed[f"{h}_item"].to_list()] for h in HORIZONS}
+    lists["history_queries"] = [
+        [b" ".join(words[n] for n in query if words[n]) for query in row] for row in parsed["history_word"].to_list()
+    ]
+    inputs = {name: _padded(lists[name], widths[name]) for name in VECTOR_LISTS}
+    inputs["query"] = parsed["query"].numpy().astype(object).reshape(-1)
+    answers = tf.concat([parsed["ordered_item_id"], parsed["clicked_item_id"]], axis=1).to_list()
+    return Requests(inputs, answers, parsed["ts"].numpy().reshape(-1))
+
+
+def _files(data_dir: str, split: str) -> list[str]:
+    files = sorted(tf.io.gfile.glob(f"{data_dir}/{split}-*.tfrecord.gz"))
+    if not files:
+        raise UserError(f"--data {data_dir}: no {split}-*.tfrecord.gz in it")
+    return files
+
+
+def _names(data_dir: str, spec: dict[str, Any], vocabulary: str) -> list[bytes]:
+    """The strings by id; padding and hash buckets have none."""
+    with tf.io.gfile.GFile(f"{data_dir}/vocab/{vocabulary}.txt", "rb") as file:
+        known = file.read().split(b"\n")[:-1]
+    return [b""] * (1 + spec["vocabularies"][vocabulary]["hash_buckets"]) + known
+
+
+def _padded(rows: list[list[bytes]], width: int) -> np.ndarray:
+    """Object array `[R, width]` of the known strings, padded with b"" and cut."""
+    padded = np.full((len(rows), width), b"", object)
+    for row, values in enumerate(rows):
+        known = [value for value in values if value][:width]
+        padded[row, : len(known)] = known
+    return padded

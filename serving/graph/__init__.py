@@ -1,0 +1,1 @@
+"""What is saved and served: every signature in core TensorFlow ops."""

@@ -1,0 +1,136 @@
+"""The served model: every signature over one query tower, one item tower, one index and one table of items."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from serving.catalogue.data_records import Strings
+from serving.graph.item_table import Items
+from serving.graph.towers import Tower
+from serving.graph.widening import Conditions, Widening
+from serving.inputs import FILTER_LISTS, ITEM_INPUTS, ITEM_LISTS, PLURALS, TOWER_LISTS, VECTOR_LISTS
+
+Outputs = dict[str, tf.Tensor]
+Signatures = dict[str, Any]  # name -> a traced function
+_QUERY = {"query": tf.TensorSpec([None], tf.string, "query")}
+_K = {"k": tf.TensorSpec([None], tf.int32, "k")}
+
+
+class Embedder(tf.Module):
+    """`embed_query` and `embed_item`."""
+
+    def __init__(self, query_tower: Tower, item_tower: Tower, items: Items, widths: Mapping[str, int]) -> None:
+        super().__init__(name="embedder")
+        self.query_tower, self.item_tower, self.items = query_tower, item_tower, items
+        self._widths = dict(widths)
+
+    def signatures(self) -> Signatures:
+        """By name, traced."""
+        items = {name: tf.TensorSpec([None], tf.string, name) for name in ITEM_INPUTS}
+        return {
+            "embed_query": _traced(self.embed_query, _QUERY | _lists(VECTOR_LISTS, self._widths)),
+            "embed_item": _traced(self.embed_item, items),
+        }
+
+    def embed_query(self, **inputs: tf.Tensor) -> Outputs:
+        """A query and its user's past -> its vector."""
+        return {"embedding": self.query_tower(tower_inputs(self.items, inputs))}
+
+    def embed_item(self, **inputs: tf.Tensor) -> Outputs:
+        """An item, known or not -> its vector."""
+        return {"embedding": self.item_tower(inputs)}
+
+
+class Searcher(tf.Module):
+    """`search`, and for shards `search_filtered`."""
+
+    def __init__(self, items: Items, widening: Widening, widths: Mapping[str, int]) -> None:
+        super().__init__(name="searcher")
+        self.items, self.widening = items, widening
+        self._widths = dict(widths)
+
+    def signatures(self, filtered: bool) -> Signatures:
+        """By name, traced."""
+        dim = self.widening.index.dim
+        vector = {"embedding": tf.TensorSpec([None, dim], tf.float32, "embedding")} | _K
+        found = {"search": _traced(self.search, vector)}
+        if filtered:
+            filters = _lists(FILTER_LISTS, self._widths)
+            found["search_filtered"] = _traced(self.search_filtered, vector | filters)
+        return found
+
+    def search(self, **inputs: tf.Tensor) -> Outputs:
+        """A vector `[B, dim]` and k -> the k best."""
+        return self.answer(inputs["embedding"], inputs["k"], None)
+
+    def search_filtered(self, **inputs: tf.Tensor) -> Outputs:
+        """A vector `[B, dim]`, k and conditions -> the k best that meet them."""
+        return self.answer(inputs["embedding"], inputs["k"], self.conditions(inputs))
+
+    def conditions(self, inputs: Strings) -> Conditions:
+        """What a client's filters ask for."""
+        return Conditions(self.items.wanted_words(inputs["required_terms"]), inputs["allowed_leaves"])
+
+    def answer(self, embeddings: tf.Tensor, k: tf.Tensor, conditions: Conditions | None) -> Outputs:
+        """Item ids and scores `[B, max k]`."""
+        scores, rows = self.widening(embeddings, k, conditions)
+        return {"item_ids": self.items.ids_of(rows), "scores": scores}
+
+
+class Retrieval(tf.Module):
+    """What is saved: from a query to items in one call, and each part of the way by itself."""
+
+    def __init__(self, embedder: Embedder, searcher: Searcher, widths: Mapping[str, int], default_k: int) -> None:
+        super().__init__(name="retrieval")
+        self.embedder, self.searcher = embedder, searcher
+        self.items, self.widening = searcher.items, searcher.widening
+        self._widths, self._default_k = dict(widths), default_k
+
+    def signatures(self) -> Signatures:
+        """By name, traced."""
+        lists = _lists((*VECTOR_LISTS, *FILTER_LISTS), self._widths)
+        return {
+            "serving_default": _traced(self.serving_default, _QUERY),
+            "retrieve": _traced(self.retrieve, _QUERY | _K | lists),
+            **self.embedder.signatures(),
+            **self.searcher.signatures(filtered=False),
+        }
+
+    def serving_default(self, **inputs: tf.Tensor) -> Outputs:
+        """A query `[B]` of nobody in particular -> the `default_k` best."""
+        query = inputs["query"]
+        batch = tf.shape(query)[0]
+        embeddings = self.embedder.query_tower({"query": query, **dict.fromkeys(TOWER_LISTS, tf.fill([batch, 1], ""))})
+        return self.searcher.answer(embeddings, tf.fill([batch], self._default_k), None)
+
+    def retrieve(self, **inputs: tf.Tensor) -> Outputs:
+        """A query, its user's past, k and conditions -> the k best that meet them."""
+        embeddings = self.embedder.embed_query(**inputs)["embedding"]
+        return self.searcher.answer(embeddings, inputs["k"], self.searcher.conditions(inputs))
+
+
+def tower_inputs(items: Items, inputs: Strings) -> Strings:
+    """What the query tower takes, from what a client sends: brand, shop and categories of its items are looked up."""
+    features = {"query": inputs["query"], "history_queries": inputs["history_queries"]}
+    for name in ITEM_LISTS:
+        for attribute, strings in items.attributes(inputs[name]).items():
+            features[f"{name.removesuffix('_items')}_{PLURALS[attribute]}"] = strings
+    return features
+
+
+def save(module: tf.Module, path: str, signatures: Signatures) -> None:
+    """Writes a SavedModel; ScaNN's ops may stand in it."""
+    options = tf.saved_model.SaveOptions(namespace_whitelist=["Scann"])
+    tf.saved_model.save(module, path, signatures=signatures, options=options)
+
+
+def _lists(names: tuple[str, ...], widths: Mapping[str, int]) -> dict[str, tf.TensorSpec]:
+    """Lists of fixed width."""
+    return {name: tf.TensorSpec([None, widths[name]], tf.string, name) for name in names}
+
+
+def _traced(method: Callable[..., Outputs], inputs: Mapping[str, tf.TensorSpec]) -> Any:
+    return tf.function(method, autograph=False).get_concrete_function(**inputs)

@@ -1,0 +1,1 @@
+"""From towers and a catalogue to a version in place."""

@@ -1,0 +1,164 @@
+"""What a version must show before it appears."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from serving.catalogue.data_records import Requests
+from serving.config import GateConfig
+from serving.graph.saved_model import ServedModel
+from serving.inputs import FILTER_LISTS, ITEM_INPUTS, VECTOR_LISTS
+from serving.release.tune_effort import recall_of
+
+SIGNATURES = ("serving_default", "retrieve", "embed_query", "embed_item", "search")
+_BATCH = 32
+_KNOWN = 20  # requests whose answers are looked at one by one
+
+
+class Held(NamedTuple):
+    """The exact answers a version is held against."""
+
+    queries: np.ndarray  # float32 [Q, dim]
+    item_ids: np.ndarray  # object [Q, k], their exact answers
+    target: float
+
+
+class InPlace(NamedTuple):
+    """The version that is served now."""
+
+    path: str
+    scann: bool
+    widths: dict[str, int]
+
+
+class Verdict(NamedTuple):
+    """What the gate saw; a version without reasons against it may appear."""
+
+    reasons: list[str]
+    figures: dict[str, Any]
+
+
+class Judge:
+    """Holds staged versions against what they must show."""
+
+    def __init__(self, requests: Requests, widths: dict[str, int], config: GateConfig) -> None:
+        self._requests, self._widths, self._config = requests, widths, config
+
+    def verdict(self, path: str, scann: bool, held: Held | None, in_place: Sequence[InPlace]) -> Verdict:
+        """Loads the version at `path`, then the first of those in place that loads.
+
+        Args:
+          path: the staged version.
+          scann: whether it needs ScaNN's ops.
+          held: what its index must find; none where the index was measured before.
+          in_place: the versions that it would follow, newest first; one that is broken is not what servers answer by.
+        """
+        try:
+            with ServedModel(path, scann) as model:
+                reasons, figures = self._look(model, held)
+        except Exception as error:  # whatever goes wrong while loading or answering would go wrong where it is served
+            return Verdict([f"it does not load or answer: {line_of(error)}"], {})
+        before = None if reasons else self._recall_in_place(in_place)
+        if before is not None:
+            figures["offline_recall_in_place"] = before
+            found = figures["offline_recall"]
+            if found < before - self._config.max_regression:
+                reasons.append(
+                    f"Recall@{self._config.k} fell from {before:.4f} to {found:.4f}, by more than "
+                    f"--max-regression {self._config.max_regression}"
+                )
+        return Verdict(reasons, figures)
+
+    def _look(self, model: ServedModel, held: Held | None) -> tuple[list[str], dict[str, Any]]:
+        missing = [name for name in SIGNATURES if name not in model.signatures]
+        if missing:
+            return [f"no signature {', '.join(missing)}"], {}
+        reasons = [*self._known(model), *_cold(model, self._widths)]
+        figures: dict[str, Any] = {}
+        if held is not None:
+            figures["index_recall"] = index_recall(model, held)
+            if figures["index_recall"] < held.target:
+                reasons.append(
+                    f"the index finds {figures['index_recall']:.4f} of the exact answers, "
+                    f"--target-recall is {held.target}"
+                )
+        figures["offline_recall"] = offline_recall(model, self._requests, self._widths, self._config.k)
+        figures["offline_k"] = self._config.k
+        return reasons, figures
+
+    def _known(self, model: ServedModel) -> list[str]:
+        """Whether known queries are answered by items, best first."""
+        for request in self._requests.slice(0, _KNOWN).batches(1):
+            answer = model.call("serving_default", {"query": request.inputs["query"]})
+            scores = answer["scores"][0]
+            scores = scores[np.isfinite(scores)]
+            if not answer["item_ids"][0, 0] or np.any(np.diff(scores) > 0):
+                query = request.inputs["query"][0].decode(errors="replace")
+                return [f"the query {query!r} is answered by nothing, or not best first"]
+        return []
+
+    def _recall_in_place(self, versions: Sequence[InPlace]) -> float | None:
+        for version in versions:
+            try:
+                with ServedModel(version.path, version.scann) as model:
+                    return offline_recall(model, self._requests, version.widths, self._config.k)
+            except Exception as error:
+                sys.stderr.write(f"{version.path} does not load or answer, so it is not judged by: {line_of(error)}\n")
+        return None
+
+
+def line_of(error: Exception) -> str:
+    """What an error says, in one line of bearable length."""
+    return " ".join(str(error).split())[:300]
+
+
+def retrieve_inputs(requests: Requests, widths: dict[str, int], k: int) -> dict[str, np.ndarray]:
+    """The inputs of `retrieve` for some requests, without conditions; lists are cut or padded to `widths`."""
+    count = len(requests)
+    inputs = {"query": requests.inputs["query"], "k": np.full(count, k, np.int32)}
+    inputs |= {name: _fitted(requests.inputs[name], widths[name]) for name in VECTOR_LISTS}
+    return inputs | {name: np.full((count, widths[name]), b"", object) for name in FILTER_LISTS}
+
+
+def _fitted(values: np.ndarray, width: int) -> np.ndarray:
+    fitted = np.full((len(values), width), b"", object)
+    kept = min(width, values.shape[1])
+    fitted[:, :kept] = values[:, :kept]
+    return fitted
+
+
+def offline_recall(model: ServedModel, requests: Requests, widths: dict[str, int], k: int) -> float:
+    """The mean over requests of the share of their clicked and ordered items among the k returned."""
+    shares = []
+    for batch in requests.batches(_BATCH):
+        found = model.call("retrieve", retrieve_inputs(batch, widths, k))["item_ids"]
+        for ids, answers in zip(found, batch.answers, strict=True):
+            shares.append(len(set(ids.tolist()) & set(answers)) / len(set(answers)))
+    return float(np.mean(shares))
+
+
+def index_recall(model: ServedModel, held: Held) -> float:
+    """The share of the exact answers that `search` finds."""
+    k = held.item_ids.shape[1]
+    found = []
+    for begin in range(0, len(held.queries), _BATCH):
+        part = held.queries[begin : begin + _BATCH]
+        found.append(model.call("search", {"embedding": part, "k": np.full(len(part), k, np.int32)})["item_ids"])
+    return recall_of(np.concatenate(found), held.item_ids)
+
+
+def _cold(model: ServedModel, widths: dict[str, int]) -> list[str]:
+    """Whether items and queries that nobody has seen get vectors."""
+    new = {name: np.array([b"never seen before", b""], object) for name in ITEM_INPUTS}
+    query = {"query": np.array([b"never seen before", b""], object)}
+    query |= {name: np.full((2, widths[name]), b"never seen before", object) for name in VECTOR_LISTS}
+    reasons = []
+    for signature, inputs in (("embed_item", new), ("embed_query", query)):
+        vectors = model.call(signature, inputs)["embedding"]
+        if not np.all(np.isfinite(vectors)) or not np.any(vectors[0]):
+            reasons.append(f"{signature} gives what it has never seen no finite, non-zero vector")
+    return reasons

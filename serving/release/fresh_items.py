@@ -1,0 +1,126 @@
+"""Between two builds of the index: new items searched exactly beside it, and items that are gone at once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from preprocessing.command.console import UserError
+from preprocessing.logs.records import Item, Rejected, parse_item
+from serving.catalogue.data_records import Strings
+from serving.catalogue.table import NAMED, Table, TableBuilder, word_hashes
+from serving.graph.item_table import NO_ITEM
+from serving.release.embed import checked_vectors
+
+FRESH_FILE = "fresh.txt"
+_BLOCK = 1_024
+
+
+class Changes(NamedTuple):
+    """What is asked for; None leaves what the version already has."""
+
+    fresh: list[Item] | None = None
+    tombstones: set[bytes] | None = None
+
+
+def read_changes(fresh: str | None, tombstones: str | None) -> Changes:
+    """Reads `--fresh`, catalogue records as JSON Lines, and `--tombstones`, one item id a line."""
+    items = None if fresh is None else [_item(fresh, *line) for line in _lines(fresh, "--fresh")]
+    gone = None if tombstones is None else {line.encode() for _, line in _lines(tombstones, "--tombstones")}
+    return Changes(items, gone)
+
+
+def _lines(path: str, flag: str) -> Iterable[tuple[int, str]]:
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{flag} {path} cannot be read: {error}") from None
+    return [(number, line.strip()) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+
+
+def _item(path: str, number: int, line: str) -> Item:
+    try:
+        record = json.loads(line)
+        if not isinstance(record, dict):
+            raise Rejected("not an object")
+        return parse_item(record)
+    except (ValueError, Rejected) as error:
+        raise UserError(f"--fresh {path}: line {number} is no catalogue record: {error}") from None
+
+
+def amend(
+    model: Any, size: int, changes: Changes, embed: Callable[[Strings], tf.Tensor], limits: tuple[int, int]
+) -> tuple[dict[str, int], list[bytes] | None]:
+    """Puts changes into a model's variables, built or loaded; the index itself is not touched.
+
+    Args:
+      model: has `items` and `widening`.
+      size: N, the items of its index; rows behind are those of its side index.
+      changes: what to put in.
+      embed: the item tower.
+      limits: the analyser's characters and words.
+
+    Returns:
+      Counts for the manifest, and the new lines of the file of fresh ids (None where it stays as it is).
+    """
+    ids: list[bytes] | None = None
+    counts = {}
+    items, widening = model.items, model.widening
+    if changes.fresh is not None:
+        known = set(items.ids[1 : size + 1].numpy().tolist())
+        chosen = {one.item_id.encode(): one for one in changes.fresh if one.in_stock}
+        new = [one for item_id, one in chosen.items() if item_id not in known]
+        counts["fresh_in_index_already"] = len(chosen) - len(new)
+        table, vectors = _embedded(new, embed, limits, int(widening.fresh.shape[1]))
+        _extend(items, size, table)
+        widening.fresh.assign(vectors)
+        widening.alive.assign(np.concatenate([widening.alive[: size + 1].numpy(), np.ones(len(new), bool)]))
+        ids = table.ids.tolist()
+    gone = changes.tombstones
+    if gone is not None:
+        alive = np.array([one not in gone for one in items.ids[1:].numpy().tolist()], bool)
+        counts["tombstones_unknown"] = len(gone) - int((~alive).sum())
+        widening.alive.assign(np.append(False, alive))
+    alive = widening.alive[1:].numpy()
+    widening.amended.assign(len(alive) > size or not alive.all())
+    return {**counts, "fresh": len(alive) - size, "tombstones": int((~alive).sum())}, ids
+
+
+def _embedded(
+    new: list[Item], embed: Callable[[Strings], tf.Tensor], limits: tuple[int, int], dim: int
+) -> tuple[Table, np.ndarray]:
+    """The table of new items and their vectors `[F, dim]`, from their text alone."""
+    builder = TableBuilder(*limits)
+    vectors = [np.zeros((0, dim), np.float32)]
+    for begin in range(0, len(new), _BLOCK):
+        part = new[begin : begin + _BLOCK]
+        columns = zip(*((one.item_id, one.title, one.brand, one.shop, one.leaf, one.top) for one in part), strict=True)
+        names = ("item_id", "title", *NAMED.values())
+        batch = {name: tf.constant(values, tf.string) for name, values in zip(names, columns, strict=True)}
+        vectors.append(checked_vectors(embed(batch), batch))
+        builder.add(batch)
+    return builder.table("--fresh"), np.concatenate(vectors)
+
+
+def _extend(items: Any, size: int, table: Table) -> None:
+    """The table of the index's N items, with another behind."""
+    words = int(items.ends[size])
+    items.ids.assign(np.concatenate([items.ids[: size + 1].numpy(), table.ids]))
+    items.words.assign(np.concatenate([items.words[:words].numpy(), table.words]))
+    items.ends.assign(np.concatenate([items.ends[: size + 1].numpy(), words + table.ends[1:]]))
+    for name in NAMED:
+        before = items.names[name].numpy()
+        items.names[name].assign(np.concatenate([before, table.names[name]]))
+        numbers = items.numbers[name][:size].numpy()
+        items.numbers[name].assign(np.concatenate([numbers, len(before) + table.numbers[name]]).astype(np.int32))
+    items.leaf_hashes.assign(word_hashes(items.names["leaf"]))
+
+
+def write_fresh_ids(folder: Path, ids: list[bytes]) -> None:
+    """Writes the file of fresh ids that `serving.items.Items` reads."""
+    (folder / FRESH_FILE).write_bytes(b"".join(one + b"\n" for one in [NO_ITEM, *ids]))

@@ -1,0 +1,134 @@
+"""Tuned, not guessed: the cheapest effort whose recall against exact search reaches the target."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from preprocessing.command.console import progress
+from serving.config import TuningConfig
+from serving.index.base import Effort, Index
+
+_BATCH = 64
+_STRIDE = 4  # places of a way in one step up, before the last step is halved: to open every leaf takes long
+_TIMED = 50  # single queries a latency is the median of
+SPARE = 1.25  # candidates over k, so that a few tombstones do not send a request to look harder
+
+
+class Point(NamedTuple):
+    """One setting and what it gives."""
+
+    effort: Effort
+    recall: float  # of the exact answer at k
+    latency_ms: float  # one query alone
+
+    def described(self) -> dict[str, Any]:
+        """For the manifest."""
+        return {**self.effort._asdict(), "recall": round(self.recall, 5), "latency_ms": round(self.latency_ms, 4)}
+
+
+class Tuned(NamedTuple):
+    """What was chosen."""
+
+    chosen: Point
+    curve: list[Point]
+    k: int
+    reached: bool
+
+
+def tune(index: Index, queries: np.ndarray, truth: np.ndarray, config: TuningConfig) -> Tuned:
+    """Searches an index's efforts.
+
+    The fewest leaves that reach the target are found, in strides and then in halves, along the way that reorders the
+    most. From there on, for each way that reorders less, more leaves are tried as long as that is no slower than what
+    was found. Of all that reach the target the quickest is chosen; where none does, the best is.
+
+    Args:
+      index: to be tuned.
+      queries: float32 `[Q, dim]`, held out from training.
+      truth: int32 `[Q, k]`, the rows of their exact answers.
+      config: the target.
+    """
+    k = truth.shape[1]
+    measured: dict[Effort, Point] = {}
+    ways = index.efforts(k)
+    with progress("settings tried", total=None) as bar:
+
+        def measure(effort: Effort) -> Point:
+            if effort not in measured:
+                measured[effort] = _measure(index, effort, queries, truth)
+                bar.advance()
+            return measured[effort]
+
+        fewest = _fewest(ways[0], measure, config.target_recall)
+        quickest = measure(ways[0][fewest])
+        for way in ways[1:] if quickest.recall >= config.target_recall else []:
+            found = _climb(way[fewest:], measure, config.target_recall, quickest.latency_ms)
+            quickest = min(quickest, found or quickest, key=lambda point: point.latency_ms)
+    curve = sorted(measured.values())
+    reached = quickest.recall >= config.target_recall
+    chosen = quickest if reached else max(curve, key=lambda point: point.recall)
+    return Tuned(chosen, curve, k, reached)
+
+
+def _fewest(way: list[Effort], measure: Callable[[Effort], Point], target: float) -> int:
+    """The place in a way of ever more leaves of the least that reaches the target; the last where none before does."""
+    last = len(way) - 1
+    low, high = 0, min(_STRIDE, last)
+    while high < last and measure(way[high]).recall < target:
+        low, high = high + 1, min(high + _STRIDE, last)
+    while low < high:
+        middle = (low + high) // 2
+        if measure(way[middle]).recall >= target:
+            high = middle
+        else:
+            low = middle + 1
+    return high
+
+
+def _climb(way: list[Effort], measure: Callable[[Effort], Point], target: float, latency_ms: float) -> Point | None:
+    """The first of a way that reaches the target, if that takes no longer than `latency_ms`."""
+    for effort in way:
+        point = measure(effort)
+        if point.latency_ms > latency_ms:
+            return None
+        if point.recall >= target:
+            return point
+    return None
+
+
+def recall_of(found: np.ndarray, truth: np.ndarray) -> float:
+    """The share of the exact answers `[Q, k]` among those found `[Q, n]`."""
+    hits = [len(set(one.tolist()) & set(other.tolist())) for one, other in zip(found, truth, strict=True)]
+    return float(np.mean(hits)) / truth.shape[1]
+
+
+def _measure(index: Index, effort: Effort, queries: np.ndarray, truth: np.ndarray) -> Point:
+    search = tf.function(
+        lambda one: index.search(one, effort)[1],
+        input_signature=[tf.TensorSpec([None, index.dim], tf.float32)],
+        autograph=False,
+    )
+    found = np.concatenate([search(tf.constant(part)).numpy() for part in _parts(queries)])
+    times = []
+    for query in queries[: _TIMED + 5]:
+        one = tf.constant(query[None, :])
+        begin = time.perf_counter()
+        search(one)
+        times.append(time.perf_counter() - begin)
+    return Point(effort, recall_of(found, truth), 1e3 * float(np.median(times[5:] or times)))
+
+
+def _parts(queries: np.ndarray) -> list[np.ndarray]:
+    return [queries[begin : begin + _BATCH] for begin in range(0, len(queries), _BATCH)]
+
+
+def served_effort(tuned: Tuned) -> Effort:
+    """The chosen effort with some candidates to spare."""
+    effort = tuned.chosen.effort
+    candidates = round(effort.candidates * SPARE)
+    return effort._replace(candidates=candidates, reorder=max(effort.reorder, candidates) if effort.reorder else 0)

@@ -1,0 +1,198 @@
+"""The library: a query and its user to the best items, from one shard or from all of them."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import grpc
+
+from serving.retriever import messages
+from serving.retriever.errors import RetrievalError
+from serving.retriever.request import Question, User
+from serving.retriever.shard import CallPolicy, Shard
+
+_EMBED_SHARE = 0.5  # of the time left that one shard may take to embed, when others could do it
+
+
+@dataclass(frozen=True)
+class Hit:
+    """One item found."""
+
+    item_id: str
+    score: float
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The best items, best first. It is partial when a shard did not answer in time: its items are not among them."""
+
+    hits: list[Hit]
+    missing: dict[str, str] = field(default_factory=dict)  # shard -> why it did not answer
+    versions: dict[str, int] = field(default_factory=dict)  # shard -> the model version that answered
+
+    @property
+    def partial(self) -> bool:
+        """Whether a shard is missing."""
+        return bool(self.missing)
+
+
+class AsyncRetriever:
+    """Retrieves within an event loop.
+
+    Args:
+        targets: one string a shard, each `host:port` or the `host:port,host:port` of servers of the same items.
+        model: the model's name on the servers.
+        version, label: a model version, or what one is called; the newest without them.
+        timeout: seconds for everything, where a call gives no other.
+        policy: retries, hedging and circuit breakers.
+        credentials: of TLS; plain text without.
+
+    >>> async with AsyncRetriever(["localhost:8500"]) as retriever:
+    ...     answer = await retriever.retrieve("red running shoes", k=10)
+    """
+
+    def __init__(
+        self,
+        targets: str | Sequence[str],
+        model: str = "retrieval",
+        *,
+        version: int | None = None,
+        label: str | None = None,
+        timeout: float = 1.0,
+        policy: CallPolicy | None = None,
+        credentials: grpc.ChannelCredentials | None = None,
+    ) -> None:
+        groups = [targets] if isinstance(targets, str) else list(targets)
+        split = [[one.strip() for one in group.split(",") if one.strip()] for group in groups]
+        if not split or not all(split):
+            raise ValueError("a shard needs at least one target, host:port")
+        self._model, self._version, self._label, self._timeout = model, version, label, timeout
+        self.shards = [Shard(group, credentials, policy) for group in split]
+
+    async def __aenter__(self) -> AsyncRetriever:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Ends all connections."""
+        await asyncio.gather(*(shard.close() for shard in self.shards))
+
+    async def retrieve(
+        self,
+        query: str,
+        user: User | None = None,
+        k: int = 100,
+        *,
+        required_terms: Sequence[str] = (),
+        allowed_leaves: Sequence[str] = (),
+        timeout: float | None = None,
+    ) -> Answer:
+        """The k best items for a query of a user; `RetrievalError` where no shard answers in time."""
+        question = Question(query, user or User(), k, required_terms, allowed_leaves)
+        end = time.monotonic() + (self._timeout if timeout is None else timeout)
+        if len(self.shards) == 1:
+            hits, version = await self._ask(self.shards[0], "retrieve", question, end)
+            return Answer(hits[:k], {}, {self.shards[0].name: version})
+        if question.conditional:
+            return await self._from_all("retrieve", question, None, end)
+        vector = await self._embed(question, end)
+        return await self._from_all("search", question, vector, end)
+
+    async def embed(self, query: str, user: User | None = None, *, timeout: float | None = None) -> list[float]:
+        """The vector of a query of a user."""
+        end = time.monotonic() + (self._timeout if timeout is None else timeout)
+        return list((await self._embed(Question(query, user or User(), 0), end)).floats)
+
+    async def _embed(self, question: Question, end: float) -> messages.Tensor:
+        """By any shard: all hold the same towers. The next is asked where one fails or is slow."""
+        order = random.sample(self.shards, len(self.shards))
+        order.sort(key=lambda shard: shard.is_open)
+        for left, shard in zip(range(len(order) - 1, -1, -1), order, strict=True):
+            now = time.monotonic()
+            until = now + (end - now) * _EMBED_SHARE if left else end
+            try:
+                outputs, _ = await self._predict(shard, "embed_query", question, None, until)
+                return outputs["embedding"]
+            except RetrievalError as error:
+                if not left or error.code is grpc.StatusCode.INVALID_ARGUMENT:
+                    raise
+        raise AssertionError("the last shard answers or raises")
+
+    async def _from_all(self, signature: str, question: Question, vector: messages.Tensor | None, end: float) -> Answer:
+        calls = [self._ask(shard, signature, question, end, vector) for shard in self.shards]
+        results = await asyncio.gather(*calls, return_exceptions=True)
+        found: list[list[Hit]] = []
+        answer = Answer([])
+        failures: list[RetrievalError] = []
+        for shard, result in zip(self.shards, results, strict=True):
+            if isinstance(result, RetrievalError):
+                failures.append(result)
+                answer.missing[shard.name] = f"{result.code.name}: {result.message}"
+            elif isinstance(result, BaseException):
+                raise result
+            else:
+                found.append(result[0])
+                answer.versions[shard.name] = result[1]
+        if not found:
+            raise failures[0]
+        answer.hits.extend(
+            heapq.nlargest(question.k, (hit for hits in found for hit in hits), key=lambda hit: hit.score)
+        )
+        return answer
+
+    async def _ask(
+        self, shard: Shard, signature: str, question: Question, end: float, vector: messages.Tensor | None = None
+    ) -> tuple[list[Hit], int]:
+        outputs, version = await self._predict(shard, signature, question, vector, end)
+        ids, scores = outputs["item_ids"].strings, outputs["scores"].floats
+        hits = [Hit(one.decode("utf-8", "replace"), score) for one, score in zip(ids, scores, strict=True) if one]
+        return hits[: question.k], version
+
+    async def _predict(
+        self, shard: Shard, signature: str, question: Question, vector: messages.Tensor | None, end: float
+    ) -> tuple[dict[str, messages.Tensor], int]:
+        """One call; where its inputs' widths are refused they are asked for anew: a version may have changed them."""
+        known = shard.shapes is not None
+        try:
+            return await self._predict_once(shard, signature, question, vector, end)
+        except RetrievalError as error:
+            if not known or error.code is not grpc.StatusCode.INVALID_ARGUMENT:
+                raise
+        shard.shapes = None
+        return await self._predict_once(shard, signature, question, vector, end)
+
+    async def _predict_once(
+        self, shard: Shard, signature: str, question: Question, vector: messages.Tensor | None, end: float
+    ) -> tuple[dict[str, messages.Tensor], int]:
+        if vector is not None:
+            inputs = {
+                "embedding": messages.float_tensor(vector.floats, vector.shape),
+                "k": messages.int32_tensor([question.k]),
+            }
+        else:
+            inputs = question.inputs(await self._shapes(shard, signature, end))
+        spec = messages.model_spec(self._model, signature, self._version, self._label)
+        answer = await shard.predict(messages.predict_request(spec, inputs), max(0.0, end - time.monotonic()))
+        try:
+            return messages.read_predict_response(answer)
+        except messages.WireError as error:
+            raise RetrievalError(grpc.StatusCode.INTERNAL, f"unreadable answer: {error}", shard.name) from None
+
+    async def _shapes(self, shard: Shard, signature: str, end: float) -> dict[str, tuple[int, ...] | None]:
+        """The input shapes of a signature, asked for once."""
+        if shard.shapes is None:
+            spec = messages.model_spec(self._model, "", self._version, self._label)
+            answer = await shard.metadata(messages.metadata_request(spec), max(0.0, end - time.monotonic()))
+            shard.shapes = messages.read_input_shapes(answer)
+        if signature not in shard.shapes:
+            raise RetrievalError(
+                grpc.StatusCode.FAILED_PRECONDITION, f"the model has no signature {signature}", shard.name
+            )
+        return shard.shapes[signature]

@@ -1,0 +1,160 @@
+"""The gRPC server: services, health, reflection, limits and an orderly end.
+
+It runs in an event loop of its own: that costs less than a thread for every call, and takes calls in the order in which
+they came, so that those too many are refused in time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+import uvloop
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from serving.runtime.admission import Admission
+from serving.runtime.batching import Batcher, BatchingLimits
+from serving.runtime.descriptors import MODEL_SERVICE, PREDICTION_SERVICE, register_services
+from serving.runtime.handlers import add_service
+from serving.runtime.manager import Manager
+from serving.runtime.metrics import Metrics
+from serving.runtime.model_config import ModelConfig
+from serving.runtime.play_warmup import warm_up
+from serving.runtime.predictor import Predictor, RequestLimits
+from serving.runtime.servable import Parallelism, Servable
+from serving.runtime.services import ModelService, PredictionService
+
+_LOG = logging.getLogger("serving")
+_SPARE_CALLS = 16  # for status, health and refusals while every place is taken
+_STATUS_THREADS = 4  # for the calls that may wait: metadata, status, reloads
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a server runs."""
+
+    models: list[ModelConfig]
+    address: str = "127.0.0.1:8500"
+    batching: BatchingLimits = field(default_factory=BatchingLimits)
+    limits: RequestLimits = field(default_factory=RequestLimits)
+    parallelism: Parallelism = field(default_factory=Parallelism)
+    poll_seconds: float = 1.0
+    max_message_bytes: int = 16 << 20
+    credentials: grpc.ServerCredentials | None = None
+    channel_arguments: tuple[tuple[str, str | int], ...] = ()
+    warm_up: bool = True
+
+
+class ModelServer:
+    """Models, their batcher and the gRPC port."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.metrics = Metrics()
+        self.manager = Manager(self._warm_up, self.metrics, settings.parallelism, settings.poll_seconds)
+        self.batcher = Batcher(settings.batching, self.metrics)
+        self.predictor = Predictor(self.manager, self.batcher, settings.limits, self.metrics)
+        self.admission = Admission(settings.limits.max_concurrency)
+        self._health = health.aio.HealthServicer()
+        self._loop = uvloop.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="grpc", daemon=True)
+        self._thread.start()
+        self._grpc: grpc.aio.Server = self._in_loop(self._build())
+        self.port = 0
+        self.manager.on_change = self._tell_health
+        self.metrics.gauge(
+            ":tensorflow:serving:requests_in_flight",
+            "Requests being answered.",
+            (),
+            lambda: {(): self.admission.inside},
+        )
+        self.metrics.gauge(
+            ":tensorflow:serving:model_version_available",
+            "Versions that answer.",
+            ("model_name", "version"),
+            lambda: {(name, str(one)): 1.0 for name, versions in self.manager.available().items() for one in versions},
+        )
+
+    def start(self) -> None:
+        """Loads the models, then opens the port."""
+        self.manager.configure(self.settings.models)
+        self.manager.watch()
+        self._in_loop(self._grpc.start())
+        self._tell_health()
+
+    def stop(self, drain_seconds: float) -> None:
+        """Says that it goes, takes no more, lets what is inside be answered, gives the memory back."""
+        if self._loop.is_closed():
+            return
+        self._in_loop(self._health.enter_graceful_shutdown())
+        self._in_loop(self._grpc.stop(drain_seconds))
+        self.manager.close()
+        self.batcher.close()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def _in_loop(self, work: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    async def _build(self) -> grpc.aio.Server:
+        settings = self.settings
+        most = settings.limits.max_concurrency + _SPARE_CALLS
+        options = [
+            # What Python has not taken in yet: without a bound, calls would wait there until their deadlines.
+            ("grpc.server.max_pending_requests", most),
+            ("grpc.server.max_pending_requests_hard_limit", most),
+            ("grpc.max_receive_message_length", settings.max_message_bytes),
+            ("grpc.max_send_message_length", -1),
+            ("grpc.so_reuseport", 0),
+            *settings.channel_arguments,
+        ]
+        server = grpc.aio.server(
+            migration_thread_pool=ThreadPoolExecutor(_STATUS_THREADS, thread_name_prefix="status"),
+            options=options,
+            maximum_concurrent_rpcs=most,
+        )
+        register_services()
+        add_service(server, PREDICTION_SERVICE, PredictionService(self.predictor, self.metrics, self.admission))
+        add_service(server, MODEL_SERVICE, ModelService(self.manager))
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        names = (PREDICTION_SERVICE, MODEL_SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, server)
+        return server
+
+    def bind(self) -> int:
+        """Takes the port, so that a taken one is known before a model is loaded."""
+        address, credentials = self.settings.address, self.settings.credentials
+        if credentials is None:
+            self.port = self._grpc.add_insecure_port(address)
+        else:
+            self.port = self._grpc.add_secure_port(address, credentials)
+        return self.port
+
+    def _warm_up(self, servable: Servable) -> None:
+        if self.settings.warm_up:
+            warm_up(self.predictor, servable)
+
+    def _tell_health(self) -> None:
+        """The server is well when every model has a version that answers; a model's own name can be asked too."""
+        available = self.manager.available()
+        whole = _health_of(bool(available) and all(available.values()))
+        told = {name: _health_of(bool(versions)) for name, versions in available.items()}
+        told |= dict.fromkeys(("", PREDICTION_SERVICE, MODEL_SERVICE), whole)
+        self._in_loop(self._set_health(told))
+
+    async def _set_health(self, told: dict[str, health_pb2.HealthCheckResponse.ServingStatus]) -> None:
+        for name, status in told.items():
+            await self._health.set(name, status)
+
+
+def _health_of(well: bool) -> health_pb2.HealthCheckResponse.ServingStatus:
+    status = health_pb2.HealthCheckResponse
+    return status.SERVING if well else status.NOT_SERVING

@@ -1,0 +1,149 @@
+"""The server's flags, spelt as TensorFlow Serving spells them; a hyphen is as good as an underscore."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from preprocessing.command.console import UserError
+from preprocessing.command.flags import Flags
+
+_HELP = """\
+Serves exported models by TensorFlow Serving's own protocol: gRPC (PredictionService, ModelService, health,
+reflection), REST on a second port, Prometheus metrics. Takes ScaNN exports, which a stock TensorFlow Serving cannot.
+New versions are picked up from the folder, warmed and switched to without dropping a request.
+
+examples:
+  python -m serving.server --model-base-path out/models/retrieval --model-name retrieval
+  python -m serving.server --model-base-path out/models/retrieval --model-name retrieval --port 8500 \\
+      --rest-api-port 8501 --host 0.0.0.0 --ssl-config-file deploy/serving/ssl.config
+  python -m serving.server --model-base-path out/models/retrieval --model-name retrieval --rest-api-port 8501 \\
+      --ui --ui-catalog out/raw/catalog.jsonl.gz --ui-users out/users.jsonl
+  (the page is http://localhost:8501/ui)
+"""
+
+
+def _truth(text: str) -> bool:
+    if text.lower() in ("true", "1"):
+        return True
+    if text.lower() in ("false", "0"):
+        return False
+    raise argparse.ArgumentTypeError("true or false")
+
+
+def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    """The command's flags."""
+    flags = Flags(
+        prog="python -m serving.server",
+        description=_HELP,
+    )
+    _model_flags(flags.add_argument_group("models"))
+    _port_flags(flags.add_argument_group("ports"))
+    _page_flags(flags.add_argument_group("the page to look at"))
+    _running_flags(flags.add_argument_group("running"))
+    _limit_flags(flags.add_argument_group("limits of this server (TensorFlow Serving has none of them)"))
+    return flags.parse_args(argv)
+
+
+def check_paths(flags: argparse.Namespace) -> None:
+    """What can be seen to be wrong before TensorFlow is loaded."""
+    if bool(flags.model_config_file) == bool(flags.model_base_path):
+        raise UserError("give either --model_base_path, the folder that serving.export wrote, or --model_config_file")
+    if flags.model_base_path and not Path(flags.model_base_path).is_dir():
+        raise UserError(f"--model_base_path {flags.model_base_path} is no folder; python -m serving.export writes one")
+    if flags.ui and flags.rest_api_port is None:
+        raise UserError("--ui is served on the REST port: give --rest_api_port as well")
+    if not flags.ui and (flags.ui_catalog or flags.ui_users):
+        raise UserError("--ui_catalog and --ui_users are for the page: give --ui as well")
+
+
+def _add(group: Any, name: str, **settings: Any) -> None:
+    spellings = dict.fromkeys((f"--{name.replace('_', '-')}", f"--{name}"))
+    group.add_argument(*spellings, dest=name, **settings)
+
+
+def _model_flags(group: Any) -> None:
+    _add(group, "model_base_path", help="the folder that serving.export wrote; its newest version is served")
+    _add(group, "model_name", default="default", help="what clients call it (default %(default)s)")
+    _add(group, "model_config_file", help="several models, version policies and labels, instead of the two above")
+    _add(
+        group,
+        "model_config_file_poll_wait_seconds",
+        type=float,
+        default=0,
+        help="reads that file again after so many seconds; 0 reads it once (default)",
+    )
+    _add(
+        group,
+        "file_system_poll_wait_seconds",
+        type=float,
+        default=1,
+        help="between looks for new versions; 0 never looks again (default %(default)s)",
+    )
+    _add(
+        group,
+        "enable_model_warmup",
+        type=_truth,
+        default=True,
+        help="plays assets.extra/tf_serving_warmup_requests to a version first (default true)",
+    )
+
+
+def _port_flags(group: Any) -> None:
+    _add(group, "host", default="127.0.0.1", help="address of both ports (default %(default)s: this machine alone)")
+    _add(group, "port", type=int, default=8500, help="gRPC; 0 takes a free one (default %(default)s)")
+    _add(group, "rest_api_port", type=int, help="REST and metrics; 0 takes a free one, none without it")
+    _add(group, "rest_api_timeout_in_ms", type=int, default=30_000, help="of a REST call (default %(default)s)")
+    _add(
+        group, "ssl_config_file", help="keys and certificates, as a text SSLConfig; client_verify asks for the client's"
+    )
+    _add(group, "grpc_channel_arguments", default="", help="key=value,key=value for gRPC")
+
+
+def _page_flags(group: Any) -> None:
+    _add(group, "ui", action="store_true", help="serves a page to search on, at /ui of the REST port")
+    _add(group, "ui_catalog", metavar="JSONL", help="the catalogue, .gz or not: titles, brands, reasons come from it")
+    _add(
+        group,
+        "ui_users",
+        metavar="JSONL",
+        help="users to pick from: a line has user_id and the lists that serving.client --user takes",
+    )
+
+
+def _running_flags(group: Any) -> None:
+    _add(group, "enable_batching", type=_truth, default=True, help="joins concurrent requests (default true)")
+    _add(group, "batching_parameters_file", help="max_batch_size and the rest, as a text BatchingParameters")
+    _add(group, "monitoring_config_file", help="path of the metrics, as a text MonitoringConfig (on by default)")
+    _add(group, "tensorflow_intra_op_parallelism", type=int, default=0, help="threads in one op (default: all cores)")
+    _add(
+        group,
+        "tensorflow_inter_op_parallelism",
+        type=int,
+        default=-1,
+        help="threads for ops; -1 runs a batch in the thread that gathered it, the fastest for these models (default)",
+    )
+    _add(
+        group,
+        "drain_seconds",
+        type=float,
+        default=30,
+        help="how long requests may go on after SIGTERM (default %(default)s)",
+    )
+
+
+def _limit_flags(group: Any) -> None:
+    cores = os.cpu_count() or 1
+    _add(group, "max_k", type=int, default=10_000, help="the largest k of a request (default %(default)s)")
+    _add(group, "max_request_rows", type=int, default=4_096, help="queries in one request (default %(default)s)")
+    _add(group, "max_request_bytes", type=int, default=16 << 20, help="of one message (default %(default)s)")
+    _add(
+        group,
+        "max_concurrency",
+        type=int,
+        default=max(64, 16 * cores),
+        help="requests at a time; one more gets RESOURCE_EXHAUSTED at once (default %(default)s)",
+    )

@@ -1,0 +1,85 @@
+"""Statistics by hand."""
+
+from __future__ import annotations
+
+import io
+
+from rich.console import Console
+
+from preprocessing.config import SplitConfig
+from preprocessing.data.stats import head_and_tail, print_table, quantiles, summarise, too_many_rejected
+from preprocessing.graph import Partitions, cut_of
+from preprocessing.logs.sources import Source
+
+COUNTED = {
+    "cut": 86_400_000,
+    "times": [0, 90_000_000],
+    "counts": [
+        ["actions", "in", 10],
+        ["actions", "rejected", "unknown item", 2],
+        ["actions", "rejected", "bad ts", 1],
+        ["actions", "used", 7],
+        ["searches", "in", 3],
+        ["searches", "used", 2],
+        ["searches", "excluded", "no positive", 1],
+        ["examples", "train", 2],
+        ["items", 5],
+        ["length", "short", "0", 1],
+        ["length", "short", "4", 1],
+        ["frequency", "query", "1", 9],
+        ["frequency", "query", "11", 1],
+    ],
+}
+
+
+def test_quantiles() -> None:
+    assert quantiles({1: 3, 5: 1}) == {"mean": 2.0, "p50": 1, "p90": 5, "p99": 5, "p100": 5}
+
+
+def test_head_and_tail() -> None:
+    shares = head_and_tail({1: 99, 101: 1})
+    assert (shares["distinct"], shares["occurrences"]) == (100, 200)
+    assert (shares["top_1_percent_share"], shares["top_10_percent_share"], shares["once_share"]) == (0.505, 0.55, 0.495)
+
+
+def test_summary_and_table() -> None:
+    stats = summarise(COUNTED, {"word": 3})
+    assert stats["streams"]["actions"] == {
+        "in": 10,
+        "used": 7,
+        "rejected": {"unknown item": 2, "bad ts": 1},
+        "excluded": {},
+    }
+    assert stats["examples"] == {"train": 2, "eval": 0}
+    assert stats["items"] == 5
+    assert stats["searches_from_to"] == ["1970-01-01T00:00:00.000+00:00", "1970-01-02T01:00:00.000+00:00"]
+    assert stats["split_at"] == "1970-01-02T00:00:00.000+00:00"
+    assert stats["lengths"]["short"]["mean"] == 2
+    assert stats["frequency"]["query"]["top_10_percent_share"] == 0.55
+    printed = io.StringIO()
+    print_table(stats, Console(file=printed, width=120))
+    for told in ("unknown item 2", "no positive 1", "2 train, 0 eval", "word 3"):
+        assert told in printed.getvalue()
+
+
+def test_too_many_rejected_names_the_stream_and_the_reason() -> None:
+    stats = summarise(COUNTED, {})
+    assert too_many_rejected(stats, 0.3) is None
+    message = too_many_rejected(stats, 0.29)
+    assert message is not None
+    assert "actions: 3 of 10" in message
+    assert "'unknown item'" in message
+
+
+def test_the_cut() -> None:
+    day = 86_400_000
+    assert cut_of((0, 10 * day + 5), SplitConfig(eval_days=3), 0) == 8 * day
+    assert cut_of((0, 10 * day + 5), SplitConfig(eval_days=1), 3_600_000) == 10 * day - 3_600_000
+    assert cut_of((0, 1000), SplitConfig(eval_days=None, eval_share=0.25), 0) == 750
+    assert cut_of((float("inf"), float("-inf")), SplitConfig(), 0) == 0
+
+
+def test_partitions_grow_with_the_log() -> None:
+    sources = [Source("catalog", ("c",), 1), Source("searches", ("s",), 900 << 20), Source("actions", ("a",), 60 << 20)]
+    assert Partitions.of(sources, partition_mb=32) == (30, 4)
+    assert Partitions.of(sources[1:], partition_mb=8) == (120, 15)

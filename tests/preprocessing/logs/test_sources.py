@@ -1,0 +1,98 @@
+"""Files found, looked into, and read under other names."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from preprocessing.command.console import UserError
+from preprocessing.config import InputConfig, StreamConfig
+from preprocessing.logs.parse import document_loader, parser
+from preprocessing.logs.records import Rejected
+from preprocessing.logs.sources import Source, find, loader, renamer, sniff
+
+SEARCH = {"request_id": "r", "ts": 1_700_000_000, "user_id": "u", "query": "sofa", "results": ["a"]}
+
+
+def look(source: Source, config: InputConfig) -> None:
+    parse = parser(source.stream, config)
+    sniff(source, document_loader(source, config), lambda fields: parse(fields, source="f"))
+
+
+def test_files_are_found_with_their_size_unfolded(tmp_path: Path) -> None:
+    (tmp_path / "searches-1.jsonl").write_bytes(b"x" * 10)
+    (tmp_path / "searches-2.jsonl.gz").write_bytes(b"x" * 10)
+    source = find("searches", str(tmp_path), "searches*")
+    assert [Path(path).name for path in source.paths] == ["searches-1.jsonl", "searches-2.jsonl.gz"]
+    assert source.size == 90
+    assert not source.parquet
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ([], "no file matches"),
+        (["searches.csv"], "neither JSON Lines"),
+        (["searches.jsonl", "searches.parquet"], "both Parquet and JSON Lines"),
+    ],
+)
+def test_what_is_not_found(tmp_path: Path, names: list[str], message: str) -> None:
+    for name in names:
+        (tmp_path / name).write_text("x")
+    with pytest.raises(UserError, match=message):
+        find("searches", str(tmp_path), "searches*")
+
+
+def test_columns_by_other_names(tmp_path: Path) -> None:
+    theirs = {"id": "r", "time": 1_700_000_000, "client": {"id": "u"}, "q": "sofa", "shown": ["a"]}
+    columns = {"request_id": "id", "ts": "time", "user_id": "client.id", "query": "q", "results": "shown"}
+    assert {**SEARCH}.items() <= dict(loader(columns)(json.dumps(theirs).encode())).items()
+    assert renamer({"user_id": "client.id.deeper"})(theirs)["user_id"] is None
+    (tmp_path / "searches.jsonl").write_text(json.dumps(theirs) + "\n")
+    source = find("searches", str(tmp_path), "searches*")
+    look(source, InputConfig(searches=StreamConfig(pattern="searches*", columns=columns)))
+    with pytest.raises(UserError, match=r"missing ts \(its fields: id, time, client, q, shown\)"):
+        look(source, InputConfig())
+
+
+@pytest.mark.parametrize("line", [b"{", b"\xff", b"3", b'"text"'])
+def test_what_is_no_document(line: bytes) -> None:
+    with pytest.raises(Rejected):
+        loader({})(line)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("searches.jsonl", b"", "no usable record"),
+        ("searches.jsonl", b"\n\n", "no usable record"),
+        (
+            "searches.jsonl",
+            b'{"ts": 3, "user_id": "u", "item_id": "i", "action": "click"}\n',
+            "missing query|out of bounds",
+        ),
+        ("searches.jsonl.gz", b"this is no gzip", "cannot read"),
+        ("searches.parquet", b"this is no parquet", "cannot read"),
+    ],
+)
+def test_a_wrong_file_is_told_at_once(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=message) as error:
+        look(find("searches", str(tmp_path), "searches*"), InputConfig())
+    assert name in str(error.value)
+
+
+def test_a_good_record_behind_bad_ones_is_enough(tmp_path: Path) -> None:
+    with gzip.open(tmp_path / "searches.jsonl.gz", "wb") as file:
+        file.write(b"garbage\n" * 20 + json.dumps(SEARCH).encode() + b"\n")
+    look(find("searches", str(tmp_path), "searches*"), InputConfig())
+
+
+def test_parquet_is_looked_into(tmp_path: Path) -> None:
+    pq.write_table(pa.Table.from_pylist([SEARCH]), tmp_path / "searches.parquet")
+    look(find("searches", str(tmp_path), "searches*"), InputConfig())

@@ -1,0 +1,189 @@
+"""Every signature of every kind of index, against the exact answer worked out by hand in numpy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from preprocessing.joins.history import HORIZONS
+from serving.inputs import ITEM_INPUTS, ITEM_LISTS
+from tests.serving.conftest import Client
+from tests.serving.market import Shelf, assert_same_answers, shelf, words_of
+
+ALL = 10_000
+
+
+@pytest.fixture(scope="module")
+def items(data: str) -> Shelf:
+    return shelf(data)
+
+
+@pytest.fixture(scope="module")
+def vectors(items: Shelf, opened: Callable[[str], Client]) -> np.ndarray:
+    """Those of the item tower, as served."""
+    return opened("brute_force").model.call("embed_item", items.inputs)["embedding"]
+
+
+def best(items: Shelf, vectors: np.ndarray, query: np.ndarray, rows: list[int] | None = None) -> list[bytes]:
+    """All item ids, best first."""
+    rows = list(range(len(items.ids))) if rows is None else rows
+    scores = vectors[rows] @ query
+    return [items.ids[rows[place]] for place in np.argsort(-scores, kind="stable")]
+
+
+def row_of(answers: dict[str, np.ndarray], row: int, k: int) -> dict[str, np.ndarray]:
+    """What one request of a batch got, as wide as it asked for."""
+    return {name: values[row : row + 1, :k] for name, values in answers.items()}
+
+
+def known(ids: np.ndarray) -> list[bytes]:
+    return [one for one in ids.tolist() if one]
+
+
+def test_shapes_and_names(client: Client) -> None:
+    inputs = {name: set(one.inputs) for name, one in client.model.signatures.items()}
+    vector = {"query", "history_queries", *ITEM_LISTS}
+    assert inputs["serving_default"] == {"query"}
+    assert inputs["retrieve"] == vector | {"k", "required_terms", "allowed_leaves"}
+    assert inputs["embed_query"] == vector
+    assert inputs["embed_item"] == set(ITEM_INPUTS)
+    assert inputs["search"] == {"embedding", "k"}
+    width = client.model.signatures["retrieve"].inputs["realtime_items"].tensor_shape.dim[1].size
+    assert width == client.widths["realtime_items"]
+
+
+def test_the_answer_is_the_exact_one(client: Client, items: Shelf, vectors: np.ndarray) -> None:
+    requests = [{"query": "shoes", "k": 10}, {"query": "红色 鞋", "realtime_items": items.ids[3:5], "k": 10}]
+    queries = client.embed(*requests)
+    found = client.retrieve(*requests)
+    recalls = []
+    for row, query in enumerate(queries):
+        exact = best(items, vectors, query)[:10]
+        recalls.append(len(set(exact) & set(found["item_ids"][row].tolist())) / 10)
+        rows = [items.ids.index(one) for one in known(found["item_ids"][row])]
+        assert found["scores"][row] == pytest.approx(vectors[rows] @ query, abs=1e-4)
+        assert np.all(np.diff(found["scores"][row]) <= 0)
+    assert np.mean(recalls) >= (0.99 if client.manifest["index"]["kind"] == "brute_force" else 0.7)
+
+
+def test_all_there_is(client: Client, items: Shelf, vectors: np.ndarray) -> None:
+    """A k over the catalogue's size: every item, exactly in order, then "" and -inf."""
+    query = client.embed({"query": "bag"})
+    found = client.search(query, ALL)
+    assert found["item_ids"].shape == (1, client.manifest["max_k"])
+    ids = found["item_ids"][0]
+    assert set(known(ids)) == set(items.ids) and len(known(ids)) == len(items.ids)
+    assert known(ids)[:50] == best(items, vectors, query[0])[:50]
+    assert np.all(np.isneginf(found["scores"][0][len(items.ids) :]))
+
+
+def test_required_terms(client: Client, items: Shelf, vectors: np.ndarray) -> None:
+    term = sorted(items.words(7))[-1]
+    rows = [row for row in range(len(items.ids)) if term in items.words(row)]
+    request = {"query": "shoes", "required_terms": [term], "k": len(rows) + 2}
+    found = client.retrieve(request)
+    assert known(found["item_ids"][0]) == best(items, vectors, client.embed(request)[0], rows)
+    title = items.titles[7].decode()
+    alone = client.retrieve({"query": "shoes", "required_terms": [title], "k": 5})
+    assert items.ids[7] in alone["item_ids"]
+    for one in known(alone["item_ids"][0]):
+        assert items.words(items.ids.index(one)) >= words_of(items.titles[7])
+    nothing = client.retrieve({"query": "shoes", "required_terms": ["zzqx"], "k": 3})
+    assert known(nothing["item_ids"][0]) == [] and np.all(np.isneginf(nothing["scores"]))
+
+
+def test_allowed_leaves(client: Client, items: Shelf, vectors: np.ndarray) -> None:
+    leaves = sorted(set(items.leaves))[:2]
+    rows = [row for row in range(len(items.ids)) if items.leaves[row] in leaves]
+    request = {"query": "shoes", "allowed_leaves": leaves, "k": len(rows) + 1}
+    found = client.retrieve(request)
+    assert known(found["item_ids"][0]) == best(items, vectors, client.embed(request)[0], rows)
+    unknown = client.retrieve({"query": "shoes", "allowed_leaves": ["no such leaf"], "k": 2})
+    assert known(unknown["item_ids"][0]) == []
+
+
+def test_merged_requests_answer_as_alone(client: Client, items: Shelf) -> None:
+    """Whatever a server merges: other k, other conditions, padding alone."""
+    leaf, word = items.leaves[0], sorted(items.words(9))[0]
+    requests = [
+        {"query": "shoes", "k": 5},
+        {"query": "", "k": 0},
+        {"query": "bag", "k": 60, "realtime_items": items.ids[:3], "history_queries": ["red shoes"]},
+        {"query": "dress", "k": 7, "allowed_leaves": [leaf]},
+        {"query": "x" * 300, "k": 9, "required_terms": [word], "long_order_items": items.ids[5:7]},
+        {"query": "unknown", "k": 500, "short_items": ["nobody"]},
+        {},
+    ]
+    merged = client.retrieve(*requests)
+    vectors = client.embed(*requests)
+    for row, request in enumerate(requests):
+        alone = client.retrieve(request)
+        k = request.get("k", 10)
+        assert alone["item_ids"].shape == (1, k)
+        assert_same_answers(row_of(merged, row, k), alone)
+        assert not any(merged["item_ids"][row, k:])
+        assert vectors[row] == pytest.approx(client.embed(request)[0], abs=1e-5)
+    ks = [3, 50, 0]
+    merged = client.search(vectors[:3], *ks)
+    for row, k in enumerate(ks):
+        assert_same_answers(row_of(merged, row, k), client.search(vectors[row : row + 1], k))
+    queries = np.array([b"shoes", b"", b"bag"], object)
+    merged = client.model.call("serving_default", {"query": queries})
+    for row in range(3):
+        alone = client.model.call("serving_default", {"query": queries[row : row + 1]})
+        assert_same_answers(row_of(merged, row, 10), alone)
+    some = {name: values[:5] for name, values in items.inputs.items()}
+    merged = client.model.call("embed_item", some)["embedding"]
+    for row in range(5):
+        alone = client.model.call("embed_item", {name: values[row : row + 1] for name, values in some.items()})
+        assert merged[row] == pytest.approx(alone["embedding"][0], abs=1e-5)
+
+
+def test_the_past_is_looked_up(opened: Callable[[str], Client], items: Shelf, job: str) -> None:
+    """Item ids alone give the vector that the tower gives for ids with their brand, shop and categories."""
+    import tensorflow as tf
+
+    client = opened("brute_force")
+    row = 11
+    tower = tf.saved_model.load(f"{job}/towers/query").signatures["serving_default"]
+    raw = {"query": tf.constant(["shoes"]), "history_queries": tf.constant([["red"]])}
+    columns = {
+        "items": "item_id",
+        "brands": "brand",
+        "shops": "shop",
+        "leaves": "category_leaf",
+        "tops": "category_top",
+    }
+    for horizon in HORIZONS:
+        for plural, column in columns.items():
+            raw[f"{horizon}_{plural}"] = tf.constant([[items.inputs[column][row], b""]])
+    past = {name: [items.ids[row]] for name in ITEM_LISTS}
+    found = client.embed({"query": "shoes", "history_queries": ["red"], **past})
+    assert found == pytest.approx(tower(**raw)["embedding"].numpy(), abs=1e-5)
+
+
+def test_default_answers_as_retrieve_without_a_past(client: Client) -> None:
+    default = client.model.call("serving_default", {"query": np.array([b"shoes"], object)})
+    assert_same_answers(default, client.retrieve({"query": "shoes", "k": 10}))
+
+
+def test_batches_of_one_k(client: Client) -> None:
+    """The same for all of a batch, none among them, and none but for one."""
+    vectors = client.embed({"query": "shoes"}, {"query": "bag"})
+    alone = [client.search(vectors[row : row + 1], 6) for row in range(2)]
+    for ks in ([6, 6], [6, 4]):
+        merged = client.search(vectors, *ks)
+        assert merged["item_ids"].shape == (2, 6)
+        for row, k in enumerate(ks):
+            assert_same_answers(row_of(merged, row, k), row_of(alone[row], 0, k))
+    assert client.search(vectors, -1, -1)["item_ids"].shape == (2, 0)
+    mixed = client.search(vectors, -6, 6)
+    assert not any(mixed["item_ids"][0])
+    assert_same_answers(row_of(mixed, 1, 6), alone[1])
+
+
+def test_an_empty_batch(client: Client) -> None:
+    found = client.search(np.zeros((0, 16)))
+    assert found["item_ids"].shape[0] == 0

@@ -1,0 +1,93 @@
+"""Broken towers, a broken catalogue, a full disk: one line, exit status 2, and no version, whole or half."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import tensorflow as tf
+
+import serving.release.build
+from preprocessing.command.console import run_command
+from serving.export import main
+from serving.inputs import ITEM_INPUTS, TOWER_LISTS
+
+
+@pytest.fixture
+def told(config_file: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """`told(job, data)`: the one line of an export that fails and leaves nothing."""
+
+    def run(job: str, data: str) -> str:
+        flags = ["--config", config_file, "--index", "brute_force", "--job-dir", job, "--data", data]
+        output = tmp_path / "models"
+        with pytest.raises(SystemExit) as ended:
+            run_command(lambda _: main([*flags, "--output", str(output)]))
+        said = capsys.readouterr().err
+        assert ended.value.code == 2 and said.startswith("error: ") and said.count("\n") == 1, said
+        assert not output.exists() or not list(output.iterdir())
+        return said
+
+    return run
+
+
+def towers(folder: Path, query_dim: int, item_dim: int, value: float) -> str:
+    """A job whose towers give every query and every item the same vector."""
+    strings = {name: tf.TensorSpec([None], tf.string, name) for name in ITEM_INPUTS}
+    lists = {name: tf.TensorSpec([None, None], tf.string, name) for name in TOWER_LISTS}
+    query = {"query": tf.TensorSpec([None], tf.string, "query")} | lists
+    for name, inputs, first, dim in (("item", strings, "title", item_dim), ("query", query, "query", query_dim)):
+
+        def embed(first: str = first, dim: int = dim, **inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+            return {"embedding": tf.fill([tf.shape(inputs[first])[0], dim], value)}
+
+        module = tf.Module()
+        module.embed = tf.function(embed, autograph=False)
+        signature = module.embed.get_concrete_function(**inputs)
+        tf.saved_model.save(module, str(folder / "towers" / name), signatures=signature)
+    return str(folder)
+
+
+def test_towers_of_two_jobs(told: Callable[..., str], data: str, tmp_path: Path) -> None:
+    said = told(towers(tmp_path / "job", 4, 8, 1.0), data)
+    assert "towers/query gives vectors of width 4, towers/item of width 8; they are not of one job" in said
+
+
+def test_vectors_that_are_not_finite(told: Callable[..., str], data: str, tmp_path: Path) -> None:
+    said = told(towers(tmp_path / "job", 4, 4, float("nan")), data)
+    assert "the item tower gives item '" in said and "a vector that is not finite" in said
+
+
+def test_an_item_that_is_there_twice(told: Callable[..., str], data: str, job: str, tmp_path: Path) -> None:
+    copied = Path(shutil.copytree(data, tmp_path / "data"))
+    path = next(path for path in sorted(copied.glob("catalog-*")) if path.stat().st_size > 100)
+    records = list(tf.data.TFRecordDataset(str(path), "GZIP").as_numpy_iterator())
+    with tf.io.TFRecordWriter(str(path), "GZIP") as writer:
+        for record in [*records, records[0]]:
+            writer.write(record)
+    twice = tf.train.Example.FromString(records[0]).features.feature["item_id"].bytes_list.value[0].decode()
+    assert f"catalog-*.tfrecord.gz: item_id '{twice}' is there twice" in told(job, str(copied))
+
+
+def test_a_disk_that_fills_up_under_the_vectors(
+    told: Callable[..., str], data: str, job: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embed = serving.release.build.embed_catalogue
+    monkeypatch.setattr(
+        serving.release.build,
+        "embed_catalogue",
+        lambda data, spec, tower, path, stored: embed(data, spec, tower, "/dev/full"),
+    )
+    assert "no space left on its disk" in told(job, data)
+
+
+def test_a_disk_that_fills_up_under_the_model(
+    told: Callable[..., str], data: str, job: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(*_: object) -> None:
+        with tf.io.TFRecordWriter("/dev/full") as writer:
+            writer.write(b"x" * 10_000_000)
+
+    monkeypatch.setattr(serving.release.build, "write_warmup", write)
+    assert "no space left on its disk" in told(job, data)

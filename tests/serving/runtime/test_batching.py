@@ -1,0 +1,207 @@
+"""Batches form out of what waits, and nothing that happens to one request happens to its neighbours."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+
+from serving.runtime.batching import Batcher, BatchingLimits, Lane, Task
+from serving.runtime.status import ServingError
+
+
+class Model:
+    """Doubles its rows; holds a batch until it is let go; refuses negative numbers."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[float]] = []
+        self.gate = threading.Event()
+        self.entered = threading.Semaphore(0)
+
+    def __call__(self, rows: np.ndarray) -> list[np.ndarray]:
+        self.batches.append(rows.tolist())
+        self.entered.release()
+        assert self.gate.wait(30)
+        if (rows < 0).any():
+            raise ValueError("negative")
+        return [rows * 2]
+
+
+@pytest.fixture
+def pool() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(32) as pool:
+        yield pool
+
+
+def until(met: Callable[[], bool]) -> None:
+    for _ in range(3000):
+        if met():
+            return
+        time.sleep(0.01)
+    raise AssertionError("never came about")
+
+
+def task(*rows: float, timeout: float | None = None) -> Task:
+    return Task([np.array(rows)], len(rows), timeout)
+
+
+def busy(pool: ThreadPoolExecutor, **limits: int) -> tuple[Model, Batcher, Lane, Future[list[np.ndarray]]]:
+    """A batcher whose only slot is taken by a first request."""
+    model = Model()
+    batcher = Batcher(BatchingLimits(**{"num_batch_threads": 1} | limits))
+    lane = Lane("double", model, True)
+    first = pool.submit(batcher.run, lane, task(0.0))
+    model.entered.acquire()
+    return model, batcher, lane, first
+
+
+def queued(pool: ThreadPoolExecutor, batcher: Batcher, lane: Lane, *tasks: Task) -> list[Future[list[np.ndarray]]]:
+    futures = []
+    for one in tasks:
+        wanted = lane.rows + one.rows
+        futures.append(pool.submit(batcher.run, lane, one))
+        until(lambda wanted=wanted: lane.rows >= wanted)  # type: ignore[misc]
+    return futures
+
+
+def test_who_waits_is_run_together(pool: ThreadPoolExecutor) -> None:
+    model, batcher, lane, first = busy(pool)
+    waiting = queued(pool, batcher, lane, task(1.0), task(2.0, 3.0), task(4.0))
+    model.gate.set()
+    assert first.result()[0].tolist() == [0]
+    assert [one.result()[0].tolist() for one in waiting] == [[2], [4, 6], [8]]
+    assert model.batches == [[0], [1, 2, 3, 4]]
+
+
+def test_a_batch_has_at_most_so_many_rows(pool: ThreadPoolExecutor) -> None:
+    model, batcher, lane, _ = busy(pool, max_batch_size=4)
+    waiting = queued(pool, batcher, lane, task(1.0, 2.0), task(3.0), task(4.0, 5.0), task(*range(6, 16)))
+    model.gate.set()
+    assert [len(one.result()[0]) for one in waiting] == [2, 1, 2, 10]
+    assert [len(batch) for batch in model.batches] == [1, 3, 2, 10]
+
+
+def test_a_full_queue_refuses_at_once(pool: ThreadPoolExecutor) -> None:
+    model, batcher, lane, _ = busy(pool, max_batch_size=2, max_enqueued_batches=2)
+    waiting = queued(pool, batcher, lane, task(1.0, 2.0), task(3.0, 4.0))
+    with pytest.raises(ServingError) as caught:
+        batcher.run(lane, task(5.0))
+    assert caught.value.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+    model.gate.set()
+    assert [one.result()[0].tolist() for one in waiting] == [[2, 4], [6, 8]]
+
+
+def test_a_deadline_ends_the_wait_and_its_row_is_not_run(pool: ThreadPoolExecutor) -> None:
+    model, batcher, lane, _ = busy(pool)
+    with pytest.raises(ServingError) as caught:
+        batcher.run(lane, task(7.0, timeout=0.05))
+    assert caught.value.code is grpc.StatusCode.DEADLINE_EXCEEDED
+    (after,) = queued(pool, batcher, lane, task(8.0))
+    model.gate.set()
+    assert after.result()[0].tolist() == [16]
+    assert model.batches == [[0], [8]]
+
+
+def test_a_deadline_that_nobody_watches_is_kept_too(pool: ThreadPoolExecutor) -> None:
+    model, batcher, lane, _ = busy(pool)
+    late = task(7.0, timeout=0.0)
+    late.told = (told := threading.Event()).set
+    batcher._submit(lane, late)
+    (after,) = queued(pool, batcher, lane, task(8.0))
+    model.gate.set()
+    assert told.wait(30)
+    with pytest.raises(ServingError, match="deadline"):
+        late.outcome()
+    assert after.result()[0].tolist() == [16]
+    assert model.batches == [[0], [8]]
+
+
+def test_coroutines_wait_without_a_thread_and_who_went_away_is_not_run(pool: ThreadPoolExecutor) -> None:
+    model, batcher, lane, _ = busy(pool)
+
+    async def ask() -> list[Any]:
+        asked = [asyncio.create_task(batcher.answer(lane, task(row))) for row in (1.0, 2.0, 3.0)]
+        await asyncio.sleep(0)  # they run up to where they wait
+        asked[0].cancel()
+        asked[2].cancel()
+        await asyncio.sleep(0)
+        model.gate.set()
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+    first, second, third = asyncio.run(ask())
+    assert second[0].tolist() == [4]
+    assert isinstance(first, asyncio.CancelledError) and isinstance(third, asyncio.CancelledError)
+    assert model.batches == [[0], [2]]
+
+
+def test_a_second_slot_is_for_who_finds_a_long_batch_running(pool: ThreadPoolExecutor) -> None:
+    for row_seconds, batches in ((1e-6, 1), (1.0, 2)):
+        model = Model()
+        batcher, lane = Batcher(BatchingLimits(num_batch_threads=2)), Lane("double", model, True)
+        lane.row_seconds = row_seconds
+        asked = [pool.submit(batcher.run, lane, task(0.0))]
+        model.entered.acquire()
+        asked.append(pool.submit(batcher.run, lane, task(1.0)))
+        until(lambda: len(model.batches) == 2 if batches == 2 else lane.rows == 1)  # noqa: B023
+        assert len(model.batches) == batches
+        model.gate.set()
+        assert all(len(one.result()[0]) for one in asked)
+
+
+def test_a_failing_request_fails_alone(pool: ThreadPoolExecutor) -> None:
+    model, batcher, lane, _ = busy(pool)
+    waiting = queued(pool, batcher, lane, task(1.0), task(-1.0), task(3.0))
+    model.gate.set()
+    assert [waiting[i].result()[0].tolist() for i in (0, 2)] == [[2], [6]]
+    with pytest.raises(ServingError, match="negative"):
+        waiting[1].result()
+    assert batcher.run(lane, task(5.0))[0].tolist() == [10]
+
+
+def test_requests_without_rows_leave_the_slot_as_they_found_it(pool: ThreadPoolExecutor) -> None:
+    batcher, lane = Batcher(BatchingLimits(num_batch_threads=1)), Lane("double", lambda rows: [rows * 2], True)
+    for _ in range(2):
+        assert batcher.run(lane, task(timeout=30))[0].tolist() == []
+    assert batcher.run(lane, task(1.0, timeout=30))[0].tolist() == [2]
+
+
+def test_lanes_take_turns(pool: ThreadPoolExecutor) -> None:
+    model, batcher, lane, _ = busy(pool, max_batch_size=1)
+    other = Lane("other", model, True)
+    queued(pool, batcher, lane, task(1.0), task(2.0), task(3.0))
+    queued(pool, batcher, other, task(10.0), task(20.0))
+    model.gate.set()
+    until(lambda: len(model.batches) == 6)
+    assert model.batches == [[0], [1], [10], [2], [20], [3]]
+
+
+def test_a_timeout_waits_for_company(pool: ThreadPoolExecutor) -> None:
+    model = Model()
+    model.gate.set()
+    batcher = Batcher(BatchingLimits(max_batch_size=3, batch_timeout_micros=30_000_000, num_batch_threads=2))
+    lane = Lane("double", model, True)
+    first = pool.submit(batcher.run, lane, task(1.0))
+    until(lambda: lane.gathering == 2)
+    others = [*queued(pool, batcher, lane, task(2.0)), pool.submit(batcher.run, lane, task(3.0))]
+    assert [one.result(30)[0].tolist() for one in (first, *others)] == [[2], [4], [6]]
+    assert model.batches == [[1, 2, 3]]
+
+
+def test_every_request_of_many_threads_gets_its_own_answer(pool: ThreadPoolExecutor) -> None:
+    lane = Lane("double", lambda rows: [rows * 2], True)
+    batcher = Batcher(BatchingLimits(max_batch_size=8, num_batch_threads=2))
+
+    def ask(start: int) -> None:
+        for i in range(start, start + 500):
+            assert batcher.run(lane, task(i, i + 0.5, timeout=30))[0].tolist() == [2 * i, 2 * i + 1]
+
+    for one in [pool.submit(ask, 1000 * i) for i in range(16)]:
+        one.result()
+    assert (lane.rows, len(lane.tasks)) == (0, 0)

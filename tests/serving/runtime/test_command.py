@@ -1,0 +1,154 @@
+"""The commands as a person starts them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from serving.runtime.configure import settings_of
+from serving.runtime.server_flags import arguments
+
+ROOT = Path(__file__).parents[3]
+
+
+def run(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", module, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+
+
+@pytest.fixture(scope="module")
+def served(models: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """`python -m serving.server` on a free port, and its address."""
+    command = [sys.executable, "-m", "serving.server", "--model-base-path", str(models), "--model_name=retrieval"]
+    command += ["--port", "0", "--rest-api-port", "0"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line.startswith("serving {'retrieval': [1]} on gRPC 127.0.0.1:"), line
+        yield process, line.split("gRPC ")[1].split(",")[0].strip()
+        process.kill()
+
+
+def test_the_client_shows_a_table_and_json(served: tuple[subprocess.Popen[str], str], tmp_path: Path) -> None:
+    _, target = served
+    catalog, user = tmp_path / "catalog.jsonl", tmp_path / "user.json"
+    items = [{"item_id": f"item{i}", "title": f"Title {i}"} for i in range(299)]
+    catalog.write_text("\n".join(map(json.dumps, items)))
+    user.write_text(json.dumps({"realtime_items": ["item1"], "history_queries": ["a", "b", "c", "d"]}))
+    plain = run("serving.client", "red shoes", "--target", target, "--k", "3", "--catalog", str(catalog))
+    assert plain.returncode == 0, plain.stderr
+    lines = plain.stdout.splitlines()
+    assert lines[0].split() == ["rank", "score", "item", "title"]
+    assert [line.split()[0] for line in lines[1:]] == ["1", "2", "3"]
+    assert all("Title" in line or "item299" in line for line in lines[1:])
+    answer = json.loads(run("serving.client", "red shoes", "--target", target, "--user", str(user), "--json").stdout)
+    assert (len(answer["hits"]), answer["partial"], answer["missing"]) == (10, False, {})
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["--k", "0"], "--k 0"),
+        (["--user", "nowhere.json"], "nowhere.json cannot be read"),
+        (["--model", "other"], "NOT_FOUND"),
+        (["--required-terms", "a", "b", "c"], "3 given, this model takes 2"),
+        (["--tls-cert", "x"], "--tls-ca"),
+        (["--target", ","], "at least one target"),
+    ],
+)
+def test_mistakes_of_the_clients_user(
+    served: tuple[subprocess.Popen[str], str], arguments: list[str], words: str
+) -> None:
+    found = run("serving.client", "red", *([] if "--target" in arguments else ["--target", served[1]]), *arguments)
+    assert (found.returncode, found.stdout) == (2, "")
+    assert words in found.stderr
+    assert found.stderr.count("\n") == 1
+
+
+def test_nobody_answers() -> None:
+    found = run("serving.client", "red", "--target", "127.0.0.1:1", "--timeout", "1")
+    assert found.returncode == 1
+    assert found.stderr.startswith("error: UNAVAILABLE from 127.0.0.1:1")
+    assert found.stderr.count("\n") == 1
+
+
+def test_the_client_needs_grpc_alone() -> None:
+    code = (
+        "import sys, serving.client\n"
+        "heavy = {'tensorflow', 'numpy', 'preprocessing', 'trainer', 'google.protobuf', 'rich', 'yaml'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert found.stdout.strip() == "[]", found.stderr
+
+
+def test_a_signal_ends_the_server_in_order(served: tuple[subprocess.Popen[str], str]) -> None:
+    process, _ = served
+    os.kill(process.pid, signal.SIGTERM)
+    assert process.wait(60) == 0
+
+
+def test_mistakes_of_the_servers_user(tmp_path: Path) -> None:
+    found = run("serving.server", "--model-base-path", str(tmp_path / "nowhere"))
+    assert (found.returncode, found.stderr.count("\n")) == (2, 1)
+    assert "is no folder" in found.stderr
+
+
+FILES = {
+    "batching": "max_batch_size { value: 8 }\nbatch_timeout_micros { value: 100 }\nnum_batch_threads { value: 3 }",
+    "padding": "pad_variable_length_inputs: true",
+    "zero": "max_batch_size { value: 0 }",
+    "ssl": 'server_key: "x"',
+    "models": 'model_config_list { config { name: "m" base_path: "relative" } }',
+    "empty": "",
+}
+
+
+@pytest.mark.parametrize(
+    "flags, words",
+    [
+        ([], "give either"),
+        (["--model_base_path", "BASE", "--model_config_file", "models"], "give either"),
+        (["--model_base_path", "nowhere"], "is no folder"),
+        (["--model_base_path", "."], "none of the versions wanted"),
+        (["--model_config_file", "models"], "base_path relative must be absolute"),
+        (["--model_config_file", "empty"], "no model_config_list"),
+        (["--model_base_path", "BASE", "--batching_parameters_file", "padding"], "pad_variable_length_inputs"),
+        (["--model_base_path", "BASE", "--batching_parameters_file", "zero"], "max_batch_size is 0"),
+        (["--model_base_path", "BASE", "--batching_parameters_file", "nowhere"], "cannot be read"),
+        (["--model_base_path", "BASE", "--ssl_config_file", "ssl"], "server_key and server_cert"),
+        (["--model_base_path", "BASE", "--grpc_channel_arguments", "a"], "key=value"),
+        (["--model_base_path", "BASE", "--max_k", "0"], "--max_k 0"),
+        (["--model_base_path", "BASE", "--port", "70000"], "--port 70000"),
+    ],
+)
+def test_wrong_flags(models: Path, tmp_path: Path, flags: list[str], words: str) -> None:
+    from preprocessing.command.console import UserError
+
+    with pytest.raises(UserError, match=words):
+        settings_of(arguments(written(models, tmp_path, flags)))
+
+
+def written(models: Path, tmp_path: Path, flags: list[str]) -> list[str]:
+    """The flags with the paths of the files they name."""
+    for name, text in FILES.items():
+        (tmp_path / name).write_text(text)
+    return [str(models) if one == "BASE" else str(tmp_path / one) if one in FILES else one for one in flags]
+
+
+def test_flags_as_tensorflow_serving_spells_them(models: Path, tmp_path: Path) -> None:
+    flags = ["--model_base_path", "BASE", "--model_name=m", "--batching_parameters_file", "batching"]
+    settings = settings_of(arguments(written(models, tmp_path, [*flags, "--grpc_channel_arguments=grpc.x=1,grpc.y=z"])))
+    assert settings.batching.max_batch_size == 8
+    assert (settings.batching.batch_timeout_micros, settings.batching.num_batch_threads) == (100, 3)
+    assert settings.channel_arguments == (("grpc.x", 1), ("grpc.y", "z"))
+    alone = ["--model-base-path", "BASE", "--enable-batching=false"]
+    assert settings_of(arguments(written(models, tmp_path, alone))).batching.max_batch_size == 1

@@ -1,0 +1,95 @@
+"""What is deployed is valid, and says no in one line where it must."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from serving.runtime.configure import metrics_path, settings_of
+from serving.runtime.model_config import read_models
+from serving.runtime.server_flags import arguments
+
+DEPLOY = Path(__file__).parents[3] / "deploy" / "serving"
+OLDEST, NEWEST = "1.29", "1.37"
+
+
+def documents() -> list[tuple[str, Any]]:
+    files = sorted((DEPLOY / "kubernetes").glob("*.yaml"))
+    return [(f"{file.name}:{one['kind']}", one) for file in files for one in yaml.safe_load_all(file.read_text())]
+
+
+@pytest.mark.parametrize("version", [OLDEST, NEWEST])
+@pytest.mark.parametrize("manifest", [one for _, one in documents()], ids=[name for name, _ in documents()])
+def test_manifests_are_of_kubernetes_schemas(manifest: dict[str, Any], version: str) -> None:
+    kubernetes_validate.validate(manifest, version, strict=True)
+
+
+def test_a_wrong_manifest_would_be_found() -> None:
+    manifest = next(one for name, one in documents() if name == "deployment.yaml:Deployment")
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(manifest | {"spec": manifest["spec"] | {"replica": 2}}, NEWEST, strict=True)
+
+
+def test_selectors_ports_and_grace_fit_together() -> None:
+    for name, one in documents():
+        if one["kind"] not in ("Deployment", "StatefulSet"):
+            continue
+        spec = one["spec"]["template"]["spec"]
+        assert one["spec"]["selector"]["matchLabels"] == one["spec"]["template"]["metadata"]["labels"], name
+        (server,) = spec["containers"]
+        assert {port["containerPort"] for port in server["ports"]} == {8500, 8501}, name
+        mounts, volumes = {m["name"] for m in server["volumeMounts"]}, {v["name"] for v in spec["volumes"]}
+        claims = {claim["metadata"]["name"] for claim in one["spec"].get("volumeClaimTemplates", [])}
+        assert mounts == volumes | claims, name
+        assert spec["terminationGracePeriodSeconds"] > 5 + arguments([]).drain_seconds, name
+
+
+def test_configs_are_read_by_the_embedded_server(models: Path) -> None:
+    flags = ["--model_base_path", str(models), "--batching_parameters_file", str(DEPLOY / "batching.config")]
+    settings = settings_of(arguments(flags))
+    assert (settings.batching.max_batch_size, settings.batching.max_enqueued_batches) == (64, 16)
+    assert metrics_path(str(DEPLOY / "monitoring.config")) == "/monitoring/prometheus/metrics"
+    (model,) = read_models(str(DEPLOY / "models.config"))
+    assert (model.name, str(model.base_path), model.latest) == ("retrieval", "/models/retrieval", 2)
+
+
+def test_compose_names_files_that_are_there() -> None:
+    compose = yaml.safe_load((DEPLOY / "docker-compose.yaml").read_text())
+    for service in compose["services"].values():
+        assert (DEPLOY.parents[1] / service["build"]["dockerfile"]).is_file()
+        assert all(port.startswith("127.0.0.1:") for port in service["ports"])
+    for dockerfile in DEPLOY.glob("*.Dockerfile"):
+        for line in dockerfile.read_text().splitlines():
+            if line.startswith("COPY") and "--from" not in line:
+                for source in line.split()[1:-1]:
+                    assert (DEPLOY.parents[1] / source).exists(), (dockerfile.name, source)
+
+
+def start(base: Path, path: str) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"MODEL_BASE_PATH": str(base), "PATH": f"{path}:{os.environ['PATH']}"}
+    command = ["sh", str(DEPLOY / "stock-start.sh"), "--extra"]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30)
+
+
+def test_a_stock_image_refuses_a_scann_export(models: Path, tmp_path: Path) -> None:
+    bin_path = tmp_path / "bin"
+    bin_path.mkdir()
+    (bin_path / "tensorflow_model_server").write_text('#!/bin/sh\necho started "$@"\n')
+    (bin_path / "tensorflow_model_server").chmod(0o755)
+    good = start(models, str(bin_path))
+    assert (good.returncode, good.stderr) == (0, "")
+    assert good.stdout.startswith("started --port=8500") and good.stdout.endswith(" --extra\n")
+    scann = tmp_path / "models" / "10"
+    scann.mkdir(parents=True)
+    (tmp_path / "models" / "9").mkdir()
+    (scann / "saved_model.pb").write_bytes(b"\x00Scann>ScannScannSearchBatched\xff")
+    for base, words in ((scann.parent, "export with --index portable"), (tmp_path, "no version")):
+        refused = start(base, str(bin_path))
+        assert (refused.returncode, refused.stdout, refused.stderr.count("\n")) == (2, "", 1)
+        assert words in refused.stderr

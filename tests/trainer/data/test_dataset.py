@@ -1,0 +1,99 @@
+"""The stream of batches: its order is the seed's alone, whoever reads it and wherever it is resumed."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from preprocessing.command.console import UserError
+from preprocessing.data.spec import read_spec
+from trainer.config import DataConfig
+from trainer.data.dataset import TrainingData, catalog, key_of, requests
+
+CONFIG = DataConfig(batch=64, shuffle=100, readers=3, prefetch=2)
+
+
+def training(data: str, seed: int = 1, negatives: int = 32) -> TrainingData:
+    return TrainingData(data, CONFIG, seed, negatives, {"request_id", "query_word", "clicked_item_id"}, {"log_prob"})
+
+
+def steps(data: tf.data.Dataset, count: int) -> list[dict[str, Any]]:
+    return [
+        {"ids": batch["requests"]["request_id"].numpy().tolist(), "keys": batch["catalog"]["key"].numpy().tolist()}
+        for batch in itertools.islice(data, count)
+    ]
+
+
+def test_each_epoch_holds_every_record_once_in_another_order(data: str, spec: dict[str, Any]) -> None:
+    count = spec["examples"]["train"]
+    whole = training(data)
+    needed = -(-2 * count // 64)
+    ids = [one for step in steps(whole.batches(0), needed) for one in step["ids"]]
+    assert len(set(ids[:count])) == count == len(set(ids[count : 2 * count]))
+    assert ids[:count] != ids[count : 2 * count]
+
+
+def test_negatives_pass_the_whole_catalogue(data: str, spec: dict[str, Any]) -> None:
+    keys = [one for step in steps(training(data).batches(0), 13) for one in step["keys"]]
+    assert len(keys) >= spec["items"] and len(set(keys[: spec["items"]])) == spec["items"]
+
+
+@pytest.mark.parametrize("step", [3, 11])  # inside the first epoch, and behind it
+def test_it_resumes_at_any_step(data: str, step: int) -> None:
+    assert steps(training(data).batches(step), 4) == steps(training(data).batches(0), step + 4)[step:]
+
+
+def test_the_seed_decides(data: str) -> None:
+    assert steps(training(data, seed=1).batches(0), 2) == steps(training(data, seed=1).batches(0), 2)
+    assert steps(training(data, seed=1).batches(0), 2) != steps(training(data, seed=2).batches(0), 2)
+
+
+def test_workers_share_the_same_steps(data: str) -> None:
+    alone = steps(training(data).batches(2), 3)
+    workers = [steps(training(data).batches(2, pipelines=2, pipeline=w, replicas=2), 3) for w in (0, 1)]
+    for step, parts in zip(alone, zip(*workers, strict=True), strict=True):
+        for name in ("ids", "keys"):
+            assert sorted(step[name]) == sorted(parts[0][name] + parts[1][name])
+            assert len(parts[0][name]) == len(parts[1][name])
+
+
+def test_the_requests_of_a_step_have_names(data: str) -> None:
+    ids = training(data).request_ids(5)
+    assert [one.encode() for one in ids] == steps(training(data).batches(5), 1)[0]["ids"]
+
+
+def test_files_are_read_in_order(data: str, spec: dict[str, Any]) -> None:
+    once, again = (
+        np.concatenate([batch["request_id"] for batch in requests(data, "eval", 10, {"request_id"})]) for _ in "12"
+    )
+    assert once.tolist() == again.tolist() and len(once) == spec["examples"]["eval"]
+    items = list(catalog(data, 100))
+    assert sum(len(batch["item_id"]) for batch in items) == spec["items"]
+    assert set(items[0]) == {feature["name"] for feature in spec["catalog"]}
+
+
+def test_keys() -> None:
+    ids = tf.constant([f"item {number}" for number in range(10_000)])
+    assert len(set(key_of(ids).numpy())) == 10_000
+
+
+def test_a_folder_without_success(data: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no _SUCCESS in it; run python -m preprocessing.pipeline"):
+        read_spec(str(tmp_path))
+    shutil.copytree(data, tmp_path / "other")
+    spec = json.loads((tmp_path / "other/spec.json").read_text())
+    (tmp_path / "other/spec.json").write_text(json.dumps({**spec, "schema_version": 99}))
+    with pytest.raises(UserError, match="its schema version is 99, this program reads 1"):
+        read_spec(str(tmp_path / "other"))
+
+
+def test_a_grain_that_the_data_lacks(data: str) -> None:
+    with pytest.raises(UserError, match=r"the data has no query_trigram; preprocessing\.text decides"):
+        requests(data, "train", 4, {"query_trigram"})

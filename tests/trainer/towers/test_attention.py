@@ -1,0 +1,96 @@
+"""The attention layers against NumPy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from trainer.towers.attention import ClsFusion, SelfAttention, TransformerBlock, masked_softmax, query_attention
+from trainer.towers.ragged import aligned, mean_lists, padded, ragged
+
+DRAW = np.random.default_rng(9)
+
+
+def softmax(scores: np.ndarray) -> np.ndarray:
+    shares = np.exp(scores - scores.max(-1, keepdims=True))
+    return shares / shares.sum(-1, keepdims=True)
+
+
+def normal(*shape: int) -> np.ndarray:
+    return DRAW.normal(size=shape).astype(np.float32)
+
+
+def test_masked_softmax() -> None:
+    found = masked_softmax(
+        tf.constant([[1.0, 2.0, 9.0], [1.0, 2.0, 3.0]]), tf.constant([[True, True, False], [False] * 3])
+    )
+    assert found.numpy()[0] == pytest.approx([*softmax(np.array([1.0, 2.0])), 0.0])
+    assert found.numpy()[1] == pytest.approx([0.0, 0.0, 0.0])
+
+
+@pytest.mark.parametrize("zero_vector", [True, False])
+def test_query_attention(zero_vector: bool) -> None:
+    queries, rows, lengths = normal(3, 2, 4), normal(3, 5, 4), [5, 2, 0]
+    found = query_attention(tf.constant(queries), tf.constant(rows), tf.sequence_mask(lengths, 5), zero_vector).numpy()
+    for case, length in enumerate(lengths):
+        there = rows[case, :length]
+        if zero_vector:
+            there = np.concatenate([np.zeros([1, 4], np.float32), there])
+        expected = softmax(queries[case] @ there.T) @ there if len(there) else np.zeros([2, 4])
+        assert found[case] == pytest.approx(expected, abs=1e-5)
+
+
+def test_self_attention() -> None:
+    layer, rows = SelfAttention(4, 2, "layer"), tf.RaggedTensor.from_row_lengths(normal(7, 4), [3, 0, 4])
+    found = layer(rows)
+    project, output = (weight.numpy() for weight in layer.weights)
+    for case in (0, 2):
+        x = rows[case].numpy()
+        query, key, value = (x @ part for part in np.split(project, 3, axis=1))
+        heads = []
+        for head in (slice(0, 2), slice(2, 4)):
+            heads.append(softmax(query[:, head] @ key[:, head].T / 2**0.5) @ value[:, head])
+        assert found[case].numpy() == pytest.approx(np.concatenate(heads, 1) @ output, abs=1e-5)
+
+
+def test_the_transformer_sees_order() -> None:
+    layer = TransformerBlock(4, 2, 8, longest=5, name="block")
+    words = normal(3, 4)
+    rows = tf.RaggedTensor.from_row_lengths(words, [3])
+    layer(rows)
+    layer.weights[0].assign(normal(*layer.weights[0].shape))
+    backwards = tf.RaggedTensor.from_row_lengths(words[::-1], [3])
+    assert not np.allclose(layer(rows)[0].numpy(), layer(backwards)[0].numpy()[::-1], atol=1e-3)
+
+
+def test_fusion_is_whole_self_attention_read_at_cls() -> None:
+    layer, rows = ClsFusion(4, 2), normal(3, 5, 4)
+    found = layer(tf.constant(rows)).numpy()
+    cls, *matrices, output = (weight.numpy() for weight in layer.weights)
+    for case in range(3):
+        x = np.concatenate([cls[None], rows[case]])
+        heads = []
+        for query, key, value in zip(*matrices, strict=True):
+            heads.append(softmax((x @ query) @ (x @ key).T / 2**0.5) @ (x @ value))
+        assert found[case] == pytest.approx((np.concatenate(heads, 1) @ output)[0], abs=1e-5)
+
+
+def test_heads_that_do_not_divide() -> None:
+    with pytest.raises(ValueError, match="3 heads do not divide 4 dimensions"):
+        SelfAttention(4, 3, "layer")
+
+
+def test_lists() -> None:
+    ids = ragged(tf.constant([[3, 1, 0], [0, 0, 0], [2, 0, 0]]))
+    assert ids.to_list() == [[3, 1], [], [2]]
+    values = tf.constant([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
+    assert mean_lists(values, ids).numpy().tolist() == [[2.0, 3.0], [0.0, 0.0], [5.0, 6.0]]
+    vectors, mask = padded(values, ids, at_least=3)
+    assert mask.numpy().tolist() == [[True, True, False], [False] * 3, [True, False, False]]
+    assert vectors.numpy()[0].tolist() == [[1.0, 2.0], [3.0, 4.0], [0.0, 0.0]]
+
+
+def test_none_is_not_padding() -> None:
+    found = aligned({"item": tf.constant([[5, 6, 0]]), "brand": tf.constant([[0, 2, 0]])}, "item")
+    assert {name: one.to_list() for name, one in found.items()} == {"item": [[5, 6]], "brand": [[0, 2]]}

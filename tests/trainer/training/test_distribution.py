@@ -1,0 +1,87 @@
+"""Replicas together make the steps of one device: the pool, the sums and the gradients are gathered."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from preprocessing.command.console import UserError
+from tests.ports import free_ports
+from tests.trainer.conftest import ROOT, command, finish, flags, write_config
+from trainer.config import DistributionConfig
+from trainer.task import main
+from trainer.training.distribution import place_of
+
+# Replicas draw noise of their own; without it they must agree with one device.
+STILL = ("dnn.id_dropout=0", "training.steps=8", "loss.hard_negatives.count=0", "optimizer.warmup_steps=0")
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> str:
+    ranking = {"weight": 0.5, "random_items": 8}
+    loss = {"catalog_negatives": 64, "ranking": ranking}
+    return write_config(tmp_path_factory.mktemp("settings"), model="dnn", loss=loss)
+
+
+@pytest.fixture(scope="module")
+def alone(settings: str, data: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
+    """The weights after the steps on one device."""
+    job = tmp_path_factory.mktemp("alone") / "job"
+    main(list(flags(settings, data, job, *STILL)))
+    return weights(job)
+
+
+def weights(job: Path) -> dict[str, np.ndarray]:
+    path = tf.train.latest_checkpoint(str(job / "checkpoints/last"))
+    reader = tf.train.load_checkpoint(path)
+    return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map() if name.startswith("model/")}
+
+
+def agree(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> None:
+    assert one.keys() == other.keys()
+    for name, value in one.items():
+        assert other[name] == pytest.approx(value, abs=2e-3), name
+
+
+def test_mirrored(settings: str, data: str, alone: dict[str, np.ndarray], tmp_path: Path) -> None:
+    overrides = (*STILL, "distribution.strategy=mirrored", "distribution.devices=[CPU:0, CPU:1]")
+    script = [sys.executable, str(Path(__file__).with_name("two_devices.py"))]
+    process = subprocess.run(
+        [*script, *flags(settings, data, tmp_path / "job", *overrides)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert process.returncode == 0, process.stderr
+    agree(alone, weights(tmp_path / "job"))
+
+
+def test_two_worker_processes(settings: str, data: str, alone: dict[str, np.ndarray], tmp_path: Path) -> None:
+    cluster = {"worker": [f"127.0.0.1:{port}" for port in free_ports(2)]}
+    overrides = (*STILL, "distribution.strategy=multiworker")
+    workers = [
+        command(
+            *flags(settings, data, tmp_path / "job", *overrides),
+            TF_CONFIG=json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}}),
+        )
+        for index in range(2)
+    ]
+    said = [finish(worker) for worker in workers]
+    assert "step 8/8" in said[0] and "step 8/8" not in said[1]
+    agree(alone, weights(tmp_path / "job"))
+    assert (tmp_path / "job/towers/query/saved_model.pb").exists()
+
+
+def test_multiworker_without_a_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    with pytest.raises(UserError, match="TF_CONFIG does not name a cluster and a task"):
+        place_of(DistributionConfig(strategy="multiworker"))

@@ -1,0 +1,1 @@
+"""The data folder as training reads it."""

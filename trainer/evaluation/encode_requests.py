@@ -1,0 +1,62 @@
+"""A job's towers over the eval requests: the requests' vectors, and the scores of the items they showed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from preprocessing.data.features import STAGES
+from preprocessing.joins.history import HORIZONS
+from preprocessing.logs.records import ATTRIBUTES
+from trainer.data.dataset import keyed_requests
+from trainer.data.vocabularies import Vocabularies
+from trainer.evaluation.questions import Questions, eval_batches
+from trainer.job.restore import TrainedTowers
+from trainer.towers.item_features import stage_columns, stage_items
+
+
+def encode(
+    towers: TrainedTowers, data_dir: str, questions: Questions, limit: int | None
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Query vectors `[n, d]`, and by stage the flat scores of its items (nan: not live)."""
+    columns = set(towers.request_columns).union(*(stage_columns(stage, towers.item_columns) for stage in STAGES))
+
+    batches = eval_batches(data_dir, columns, limit).map(keyed_requests)
+
+    @tf.function(input_signature=[batches.element_spec])
+    def one(batch: dict[str, Any]) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+        vectors = towers.query({name: batch[name] for name in towers.request_columns})
+        scores = {}
+        for stage in STAGES:
+            items = stage_items(batch, stage, towers.item_columns)
+            mine = tf.gather(vectors, items.requests)
+            scores[stage] = tf.reduce_sum(mine * towers.item(items.features), axis=1)
+        return vectors, scores
+
+    vectors: list[np.ndarray] = [np.zeros([0, towers.dim], np.float32)]
+    scores: dict[str, list[np.ndarray]] = {stage: [np.zeros(0, np.float32)] for stage in STAGES}
+    for batch in batches:
+        found, of_stages = one(batch)
+        vectors.append(found.numpy())
+        for stage in STAGES:
+            scores[stage].append(of_stages[stage].numpy())
+    live = {
+        stage: np.where(questions.stages[stage].values >= 0, np.concatenate(parts), np.nan)
+        for stage, parts in scores.items()
+    }
+    return np.concatenate(vectors), live
+
+
+def encode_queries(towers: TrainedTowers, vocabularies: Vocabularies, queries: list[bytes]) -> np.ndarray:
+    """Vectors `[n, d]` of queries that nobody known asks: without previous queries, without a past."""
+    columns = towers.request_columns
+    grams = sorted(name.removeprefix("query_") for name in columns if name.startswith("query_"))
+    grains = vocabularies.grains(tf.constant(queries, tf.string), grams)
+    features: dict[str, Any] = {f"query_{name}": ids for name, ids in grains.items()}
+    nothing = tf.RaggedTensor.from_row_lengths(tf.zeros([0], tf.int64), tf.zeros([len(queries)], tf.int64))
+    if "history_word" in columns:
+        features["history_word"] = tf.RaggedTensor.from_row_lengths(nothing[:0], tf.zeros([len(queries)], tf.int64))
+    past = (f"{horizon}_{name}" for horizon in HORIZONS for name in ATTRIBUTES)
+    return towers.query(features | {name: nothing for name in past if name in columns}).numpy()

@@ -1,0 +1,1 @@
+"""The parts that towers are made of."""

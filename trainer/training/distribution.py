@@ -1,0 +1,45 @@
+"""Where training runs: one device, the devices of one machine, or machines named by TF_CONFIG."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from preprocessing.command.console import UserError
+from trainer.config import DistributionConfig
+
+
+class Place(NamedTuple):
+    """A strategy, and whether this process is the one that writes."""
+
+    strategy: tf.distribute.Strategy
+    chief: bool
+
+
+def place_of(config: DistributionConfig) -> Place:
+    """The strategy of the config."""
+    if config.strategy == "mirrored":
+        return Place(tf.distribute.MirroredStrategy(list(config.devices) or None), True)
+    if config.strategy == "multiworker":
+        task = _task()
+        strategy = tf.distribute.MultiWorkerMirroredStrategy()
+        return Place(strategy, task["type"] == "chief" or (task["type"] == "worker" and _is_first(task)))
+    return Place(tf.distribute.get_strategy(), True)
+
+
+def _task() -> dict:
+    try:
+        cluster = json.loads(os.environ.get("TF_CONFIG", ""))
+        return {**cluster["task"], "cluster": cluster["cluster"]}
+    except (ValueError, KeyError, TypeError):
+        raise UserError(
+            "trainer.distribution.strategy is multiworker, but TF_CONFIG does not name a cluster and a task; "
+            'it looks like {"cluster": {"worker": ["host:port", ...]}, "task": {"type": "worker", "index": 0}}'
+        ) from None
+
+
+def _is_first(task: dict) -> bool:
+    return "chief" not in task["cluster"] and int(task["index"]) == 0
