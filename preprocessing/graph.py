@@ -19,7 +19,8 @@ import apache_beam as beam
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.pvalue import AsDict, AsSingleton
 
-from preprocessing.config import PreprocessingConfig, SplitConfig, VocabulariesConfig
+from preprocessing.config import PreprocessingConfig, SplitConfig
+from preprocessing.data.data_folder import COUNTS_FILE
 from preprocessing.data.record_files import ShardKey, WriteRejected, WriteShard, write_file
 from preprocessing.joins.build_examples import EXAMPLES, BuildExamples
 from preprocessing.joins.count_vocabularies import CountTokens, WriteVocabulary
@@ -29,7 +30,6 @@ from preprocessing.logs.parse import COUNTS, KINDS, REJECTED, TIMES, ParseRecord
 from preprocessing.logs.records import day_start, days, pack
 from preprocessing.logs.sources import Read, Source
 
-COUNTS_FILE = "counts.json"
 _REJECTED_SHARDS = 4
 _LEAST_PARTITIONS = 4
 
@@ -77,11 +77,6 @@ def cut_of(span: tuple[float, float], split: SplitConfig, offset_ms: int) -> int
     return day_start(int(last), offset_ms) - days((split.eval_days or 1) - 1)
 
 
-def hash_buckets(config: VocabulariesConfig) -> dict[str, int]:
-    """The hash buckets of each vocabulary."""
-    return {name: getattr(config, name).hash_buckets for name in VocabulariesConfig.model_fields}
-
-
 def build(
     root: beam.Pipeline, sources: Sequence[Source], config: PreprocessingConfig, staging: str
 ) -> list[beam.PCollection]:
@@ -105,7 +100,7 @@ def build(
     words, frequencies = (users[TOKENS], items[TOKENS]) | beam.Flatten() | CountTokens(config.vocabularies)
     vocabularies = AsDict(words)
     totals = AsSingleton(items[TOTALS] | "Total" >> beam.CombineGlobally(SumPairs()))
-    buckets = hash_buckets(config.vocabularies)
+    buckets = config.vocabularies.hash_buckets()
     encoded = items[JOINED] | "Encode items" >> beam.ParDo(
         EncodeItems(config, buckets), vocabularies, totals
     ).with_outputs(KNOWN, CATALOG)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from preprocessing.joins.history import HORIZONS
+from preprocessing.data.features import HORIZONS
 from preprocessing.logs.records import ATTRIBUTES
 
 # The attribute names of preprocessing -> the plural that the query tower's lists are called by.

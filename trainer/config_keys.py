@@ -9,7 +9,8 @@ from typing import Any, TypeGuard, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel
 
-from preprocessing.config import Section, nearest
+from preprocessing.command.console import nearest
+from preprocessing.config import Section
 
 S = TypeVar("S", bound=Section)
 

@@ -7,9 +7,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from preprocessing.command.console import UserError, fail, run_command
+from preprocessing.command.console import UserError, fail, nearest, run_command
 from preprocessing.command.flags import Flags
-from preprocessing.config import nearest
 
 _HELP = """\
 Compares one figure of a job's metrics.json (python -m trainer.evaluate writes it) with a bound, and with what another

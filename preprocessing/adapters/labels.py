@@ -9,8 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from preprocessing.adapters.read_table import Row
-from preprocessing.command.console import UserError
-from preprocessing.config import nearest
+from preprocessing.command.console import UserError, nearest
 
 STAGES = ("ordered", "clicked")  # highest first; what is below both was shown
 GRADES = ("3", "2", "1")

@@ -14,8 +14,7 @@ import orjson
 import pyarrow
 import pyarrow.parquet
 
-from preprocessing.command.console import UserError
-from preprocessing.config import nearest
+from preprocessing.command.console import UserError, nearest
 
 JSON_ENDINGS = (".jsonl", ".ndjson", ".json")
 _BATCH = 8_192

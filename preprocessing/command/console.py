@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import difflib
 import os
 import re
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NoReturn
 
 from rich.console import Console
@@ -134,3 +135,10 @@ def run_command(main: Callable[[list[str] | None], int | None]) -> NoReturn:
         fail(f"{os.fsdecode(error.filename)}: {error.strerror}")
     except KeyboardInterrupt:
         fail("interrupted; run the same command again to go on", status=130)
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """A suggestion to put behind an unknown `word`."""
+    known = list(known)
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else f"; known here: {', '.join(known)}"

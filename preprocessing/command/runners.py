@@ -22,8 +22,7 @@ from apache_beam.runners.portability.fn_api_runner.fn_runner import ExtendedProv
 from apache_beam.runners.portability.portable_runner import JobServiceHandle
 from apache_beam.runners.runner import PipelineRunner
 
-from preprocessing.command.console import UserError
-from preprocessing.config import nearest
+from preprocessing.command.console import UserError, nearest
 
 _SECOND_PROCESS_FROM = 64 << 20  # bytes of input from which worker processes repay their start
 

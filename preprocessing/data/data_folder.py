@@ -12,11 +12,11 @@ from preprocessing.command.console import UserError
 from preprocessing.config import PreprocessingConfig, VocabulariesConfig, resolved_yaml
 from preprocessing.data.features import SCHEMA_VERSION, catalog_features, request_features
 from preprocessing.data.stats import summarise
-from preprocessing.graph import COUNTS_FILE, hash_buckets
 from preprocessing.logs.records import ATTRIBUTES
 
 SUCCESS, FAILED, STAGING = "_SUCCESS", "FAILED", "_staging"
 SPEC, STATS, CONFIG = "spec.json", "stats.json", "config.yaml"
+COUNTS_FILE = "counts.json"  # staged, never placed
 _OURS = {SUCCESS, FAILED, STAGING, SPEC, STATS, CONFIG}
 _SUBFOLDERS = {"vocab-": "vocab", "rejected-": "rejected"}
 
@@ -132,7 +132,7 @@ class DataFolder:
 
 def describe(config: PreprocessingConfig, sizes: Mapping[str, int], stats: Mapping[str, Any]) -> dict[str, Any]:
     """`spec.json`: all that a reader of the records must know."""
-    text, buckets = config.text, hash_buckets(config.vocabularies)
+    text, buckets = config.text, config.vocabularies.hash_buckets()
     used = [name for name in VocabulariesConfig.model_fields if name in sizes]
     return {
         "schema_version": SCHEMA_VERSION,

@@ -6,12 +6,13 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from preprocessing.data.example_proto import FeatureWriter
-from preprocessing.joins.history import HORIZONS
-from preprocessing.logs.records import ATTRIBUTES
+from preprocessing.logs.records import ATTRIBUTES, CART, CLICK, COLLECT, ORDER
 
 SCHEMA_VERSION = 1
 STAGES = ("ordered", "clicked", "shown")
 LENGTH = "_length"
+LONG_ACTIONS = {"long_click": (CLICK,), "long_order": (ORDER,), "long_collect": (COLLECT, CART)}
+HORIZONS = ("realtime", "short", *LONG_ACTIONS)
 
 
 class Feature(NamedTuple):

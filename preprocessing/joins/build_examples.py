@@ -12,9 +12,9 @@ import apache_beam as beam
 from preprocessing.config import PreprocessingConfig
 from preprocessing.data import example_proto
 from preprocessing.data.example_proto import FeatureWriter
-from preprocessing.data.features import ATTRIBUTE_COLUMNS, LENGTH, STAGES, ItemsWriter, item_columns
+from preprocessing.data.features import ATTRIBUTE_COLUMNS, HORIZONS, LENGTH, STAGES, ItemsWriter, item_columns
 from preprocessing.data.record_files import ShardKey, order_key, shard_of
-from preprocessing.joins.history import HORIZONS, History, previous_queries
+from preprocessing.joins.history import History, previous_queries
 from preprocessing.joins.join_items import KnownItem
 from preprocessing.joins.users import Deed, Request, UserLog
 from preprocessing.logs.parse import COUNTS, REJECTED, rejection

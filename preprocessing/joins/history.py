@@ -8,13 +8,12 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from preprocessing.config import HistoryConfig
+from preprocessing.data.features import LONG_ACTIONS
 from preprocessing.joins.users import Deed
-from preprocessing.logs.records import CART, CLICK, COLLECT, ORDER, day_start, days
+from preprocessing.logs.records import day_start, days
 
 # A horizon looks at no more than this many deeds for each place it fills: a bot's day is long.
 _LOOKED_AT = 20
-LONG_ACTIONS = {"long_click": (CLICK,), "long_order": (ORDER,), "long_collect": (COLLECT, CART)}
-HORIZONS = ("realtime", "short", *LONG_ACTIONS)
 
 
 class Timeline(NamedTuple):

@@ -9,9 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 from preprocessing.command.console import UserError
-from preprocessing.data.features import Feature, parsing_spec
+from preprocessing.data.features import HORIZONS, Feature, parsing_spec
 from preprocessing.data.spec import read_spec
-from preprocessing.joins.history import HORIZONS
 from serving.inputs import CATALOG_COLUMNS, VECTOR_LISTS
 
 _COMPRESSION = "GZIP"

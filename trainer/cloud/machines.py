@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from preprocessing.command.console import UserError
-from preprocessing.config import nearest
+from preprocessing.command.console import UserError, nearest
 from trainer.config import DistributionConfig, TrainerConfig
 
 # The GPU names of the API, by how people write them.

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from preprocessing.data.features import STAGES
-from preprocessing.joins.history import HORIZONS
+from preprocessing.data.features import HORIZONS, STAGES
 from preprocessing.logs.records import ATTRIBUTES
 from trainer.data.dataset import keyed_requests
 from trainer.data.vocabularies import Vocabularies

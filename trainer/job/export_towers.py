@@ -8,8 +8,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from preprocessing.data.features import HORIZONS
 from preprocessing.data.spec import read_spec
-from preprocessing.joins.history import HORIZONS
 from preprocessing.logs.records import ATTRIBUTES
 from trainer.data.vocabularies import Vocabularies
 from trainer.job.job_folder import Job

@@ -6,7 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from preprocessing.joins.history import HORIZONS
+from preprocessing.data.features import HORIZONS
 from trainer.config import DnnConfig
 from trainer.towers.embeddings import Tables
 from trainer.towers.ragged import aligned

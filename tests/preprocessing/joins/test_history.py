@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from preprocessing.config import HistoryConfig
-from preprocessing.joins.history import HORIZONS, History, previous_queries
+from preprocessing.data.features import HORIZONS
+from preprocessing.joins.history import History, previous_queries
 from preprocessing.joins.users import Deed
 from preprocessing.logs.records import day_start, days
 

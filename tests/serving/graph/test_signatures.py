@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from preprocessing.joins.history import HORIZONS
+from preprocessing.data.features import HORIZONS
 from serving.inputs import ITEM_INPUTS, ITEM_LISTS
 from tests.serving.conftest import Client
 from tests.serving.market import Shelf, assert_same_answers, shelf, words_of

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from preprocessing.joins.history import HORIZONS
+from preprocessing.data.features import HORIZONS
 from trainer.config import TrainerConfig
 from trainer.data.dataset import catalog, requests
 from trainer.job.export_towers import ITEM_INPUTS, PLURALS, export_towers, item_inputs, query_inputs

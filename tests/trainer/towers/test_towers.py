@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from preprocessing.joins.history import HORIZONS
+from preprocessing.data.features import HORIZONS
 from trainer.config import TrainerConfig
 from trainer.data.dataset import catalog, keyed_items, keyed_requests, requests
 from trainer.job.restore import fresh_model
