@@ -21,7 +21,8 @@ setup(
         "tensorflow>=2.20.0,<2.21",  # ScaNN's ops are built for this one
         "tf-keras>=2.20,<2.21",
         "tensorflow-recommenders>=0.7.7,<0.8",
-        "scann>=1.4.2,<1.5",
+        # Its wheels are for Linux on x86-64 alone; elsewhere the portable index does its work.
+        "scann>=1.4.2,<1.5; sys_platform == 'linux' and platform_machine == 'x86_64'",
         "tensorflow-serving-api>=2.20.0,<2.21",
         f"apache-beam>={BEAM},<2.78",
         "google-crc32c",
@@ -36,6 +37,7 @@ setup(
         "orjson",
         "pyarrow",
         "pydantic>=2,<3",
+        "prometheus-client",
         "pyyaml",
         "rich",
         "uvloop",
