@@ -69,18 +69,8 @@ class ModelServer:
         self._grpc: grpc.aio.Server = self._in_loop(self._build())
         self.port = 0
         self.manager.on_change = self._tell_health
-        self.metrics.gauge(
-            ":tensorflow:serving:requests_in_flight",
-            "Requests being answered.",
-            (),
-            lambda: {(): self.admission.inside},
-        )
-        self.metrics.gauge(
-            ":tensorflow:serving:model_version_available",
-            "Versions that answer.",
-            ("model_name", "version"),
-            lambda: {(name, str(one)): 1.0 for name, versions in self.manager.available().items() for one in versions},
-        )
+        self.metrics.in_flight(lambda: self.admission.inside)
+        self.metrics.available(self.manager.available)
 
     def start(self) -> None:
         """Loads the models, then opens the port."""

@@ -76,8 +76,8 @@ class Predictor:
     ) -> dict[str, np.ndarray]:
         """A task's outputs by name, as wide as it asked: neighbours in its batch must not make its answer wider."""
         spent = time.monotonic() - task.queued
-        self._metrics.runtime_latency.add(spent * 1e6, servable.name, "Predict", "TF1")
-        self._metrics.examples.add(task.rows, servable.name)
+        self._metrics.runtime_latency(servable.name, "Predict", "TF1").observe(spent * 1e6)
+        self._metrics.examples(servable.name).observe(task.rows)
         width = int(task.arrays[signature.place_of_k].max(initial=0)) if signature.takes_k else None
         return {name: _cut(array, width) for name, array in zip(signature.outputs, outputs, strict=True)}
 

@@ -18,6 +18,7 @@ from google.protobuf import json_format
 from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, model_pb2
 
 from serving.runtime.grpc_server import ModelServer
+from serving.runtime.metrics import CONTENT_TYPE
 from serving.runtime.predictor import signature_of
 from serving.runtime.rest_json import from_arrays, read_body, to_arrays
 from serving.runtime.services import logged, status_response
@@ -94,7 +95,7 @@ class RestServer:
         self.port = self._runner.addresses[0][1]
 
     async def _metrics(self, request: web.Request) -> web.Response:
-        return web.Response(text=self._server.metrics.text(), content_type="text/plain")
+        return web.Response(body=self._server.metrics.text(), headers={"Content-Type": CONTENT_TYPE})
 
     async def _answer(self, request: web.Request) -> web.Response:
         path, is_get = request.path, request.method == "GET"
@@ -134,8 +135,8 @@ class RestServer:
             status = refused.code.name
             raise refused from None
         finally:
-            metrics.requests.add(name, status)
-            metrics.request_latency.add((time.monotonic() - started) * 1e6, name, "Predict", "REST")
+            metrics.requests(name, status).inc()
+            metrics.request_latency(name, "Predict", "REST").observe((time.monotonic() - started) * 1e6)
 
     def _predict_now(self, spec: Any, data: bytes, started: float) -> bytes:
         remaining = self._settings.timeout - (time.monotonic() - started)

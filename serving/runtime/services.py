@@ -51,8 +51,8 @@ class PredictionService:
             raise AssertionError("abort raises") from None
         finally:
             name = self._predictor.label(request.model_spec.name)
-            self._metrics.requests.add(name, status)
-            self._metrics.request_latency.add((time.monotonic() - started) * 1e6, name, "Predict", "GRPC")
+            self._metrics.requests(name, status).inc()
+            self._metrics.request_latency(name, "Predict", "GRPC").observe((time.monotonic() - started) * 1e6)
 
     def GetModelMetadata(self, request: Any, context: grpc.ServicerContext) -> Any:
         """The signatures."""
