@@ -18,8 +18,8 @@ from serving.batch.models import BlockHandler, Refused
 from serving.inputs import FILTER_LISTS, VECTOR_LISTS
 from serving.retriever.asynchronous import Hit
 from serving.retriever.blocking import Retriever
-from serving.retriever.errors import RETRYABLE, RetrievalError
 from serving.retriever.request import User
+from serving.retriever.shard import RETRYABLE, RetrievalError
 
 _CONCURRENT = 16  # enough for a server to fill its batches
 _ATTEMPTS = 3

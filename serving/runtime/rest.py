@@ -29,21 +29,6 @@ _CALL = re.compile(_MODEL + r":(?P<method>predict|classify|regress)", re.IGNOREC
 _METADATA = re.compile(_MODEL + "/metadata", re.IGNORECASE)
 _STATUS = re.compile(_MODEL, re.IGNORECASE)
 _THREADS = 32
-_HTTP = {
-    grpc.StatusCode.CANCELLED: 499,
-    grpc.StatusCode.INVALID_ARGUMENT: 400,
-    grpc.StatusCode.DEADLINE_EXCEEDED: 504,
-    grpc.StatusCode.NOT_FOUND: 404,
-    grpc.StatusCode.ALREADY_EXISTS: 409,
-    grpc.StatusCode.PERMISSION_DENIED: 403,
-    grpc.StatusCode.RESOURCE_EXHAUSTED: 429,
-    grpc.StatusCode.FAILED_PRECONDITION: 400,
-    grpc.StatusCode.ABORTED: 409,
-    grpc.StatusCode.OUT_OF_RANGE: 400,
-    grpc.StatusCode.UNIMPLEMENTED: 501,
-    grpc.StatusCode.UNAVAILABLE: 503,
-    grpc.StatusCode.UNAUTHENTICATED: 401,
-}
 
 
 @dataclass(frozen=True)
@@ -160,7 +145,7 @@ async def _errors_as_json(
         return _json({"error": error.reason}, error.status)
     except Exception as error:
         refused = logged(error)
-        return _json({"error": refused.message}, _HTTP.get(refused.code, 500))
+        return _json({"error": refused.message}, refused.http)
 
 
 def _json(content: Any, status: int = 200) -> web.Response:

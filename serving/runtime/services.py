@@ -13,11 +13,10 @@ from tensorflow_serving.apis import (
 )
 
 from preprocessing.command.console import UserError
-from serving.runtime.admission import Admission
+from serving.runtime.config_files import models_of
 from serving.runtime.manager import Manager
 from serving.runtime.metrics import Metrics
-from serving.runtime.model_config import models_of
-from serving.runtime.predictor import Predictor
+from serving.runtime.predictor import Admission, Predictor
 from serving.runtime.status import ServingError, code_of, invalid, of_exception, too_late
 
 _LOG = logging.getLogger("serving")

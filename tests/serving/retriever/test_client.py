@@ -16,9 +16,9 @@ import pytest
 
 from serving.client import AsyncRetriever, CallPolicy, RetrievalError, Retriever, User
 from serving.retriever.breaker import Breaker, BreakerPolicy
-from serving.retriever.errors import RETRYABLE
+from serving.retriever.shard import RETRYABLE
+from serving.runtime.config_files import ModelConfig
 from serving.runtime.grpc_server import ModelServer
-from serving.runtime.model_config import ModelConfig
 from tests.serving.runtime.serving_stubs import TIMEOUT, Stubs, retrieve_inputs
 from tests.serving.runtime.small_model import DIM, VECTOR_LISTS, write_version
 from tests.serving.runtime.test_batching import until

@@ -19,7 +19,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoRe
 
 from serving.client import RetrievalError, Retriever
 from serving.runtime.batching import BatchingLimits, Lane, Task
-from serving.runtime.configure import credentials
+from serving.runtime.config_files import read_credentials
 from serving.runtime.grpc_server import ModelServer
 from serving.runtime.predictor import RequestLimits
 from tests.serving.runtime.serving_stubs import TIMEOUT, Stubs, request_of
@@ -177,7 +177,7 @@ def test_tls_and_mutual_tls(models: Path, serve: Serve, tmp_path: Path) -> None:
         }
         text = "".join(f"{name}: {value!r}\n" for name, value in fields.items())
         config.write_text(text + f"client_verify: {str(verify).lower()}\n")
-        server = serve(models, credentials=credentials(str(config)))
+        server = serve(models, credentials=read_credentials(str(config)))
         target, ca = f"localhost:{server.port}", authority.cert_pem.bytes()
         mutual = grpc.ssl_channel_credentials(
             ca, client_cert.private_key_pem.bytes(), client_cert.cert_chain_pems[0].bytes()
