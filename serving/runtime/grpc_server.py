@@ -12,6 +12,7 @@ import threading
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -55,7 +56,7 @@ class ModelServer:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.metrics = Metrics()
-        self.manager = Manager(self._warm_up, self.metrics, settings.parallelism, settings.poll_seconds)
+        self.manager = Manager(self._load, self._warm_up, self.metrics, settings.poll_seconds)
         self.batcher = Batcher(settings.batching, self.metrics)
         self.predictor = Predictor(self.manager, self.batcher, settings.limits, self.metrics)
         self.admission = Admission(settings.limits.max_concurrency)
@@ -124,6 +125,9 @@ class ModelServer:
         else:
             self.port = self._grpc.add_secure_port(address, credentials)
         return self.port
+
+    def _load(self, name: str, version: int, path: Path) -> Servable:
+        return Servable(name, version, path, self.settings.parallelism)
 
     def _warm_up(self, servable: Servable) -> None:
         if self.settings.warm_up:

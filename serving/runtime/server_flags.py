@@ -129,9 +129,10 @@ def _models(flags: argparse.Namespace) -> list[ModelConfig]:
     for model in found:
         if not model.base_path.is_dir():
             raise UserError(f"model {model.name}: {model.base_path} is no folder; python -m serving.export writes one")
-        there = model.versions()
+        there = model.versions() or {}
         if not model.wanted(there):
-            raise UserError(f"model {model.name}: none of the versions wanted is in {model.base_path} (it has {there})")
+            has = ", ".join(map(str, sorted(there))) or "none"
+            raise UserError(f"model {model.name}: none of the versions wanted is in {model.base_path} (it has {has})")
     return found
 
 
