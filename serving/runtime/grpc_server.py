@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -77,12 +77,18 @@ class ModelServer:
         self._in_loop(self._grpc.start())
         self._tell_health()
 
-    def stop(self, drain_seconds: float) -> None:
-        """Says that it goes, takes no more, lets what is inside be answered, gives the memory back."""
+    def stop(self, drain_seconds: float, beside: Callable[[], None] = lambda: None) -> None:
+        """Says that it goes, takes no more, lets what is inside be answered, gives the memory back.
+
+        Another port of this server ends beside it, so that one time is enough for both.
+        """
         if self._loop.is_closed():
             return
         self._in_loop(self._health.enter_graceful_shutdown())
+        other = threading.Thread(target=beside, name="end-of-the-other-port")
+        other.start()
         self._in_loop(self._grpc.stop(drain_seconds))
+        other.join()
         self.manager.close()
         self.batcher.close()
         self._loop.call_soon_threadsafe(self._loop.stop)

@@ -35,7 +35,14 @@ examples:
 """
 
 
-_POSITIVE = ("max_k", "max_request_rows", "max_request_bytes", "max_concurrency", "rest_api_timeout_in_ms")
+_POSITIVE = (
+    "max_k",
+    "max_request_rows",
+    "max_request_bytes",
+    "max_concurrency",
+    "rest_api_timeout_in_ms",
+    "rest_api_num_threads",
+)
 
 
 def _truth(text: str) -> bool:
@@ -114,6 +121,8 @@ def rest_settings_of(flags: argparse.Namespace) -> RestSettings | None:
         flags.rest_api_timeout_in_ms / 1000,
         flags.max_request_bytes,
         read_metrics_path(monitoring) if monitoring else DEFAULT_PATH,
+        flags.rest_api_num_threads,
+        drain_seconds=flags.drain_seconds,
     )
 
 
@@ -196,6 +205,13 @@ def _port_flags(group: Any) -> None:
     _add(group, "port", type=int, default=8500, help="gRPC; 0 takes a free one (default %(default)s)")
     _add(group, "rest_api_port", type=int, help="REST and metrics; 0 takes a free one, none without it")
     _add(group, "rest_api_timeout_in_ms", type=int, default=30_000, help="of a REST call (default %(default)s)")
+    _add(
+        group,
+        "rest_api_num_threads",
+        type=int,
+        default=4 * (os.cpu_count() or 1),
+        help="that read and write JSON; eight calls for each are taken at a time (default %(default)s)",
+    )
     _add(
         group, "ssl_config_file", help="keys and certificates, as a text SSLConfig; client_verify asks for the client's"
     )
