@@ -33,9 +33,11 @@ class Manager:
         metrics: Metrics,
         poll_seconds: float = 1.0,
         retries: Retries | None = None,
+        labels_of_any: bool = False,
     ) -> None:
         self._load, self._warm_up, self._metrics = load, warm_up, metrics
         self._poll_seconds, self._retries = poll_seconds, retries or Retries()
+        self._labels_of_any = labels_of_any  # whether a new label may name a version that is not there yet
         self._models: dict[str, Model] = {}
         self._lock = threading.Lock()  # over _models, their versions and the servables' users
         self._idle = threading.Condition(self._lock)
@@ -92,11 +94,13 @@ class Manager:
         """Serves these models and no others while the server runs; a `ServingError` says what of it cannot be."""
         with self._lock:
             known = {name: model.available() for name, model in self._models.items()}
+            labels = {name: model.config.labels for name, model in self._models.items()}
         for config in configs:
             if not config.base_path.is_dir():
                 raise invalid(f"Could not find base path {config.base_path} for servable {config.name}")
-            for version in config.labels.values():
-                if version not in known.get(config.name, []):
+            for label, version in config.labels.items():
+                new = labels.get(config.name, {}).get(label, version) == version
+                if version not in known.get(config.name, []) and not (self._labels_of_any and new):
                     raise ServingError(
                         grpc.StatusCode.FAILED_PRECONDITION,
                         f"Request to assign label to version {version} of model {config.name}, which is not currently "

@@ -46,9 +46,9 @@ def read_body(data: bytes) -> Body:
 
 
 def _with_nan(data: bytes, reason: str) -> Any:
-    """JSON with NaN and Infinity in it, which TensorFlow Serving takes as well."""
+    """JSON as TensorFlow Serving's parser takes it: with NaN and Infinity, behind a byte order mark, up to a NUL."""
     try:
-        return json.loads(data)
+        return json.loads(data.partition(b"\0")[0].decode("utf-8-sig"))
     except (ValueError, RecursionError):
         raise invalid(f"JSON Parse error: {reason}") from None
 
@@ -56,8 +56,8 @@ def _with_nan(data: bytes, reason: str) -> Any:
 def to_arrays(body: Body, signature: Signature) -> list[np.ndarray]:
     """The inputs, in the signature's order."""
     columns = _columns_of_rows(body.content, signature) if body.by_row else _columns(body.content, signature)
-    if columns.keys() != signature.inputs.keys():
-        missing, extra = signature.inputs.keys() - columns.keys(), columns.keys() - signature.inputs.keys()
+    missing, extra = signature.inputs.keys() - columns.keys(), columns.keys() - signature.inputs.keys()
+    if missing or (extra and body.by_row):  # TensorFlow Serving looks at no other columns, but at each row's keys
         raise invalid(
             f"Failed to process the request: missing inputs: {{{','.join(sorted(missing))}}}, unknown inputs: "
             f"{{{','.join(sorted(extra))}}}"

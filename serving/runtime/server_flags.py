@@ -83,6 +83,7 @@ def settings_of(flags: argparse.Namespace) -> Settings:
     """What the flags ask for."""
     from serving.runtime.config_files import read_credentials
     from serving.runtime.grpc_server import Settings
+    from serving.runtime.model_states import Retries
     from serving.runtime.predictor import RequestLimits
     from serving.runtime.servable import Parallelism
 
@@ -103,6 +104,8 @@ def settings_of(flags: argparse.Namespace) -> Settings:
         credentials=read_credentials(flags.ssl_config_file) if flags.ssl_config_file else None,
         channel_arguments=_channel_arguments(flags.grpc_channel_arguments),
         warm_up=flags.enable_model_warmup,
+        retries=Retries(flags.max_num_load_retries, flags.load_retry_interval_micros / 1e6),
+        labels_of_any=flags.allow_version_labels_for_unavailable_models,
     )
 
 
@@ -123,6 +126,7 @@ def rest_settings_of(flags: argparse.Namespace) -> RestSettings | None:
         read_metrics_path(monitoring) if monitoring else DEFAULT_PATH,
         flags.rest_api_num_threads,
         drain_seconds=flags.drain_seconds,
+        cors=flags.enable_cors_support,
     )
 
 
@@ -193,6 +197,27 @@ def _model_flags(group: Any) -> None:
     )
     _add(
         group,
+        "max_num_load_retries",
+        type=int,
+        default=5,
+        help="how often a version that did not load is tried again while its files stay (default %(default)s)",
+    )
+    _add(
+        group,
+        "load_retry_interval_micros",
+        type=int,
+        default=60_000_000,
+        help="between two such tries (default %(default)s)",
+    )
+    _add(
+        group,
+        "allow_version_labels_for_unavailable_models",
+        type=_truth,
+        default=False,
+        help="lets a reload give a new label to a version that is not loaded yet (default false)",
+    )
+    _add(
+        group,
         "enable_model_warmup",
         type=_truth,
         default=True,
@@ -212,6 +237,7 @@ def _port_flags(group: Any) -> None:
         default=4 * (os.cpu_count() or 1),
         help="that read and write JSON; eight calls for each are taken at a time (default %(default)s)",
     )
+    _add(group, "enable_cors_support", type=_truth, default=False, help="lets pages of other sites call REST (false)")
     _add(
         group, "ssl_config_file", help="keys and certificates, as a text SSLConfig; client_verify asks for the client's"
     )

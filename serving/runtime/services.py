@@ -54,7 +54,8 @@ class PredictionService:
         finally:
             name = self._predictor.label(request.model_spec.name)
             self._metrics.requests(name, status).inc()
-            self._metrics.request_latency(name, "Predict", "GRPC").observe((time.monotonic() - started) * 1e6)
+            if status == "OK":
+                self._metrics.request_latency(name, "Predict", "GRPC").observe((time.monotonic() - started) * 1e6)
 
     def GetModelMetadata(self, request: Any, context: grpc.ServicerContext) -> Any:
         """The signatures."""

@@ -26,6 +26,10 @@ class Http:
         with urllib.request.urlopen(request, timeout=30) as answer:
             return answer.status, answer.read().decode()
 
+    def headers(self, method: str, path: str) -> Any:
+        with urllib.request.urlopen(urllib.request.Request(self._base + path, method=method), timeout=30) as answer:
+            return answer.headers
+
     def text(self, path: str) -> str:
         with urllib.request.urlopen(self._base + path, timeout=30) as answer:
             return answer.read().decode()

@@ -95,7 +95,7 @@ def test_a_full_queue_refuses_at_once(pool: ThreadPoolExecutor) -> None:
     waiting = queued(pool, batcher, lane, task(1.0, 2.0), task(3.0, 4.0))
     with pytest.raises(ServingError) as caught:
         batcher.run(lane, task(5.0))
-    assert caught.value.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert caught.value.code is grpc.StatusCode.UNAVAILABLE
     model.gate.set()
     assert [one.result()[0].tolist() for one in waiting] == [[2, 4], [6, 8]]
 
