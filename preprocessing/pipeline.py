@@ -16,11 +16,11 @@ from preprocessing.command.flags import Flags
 from preprocessing.command.runners import beam_options, new_pipeline
 from preprocessing.config import PreprocessingConfig, load_section
 from preprocessing.data import stats as statistics
-from preprocessing.data.data_folder import FAILED, DataFolder
-from preprocessing.data.finish import finish, finish_inside
-from preprocessing.graph import build, shard_keys
+from preprocessing.data.data_folder import FAILED, DataFolder, finish, finish_inside
+from preprocessing.data.write_folder import WriteDataFolder, shard_counts
+from preprocessing.graph import MakeExamples, Partitions
 from preprocessing.logs.parse import document_loader, parser
-from preprocessing.logs.sources import Source, find, sniff
+from preprocessing.logs.sources import Read, Source, find, sniff
 
 OWN_FLAGS = ("--config", "--input", "--output", "--set")
 _HELP = """\
@@ -66,7 +66,7 @@ def sources_of(config: PreprocessingConfig, folder: str) -> list[Source]:
     sources = [find(stream, folder, pattern) for stream, pattern in patterns.items()]
     for source in sources:
         parse = parser(source.stream, config.input)
-        sniff(source, document_loader(source, config.input), functools.partial(parse, source=""))
+        sniff(source, document_loader(source.stream, config.input), functools.partial(parse, source=""))
     return sources
 
 
@@ -78,11 +78,13 @@ def run(config: PreprocessingConfig, input_folder: str, output: str, flags: Sequ
     pipeline = new_pipeline(options)
     folder = DataFolder(output)
     folder.prepare()
-    written = build(pipeline, sources, config, folder.staging)
+    streams = {source.stream: pipeline | Read(source) for source in sources}
+    parts = streams | MakeExamples(config, Partitions.of(sources, config.output.partition_mb))
+    written = parts | WriteDataFolder(config, folder.staging)
     if template:
-        finish_inside(pipeline, written, folder, config)
+        finish_inside(written, folder, config)
     try:
-        files = len(shard_keys(config)) + len(config.text.grains) + 6
+        files = sum(shard_counts(config).values()) + len(config.text.grains) + 6
         with counted_progress("reading, joining, writing", files, lambda: len(folder.staged())):
             pipeline.run().wait_until_finish()
     except Exception as error:

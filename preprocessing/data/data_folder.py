@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+import apache_beam as beam
 from apache_beam.io.filesystems import FileSystems
+from apache_beam.pvalue import AsIter
 
 from preprocessing.command.console import UserError
 from preprocessing.config import PreprocessingConfig, VocabulariesConfig, resolved_yaml
 from preprocessing.data.features import SCHEMA_VERSION, catalog_features, request_features
-from preprocessing.data.stats import summarise
+from preprocessing.data.stats import summarise, too_many_rejected
 from preprocessing.logs.records import ATTRIBUTES
 
 SUCCESS, FAILED, STAGING = "_SUCCESS", "FAILED", "_staging"
@@ -62,7 +64,7 @@ class DataFolder:
                     sizes[name.removeprefix("vocab-").removesuffix(".txt")] = file.read().count(b"\n")
         return sizes
 
-    def finish(self, config: PreprocessingConfig) -> dict[str, Any]:
+    def place(self, config: PreprocessingConfig) -> dict[str, Any]:
         """Describes the staged files and moves them to their places; returns the statistics.
 
         Broken off anywhere, it can be done again: the statistics come first, while all files are still staged.
@@ -79,7 +81,7 @@ class DataFolder:
             self.write(STATS, json.dumps(stats, indent=1))
         for name in sorted(self.staged()):
             if name != COUNTS_FILE:
-                self._place(name)
+                self._move(name)
         self._delete(STAGING)
         return stats
 
@@ -92,7 +94,7 @@ class DataFolder:
                 sizes[name] = 0
         return sizes
 
-    def _place(self, name: str) -> None:
+    def _move(self, name: str) -> None:
         folder = self.path
         target = name
         for prefix, subfolder in _SUBFOLDERS.items():
@@ -149,3 +151,36 @@ def describe(config: PreprocessingConfig, sizes: Mapping[str, int], stats: Mappi
         "examples": stats["examples"],
         "items": stats["items"],
     }
+
+
+def finish(folder: DataFolder, config: PreprocessingConfig) -> dict[str, Any]:
+    """Puts everything in its place and judges it; returns the statistics. May be repeated."""
+    stats = folder.place(config)
+    problem = _problem(stats, config)
+    folder.mark(FAILED if problem else SUCCESS, json.dumps({"reason": problem}) if problem else "")
+    if problem:
+        raise UserError(
+            f"{problem}; nothing was marked usable, see {folder.path}/rejected and {folder.path}/stats.json"
+        )
+    return stats
+
+
+def finish_inside(written: beam.PCollection, folder: DataFolder, config: PreprocessingConfig) -> None:
+    """The same as a step of the job itself, behind all that writes: for a launcher that does not wait."""
+    written.pipeline | "Once" >> beam.Create([folder]) | "Finish" >> beam.Map(_finish, config, AsIter(written))
+
+
+def _finish(folder: DataFolder, config: PreprocessingConfig, written: Iterable[str]) -> None:
+    finish(folder, config)
+
+
+def _problem(stats: dict[str, Any], config: PreprocessingConfig) -> str | None:
+    rejected = too_many_rejected(stats, config.input.max_rejected_share)
+    if rejected:
+        return f"{rejected}; preprocessing.input.max_rejected_share allows more"
+    if not stats["examples"]["train"]:
+        return (
+            f"no training example came out: no request before {stats['split_at']} has an action on a known item "
+            "(preprocessing.split decides that moment)"
+        )
+    return None

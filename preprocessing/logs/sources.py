@@ -5,11 +5,10 @@ from __future__ import annotations
 import gzip
 import itertools
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import apache_beam as beam
-import orjson
 import pyarrow.parquet
 from apache_beam.coders import BytesCoder
 from apache_beam.io.filesystem import CompressionTypes, FileMetadata
@@ -17,6 +16,7 @@ from apache_beam.io.filesystems import FileSystems
 
 from preprocessing.command.console import UserError
 from preprocessing.config import join_path
+from preprocessing.logs.documents import Document
 from preprocessing.logs.records import Excluded, Rejected
 
 TEXT_ENDINGS = (".jsonl", ".ndjson", ".json", ".tsv")
@@ -59,43 +59,7 @@ def find(stream: str, folder: str, pattern: str) -> Source:
     return Source(stream, tuple(file.path for file in files), size)
 
 
-def loader(columns: Mapping[str, str]) -> Callable[[bytes], Mapping[str, Any]]:
-    """Reads one line of JSON as a record under our field names; `columns` maps ours to theirs."""
-    rename = renamer(columns)
-
-    def load(line: bytes) -> Mapping[str, Any]:
-        try:
-            document = orjson.loads(line)
-        except orjson.JSONDecodeError:
-            raise Rejected("unparsable") from None
-        if not isinstance(document, dict):
-            raise Rejected("not an object")
-        return rename(document)
-
-    return load
-
-
-def renamer(columns: Mapping[str, str]) -> Callable[[dict[str, Any]], Mapping[str, Any]]:
-    """Applies a column map; a dotted name descends."""
-    if not columns:
-        return lambda document: document
-    paths = {ours: theirs.split(".") for ours, theirs in columns.items()}
-
-    def rename(document: dict[str, Any]) -> Mapping[str, Any]:
-        return {**document, **{ours: _descend(document, path) for ours, path in paths.items()}}
-
-    return rename
-
-
-def _descend(document: Any, path: list[str]) -> Any:
-    for step in path:
-        if not isinstance(document, Mapping):
-            return None
-        document = document.get(step)
-    return document
-
-
-def sniff(source: Source, load: Callable[[Any], Mapping[str, Any]], parse: Callable[[Mapping[str, Any]], Any]) -> None:
+def sniff(source: Source, load: Callable[[Any], Document], parse: Callable[[Document], Any]) -> None:
     """Reads the head of a stream, so that a wrong file or column map is told now and not after an hour."""
     reasons: list[str] = []
     seen: dict[str, None] = {}

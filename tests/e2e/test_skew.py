@@ -7,8 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from preprocessing.config import TextConfig, VocabulariesConfig
-from preprocessing.graph import hash_buckets
-from preprocessing.joins.encode_strings import encoder
+from preprocessing.joins.encode_strings import Encoder
 from preprocessing.text.vocabulary import TextEncoder, Vocabulary
 from tests.e2e import market
 from tests.e2e.conftest import Run
@@ -16,7 +15,7 @@ from tests.e2e.conftest import Run
 
 def graph(run: Run) -> TextEncoder:
     """The encoder over the written vocabularies, as a server would build it."""
-    text, buckets = TextConfig(), hash_buckets(VocabulariesConfig())
+    text, buckets = TextConfig(), VocabulariesConfig().hash_buckets()
     grains = {name: Vocabulary(market.vocabulary(run.data, name), buckets[name]) for name in text.grains}
     return TextEncoder(grains, text.max_chars, text.max_words)
 
@@ -56,10 +55,10 @@ def test_previous_queries_and_titles(finished: Run) -> None:
 @settings(max_examples=100, deadline=None)
 @given(texts=st.lists(st.text(max_size=60), min_size=1, max_size=8))
 def test_a_worker_and_the_graph_agree_on_any_text(finished: Run, texts: list[str]) -> None:
-    text, buckets = TextConfig(), hash_buckets(VocabulariesConfig())
+    text, buckets = TextConfig(), VocabulariesConfig().hash_buckets()
     texts = [one.encode("utf-8", "replace").decode() for one in texts]
     words = {name: market.vocabulary(finished.data, name) for name in buckets if name != "trigram"}
-    rows = encoder(words, buckets, text).texts(texts, text.grains)
+    rows = Encoder.of(words, buckets, text).texts(texts, text.grains)
     found = graph(finished)(tf.constant([one.encode() for one in texts]))
     for number, grain in enumerate(text.grains):
         assert [row[number] for row in rows] == found[grain].to_list()

@@ -12,16 +12,17 @@ import pytest
 
 from preprocessing.command.console import UserError
 from preprocessing.config import InputConfig, StreamConfig
+from preprocessing.logs.documents import loader, renamer
 from preprocessing.logs.parse import document_loader, parser
 from preprocessing.logs.records import Rejected
-from preprocessing.logs.sources import Source, find, loader, renamer, sniff
+from preprocessing.logs.sources import Source, find, sniff
 
 SEARCH = {"request_id": "r", "ts": 1_700_000_000, "user_id": "u", "query": "sofa", "results": ["a"]}
 
 
 def look(source: Source, config: InputConfig) -> None:
     parse = parser(source.stream, config)
-    sniff(source, document_loader(source, config), lambda fields: parse(fields, source="f"))
+    sniff(source, document_loader(source.stream, config), lambda fields: parse(fields, source="f"))
 
 
 def test_files_are_found_with_their_size_unfolded(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""One user's log in order: duplicates, caps, and which request an action answers."""
+"""One user's log in order: duplicates, caps and pages."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from preprocessing.config import JoinConfig
-from preprocessing.joins.users import UserEvents, UserLog
+from preprocessing.joins.user_log import UserEvents, UserLog
 from preprocessing.logs.records import Action, Impression, Search
 
 JOIN = JoinConfig(request_window_s=1000, fallback_window_s=100, clock_skew_s=5, max_user_events=50)
@@ -31,44 +31,12 @@ def log_of(events: list[Event], join: JoinConfig = JOIN) -> tuple[UserLog, dict[
     return gathered.log("u", join), dict(gathered.dropped)
 
 
-def answered(events: list[Event]) -> list[int]:
-    return [deed.request for deed in log_of(events)[0].deeds]
-
-
-def test_an_action_answers_the_request_it_names() -> None:
-    events = [search(10_000, "r1"), search(20_000, "r2"), action(30_000, "zzz", "r1")]
-    assert answered(events) == [0]
-
-
-def test_a_named_request_counts_for_its_window_only() -> None:
-    assert answered([search(0, "r"), action(1_000_000, "a", "r")]) == [0]
-    assert answered([search(0, "r"), action(1_000_001, "a", "r")]) == [-1]
-
-
-def test_a_little_clock_skew_is_forgiven_and_takes_effect_at_the_request() -> None:
-    log, _ = log_of([search(10_000, "r"), action(5_000, "a", "r")])
-    assert [(deed.request, deed.effective, deed.ts) for deed in log.deeds] == [(0, 10_000, 5_000)]
-    assert answered([search(10_000, "r"), action(4_999, "a", "r")]) == [-1]
-
-
-def test_without_a_request_id_the_newest_page_that_showed_the_item_is_answered() -> None:
-    pages: list[Event] = [search(0, "r1", ("a",)), search(10_000, "r2", ("a",)), search(20_000, "r3", ("b",))]
-    assert answered([*pages, action(30_000, "a")]) == [1]
-    assert answered([*pages, action(20_000, "b")]) == [2]
-    assert answered([*pages, action(120_001, "a")]) == [-1]
-    assert answered([*pages, action(30_000, "zzz")]) == [-1]
-
-
-def test_an_unknown_request_id_falls_back_to_the_page() -> None:
-    assert answered([search(0, "r1", ("a",)), action(1_000, "a", "other")]) == [0]
-
-
 def test_duplicates_count_once_and_the_named_one_stays() -> None:
     events: list[Event] = [search(0, "r"), search(0, "r"), search(50, "r"), action(1_000), action(1_000, "a", "r")]
     log, dropped = log_of(events)
     assert len(log.requests) == 1
     assert log.requests[0].ts == 0
-    assert [deed.request for deed in log.deeds] == [0]
+    assert [one.request for one in log.actions] == [0]
     assert dropped["searches", "excluded", "duplicate"] == 2
     assert dropped["actions", "excluded", "duplicate"] == 1
 
@@ -78,7 +46,7 @@ def test_a_bot_keeps_its_newest_events() -> None:
     events: list[Event] = [action(ts, f"i{ts}") for ts in range(count)]
     random.Random(1).shuffle(events)
     log, dropped = log_of(events)
-    assert [deed.ts for deed in log.deeds] == list(range(count - 50, count))
+    assert [one.ts for one in log.actions] == list(range(count - 50, count))
     assert dropped["actions", "excluded", "over user cap"] == count - 50
 
 
@@ -118,12 +86,12 @@ def test_the_order_of_arrival_leaves_no_trace(events: list[Event], shuffle: rand
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.one_of(searches, actions), max_size=40))
-def test_everything_is_kept_or_counted_and_no_deed_precedes_what_it_answers(events: list[Event]) -> None:
+def test_everything_is_kept_or_counted_and_no_action_precedes_what_it_answers(events: list[Event]) -> None:
     log, dropped = log_of(events)
-    assert len(log.requests) + len(log.deeds) + sum(dropped.values()) == len(events)
-    for deed in log.deeds:
-        assert deed.request < 0 or deed.effective >= log.requests[deed.request].ts
-        assert deed.effective >= deed.ts
+    assert len(log.requests) + len(log.actions) + sum(dropped.values()) == len(events)
+    for one in log.actions:
+        assert one.request < 0 or one.effective_ts >= log.requests[one.request].ts
+        assert one.effective_ts >= one.ts
 
 
 def test_packed_and_back() -> None:

@@ -1,48 +1,21 @@
-"""One user's log put in order: duplicates out, bots capped, every action given to the request it answers.
+"""One user's log put in order: duplicates out, bots capped, every action with the request it answers.
 
 The rules, each with its name in `stats.json`:
 
 * *duplicate*: the same request id, or the same user, item, action and time, counts once;
-* *over user cap*: of more than `max_user_events` searches and actions the newest are kept;
-* an action belongs to the request of this user that it names, if it comes within `request_window_s` after it (or
-  seems up to `clock_skew_s` before it); one that names no request of the user's belongs to the newest request
-  within `fallback_window_s` that showed the item; any other is history alone;
-* an action never takes effect before the request it answers, so a skewed clock cannot show a request its own answer.
+* *over user cap*: of more than `max_user_events` searches and actions the newest are kept.
 """
 
 from __future__ import annotations
 
-import bisect
 import collections
-import operator
-from collections.abc import Iterable
 from typing import NamedTuple
 
 from preprocessing.config import JoinConfig
+from preprocessing.joins.attribution import AttributedAction, Request, attribute
 from preprocessing.logs.records import Action, Impression, Search
 
 Counts = collections.Counter[tuple[str, ...]]
-_BY_TIME = operator.itemgetter(0)
-
-
-class Deed(NamedTuple):
-    """An action in its user's history, from the moment it takes effect."""
-
-    effective: int
-    item_id: str
-    action: str
-    ts: int
-    request: int  # index into the user's requests, -1 where it answers none
-    source: str
-
-
-class Request(NamedTuple):
-    """A search, in its user's history."""
-
-    ts: int
-    request_id: str
-    query: str
-    results: tuple[str, ...]
 
 
 class UserLog(NamedTuple):
@@ -50,17 +23,19 @@ class UserLog(NamedTuple):
 
     user_id: str
     requests: list[Request]
-    deeds: list[Deed]
+    actions: list[AttributedAction]
 
     def packable(self) -> tuple:
         """As plain tuples, for `records.pack`."""
-        return self.user_id, [tuple(request) for request in self.requests], [tuple(deed) for deed in self.deeds]
+        return self.user_id, [tuple(request) for request in self.requests], [tuple(one) for one in self.actions]
 
     @classmethod
     def unpacked(cls, packed: tuple) -> UserLog:
         """Back from `packable`."""
-        user_id, requests, deeds = packed
-        return cls(user_id, [Request._make(request) for request in requests], [Deed._make(deed) for deed in deeds])
+        user_id, requests, actions = packed
+        return cls(
+            user_id, [Request._make(request) for request in requests], [AttributedAction._make(one) for one in actions]
+        )
 
 
 class UserEvents:
@@ -100,7 +75,7 @@ class UserEvents:
         actions = [event for event in self._events if isinstance(event, Action)]
         shown = self._shown({search.request_id for search in searches})
         requests = [Request(s.ts, s.request_id, s.query, shown.get(s.request_id) or s.results) for s in searches]
-        return UserLog(user_id, requests, _deeds(requests, actions, join))
+        return UserLog(user_id, requests, attribute(requests, actions, join))
 
     def _shown(self, request_ids: set[str]) -> dict[str, tuple[str, ...]]:
         """Each request's page, put together from its impressions."""
@@ -135,32 +110,3 @@ def _identity(event: Search | Action) -> tuple:
     if isinstance(event, Search):
         return (event.request_id,)
     return event.ts, event.item_id, event.action
-
-
-def _deeds(requests: list[Request], actions: Iterable[Action], join: JoinConfig) -> list[Deed]:
-    by_id = {request.request_id: index for index, request in enumerate(requests)}
-    times = [request.ts for request in requests]
-    deeds = []
-    for action in actions:
-        named = by_id.get(action.request_id, -1) if action.request_id else -1
-        if named >= 0:
-            index = named if _answers_in_time(requests[named], action, join) else -1
-        else:
-            index = _fallback(requests, times, action, join.fallback_window_s * 1000)
-        effective = max(action.ts, requests[index].ts) if index >= 0 else action.ts
-        deeds.append(Deed(effective, action.item_id, action.action, action.ts, index, action.source))
-    return sorted(deeds)
-
-
-def _answers_in_time(request: Request, action: Action, join: JoinConfig) -> bool:
-    return -join.clock_skew_s * 1000 <= action.ts - request.ts <= join.request_window_s * 1000
-
-
-def _fallback(requests: list[Request], times: list[int], action: Action, window: int) -> int:
-    """The newest request at or before the action, within the window, that showed the item."""
-    index = bisect.bisect_right(times, action.ts) - 1
-    while index >= 0 and action.ts - times[index] <= window:
-        if action.item_id in requests[index].results:
-            return index
-        index -= 1
-    return -1
