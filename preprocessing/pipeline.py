@@ -13,7 +13,7 @@ from rich.console import Console
 
 from preprocessing.command.console import counted_progress, fail, run_command
 from preprocessing.command.flags import Flags
-from preprocessing.command.runners import beam_options, new_pipeline
+from preprocessing.command.runners import beam_options, new_pipeline, run_to_end
 from preprocessing.config import PreprocessingConfig, load_section
 from preprocessing.data import stats as statistics
 from preprocessing.data.data_folder import FAILED, DataFolder, finish, finish_inside
@@ -86,7 +86,7 @@ def run(config: PreprocessingConfig, input_folder: str, output: str, flags: Sequ
     try:
         files = sum(shard_counts(config).values()) + len(config.text.grains) + 6
         with counted_progress("reading, joining, writing", files, lambda: len(folder.staged())):
-            pipeline.run().wait_until_finish()
+            run_to_end(pipeline)
     except Exception as error:
         folder.mark(FAILED, traceback.format_exc())
         cause = str(error).strip().splitlines() or [type(error).__name__]
