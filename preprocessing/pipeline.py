@@ -20,7 +20,7 @@ from preprocessing.data.data_folder import FAILED, DataFolder, finish, finish_in
 from preprocessing.data.write_folder import WriteDataFolder, shard_counts
 from preprocessing.graph import MakeExamples, Partitions
 from preprocessing.logs.parse import document_loader, parser
-from preprocessing.logs.sources import Read, Source, find, sniff
+from preprocessing.logs.sources import Read, Source, find, refuse_inside, sniff
 
 OWN_FLAGS = ("--config", "--input", "--output", "--set")
 _HELP = """\
@@ -73,6 +73,7 @@ def sources_of(config: PreprocessingConfig, folder: str) -> list[Source]:
 def run(config: PreprocessingConfig, input_folder: str, output: str, flags: Sequence[str]) -> dict | None:
     """Runs the pipeline to its end; returns the statistics. As a template it only launches, and returns None."""
     sources = sources_of(config, input_folder)
+    refuse_inside(output, sources)
     options = beam_options(flags, OWN_FLAGS, sum(source.size for source in sources))
     template = options.view_as(GoogleCloudOptions).template_location is not None
     pipeline = new_pipeline(options)
