@@ -53,9 +53,8 @@ class DataFolder:
         self.write(STARTED, "")  # first: killed from here on, the folder is still known as ours
         for mark in (SUCCESS, FAILED):  # then the marks: from here on the folder is not whole
             self._delete(mark)
-        FileSystems.delete(
-            [FileSystems.join(self.path, name) for name in names - {STARTED, SUCCESS, FAILED} if _made_here(name)]
-        )
+        made = [name for name in names - {STARTED, SUCCESS, FAILED} if _MADE_HERE.fullmatch(name)]
+        FileSystems.delete([FileSystems.join(self.path, name) for name in made])
 
     def staged(self) -> list[str]:
         """The files that are whole in the staging folder."""
