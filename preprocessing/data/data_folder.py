@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import apache_beam as beam
@@ -19,8 +20,17 @@ from preprocessing.logs.records import ATTRIBUTES
 SUCCESS, FAILED, STAGING = "_SUCCESS", "FAILED", "_staging"
 SPEC, STATS, CONFIG = "spec.json", "stats.json", "config.yaml"
 COUNTS_FILE = "counts.json"  # staged, never placed
-_OURS = {SUCCESS, FAILED, STAGING, SPEC, STATS, CONFIG}
+STARTED = f"{STAGING}/STARTED"  # whose folder it is, while there is no other mark
+_MADE_HERE = re.compile(
+    rf"{SUCCESS}|{FAILED}|{SPEC}|{STATS}|{CONFIG}|{STAGING}/.*|(vocab|rejected)/[^/]*"
+    r"|(train|eval|catalog)-\d{5}-of-\d{5}\.tfrecord\.gz"
+)
 _SUBFOLDERS = {"vocab-": "vocab", "rejected-": "rejected"}
+
+
+def _is_ours(names: Collection[str]) -> bool:
+    """Whether this pipeline made the folder: other programs too leave a config.yaml or an empty _SUCCESS."""
+    return STARTED in names or (SPEC in names and (SUCCESS in names or FAILED in names))
 
 
 class DataFolder:
@@ -31,24 +41,26 @@ class DataFolder:
         self.staging = FileSystems.join(path, STAGING)
 
     def prepare(self) -> None:
-        """Clears what an earlier run left here; a folder with anything else in it is not touched."""
-        names = {name.split("/")[0] for name in self._names(self.path)}
-        if names and not names & _OURS:
+        """Clears what an earlier run left here; a folder that this pipeline did not make is not touched."""
+        names = set(self._names(self.path))
+        if names and not _is_ours(names):
             raise UserError(f"--output {self.path} holds files that are not this pipeline's; name an empty folder")
-        for mark in (SUCCESS, FAILED):  # marks go first: from here on the folder is not whole
-            self._delete(mark)
-        for name in names - {SUCCESS, FAILED}:
-            if name in _OURS or name.startswith(("train-", "eval-", "catalog-", "vocab", "rejected")):
-                self._delete(name)
-        self._delete(STAGING)  # an empty one has no file to be listed by
         try:
             FileSystems.mkdirs(self.staging)
         except OSError as error:
-            raise UserError(f"--output {self.path} cannot be written: {error}") from None
+            if not FileSystems.exists(self.staging):
+                raise UserError(f"--output {self.path} cannot be written: {error}") from None
+        self.write(STARTED, "")  # first: killed from here on, the folder is still known as ours
+        for mark in (SUCCESS, FAILED):  # then the marks: from here on the folder is not whole
+            self._delete(mark)
+        made = [name for name in names - {STARTED, SUCCESS, FAILED} if _MADE_HERE.fullmatch(name)]
+        FileSystems.delete([FileSystems.join(self.path, name) for name in made])
 
     def staged(self) -> list[str]:
         """The files that are whole in the staging folder."""
-        return [name for name in self._names(self.staging) if not name.endswith(".part")]
+        return [
+            name for name in self._names(self.staging) if not name.endswith(".part") and f"{STAGING}/{name}" != STARTED
+        ]
 
     def counts(self) -> dict[str, Any]:
         """What the pipeline counted."""
@@ -82,8 +94,12 @@ class DataFolder:
         for name in sorted(self.staged()):
             if name != COUNTS_FILE:
                 self._move(name)
-        self._delete(STAGING)
         return stats
+
+    def close(self, mark: str, text: str = "") -> None:
+        """Says how it ended; only then goes what else tells whose folder it is."""
+        self.mark(mark, text)
+        self._delete(STAGING)
 
     def _complete_vocabularies(self, config: PreprocessingConfig) -> dict[str, int]:
         """Every vocabulary in use has its file, also where the log gives it no word."""
@@ -157,7 +173,7 @@ def finish(folder: DataFolder, config: PreprocessingConfig) -> dict[str, Any]:
     """Puts everything in its place and judges it; returns the statistics. May be repeated."""
     stats = folder.place(config)
     problem = _problem(stats, config)
-    folder.mark(FAILED if problem else SUCCESS, json.dumps({"reason": problem}) if problem else "")
+    folder.close(FAILED if problem else SUCCESS, json.dumps({"reason": problem}) if problem else "")
     if problem:
         raise UserError(
             f"{problem}; nothing was marked usable, see {folder.path}/rejected and {folder.path}/stats.json"

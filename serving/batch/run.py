@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from apache_beam.options.pipeline_options import GoogleCloudOptions
 
 from preprocessing.command.console import UserError, counted_progress
-from preprocessing.command.runners import beam_options, new_pipeline
+from preprocessing.command.runners import beam_options, new_pipeline, run_to_end
 from preprocessing.logs.sources import Source
 from serving.batch.beam_graph import build
 from serving.batch.finish import Outcome, finish, finish_inside
@@ -43,7 +43,7 @@ def run(job: Job, source: Source, flags: Sequence[str] = ()) -> Outcome | None:
         try:
             name = job.name(before)
             with counted_progress(f"{job.mode}: shards", job.shards, lambda: len(folder.staged(name))):
-                pipeline.run().wait_until_finish()
+                run_to_end(pipeline)
         except Exception as error:
             cause = str(error).strip().splitlines() or [type(error).__name__]
             raise JobStopped(f"the job stopped: {cause[-1]}; the same command goes on from there") from error
