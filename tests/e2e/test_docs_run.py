@@ -61,7 +61,7 @@ NOT_RUN = {
     "make ": "makes an environment of its own; test_demo.py runs what it runs",
     "python -m benchmarks.": "takes minutes to hours",
     "python -m preprocessing.pipeline --config c.yaml": "needs a cluster",
-    "python -m trainer.submit": "tests/cloud/test_submit.py sends the same to a stand-in of Vertex AI",
+    "python -m trainer.submit": "tests/trainer/cloud/test_submit.py sends the same to a stand-in of Vertex AI",
     "python -m serving.batch --mode retrieve --input queries.jsonl --target": "needs servers on three machines",
     "docker ": "needs Docker; tests/cloud reads the files",
     "gcloud ": "needs an account; tests/cloud reads the files",
