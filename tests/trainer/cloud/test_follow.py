@@ -8,11 +8,11 @@ from google.rpc.status_pb2 import Status
 from grpc import StatusCode
 
 from preprocessing.command.console import UserError
-from tests.cloud.fake_vertex import FakeVertex, serving
+from tests.trainer.cloud.fake_vertex import FakeVertex, serving
 from trainer.cloud.follow import JobFailed, best_trial, create, follow, links
-from trainer.cloud.submission import Place
+from trainer.cloud.submission import ProjectRegion
 
-PLACE = Place("my-project", "europe-west4")
+PLACE = ProjectRegion("my-project", "europe-west4")
 QUEUED, RUNNING = {"state": api.JobState.JOB_STATE_QUEUED}, {"state": api.JobState.JOB_STATE_RUNNING}
 SUCCEEDED = {"state": api.JobState.JOB_STATE_SUCCEEDED}
 JOB = api.CustomJob(display_name="one")

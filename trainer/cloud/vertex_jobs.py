@@ -6,8 +6,8 @@ from google.cloud.aiplatform_v1 import types as api
 from google.protobuf import duration_pb2
 
 from trainer.cloud.machines import GPUS
-from trainer.cloud.study import study_of
 from trainer.cloud.submission import Submission
+from trainer.cloud.vertex_study import study_of
 from trainer.config import TrainerConfig
 
 _TASK, _TRIAL = "trainer.task", "trainer.cloud.vertex_trial"

@@ -10,8 +10,7 @@ import numpy as np
 
 from preprocessing.data.features import STAGES
 from trainer.evaluation import plots
-from trainer.evaluation.figures import Answers
-from trainer.evaluation.retrievers import Setting
+from trainer.evaluation.retrievers import Answers, Setting
 from trainer.evaluation.training_curves import scalar
 from trainer.job.job_folder import Job
 
@@ -38,7 +37,7 @@ def write_report(
     middle = ks[len(ks) // 2]
     parts = [f"<h1>{html.escape(names[0])}</h1>"]
     parts.append(f"<p>{metrics['requests']:,} requests, {metrics['items']:,} items.</p>")
-    parts.append(_table("Figures (mean and 95 % interval)", metrics["models"]))
+    parts.append(_table("Scorecard (mean and 95 % interval)", metrics["models"]))
     parts.append(_table(f"{names[0]} minus each other, paired; bold: the interval excludes zero", metrics["job_minus"]))
     for stage in ("ordered", "clicked"):
         parts += [plots.recall_by_k(metrics, stage), plots.recall_by_segment(metrics, _SEGMENTS, middle, stage)]
@@ -75,14 +74,16 @@ def _scores(one: Answers) -> dict[str, np.ndarray]:
 
 
 def _examples(answers: Sequence[Answers], setting: Setting) -> Iterator[str]:
-    questions = setting.questions
+    eval_requests = setting.eval_requests
     judged = set(setting.judgments.queries) if setting.judgments else set()
-    places = np.array([place for place, query in enumerate(questions.queries.tolist()) if query in judged], np.int64)
-    places = places if len(places) >= _EXAMPLES else np.arange(len(questions))
-    _, first = np.unique(questions.queries[places], return_index=True)
+    places = np.array(
+        [place for place, query in enumerate(eval_requests.queries.tolist()) if query in judged], np.int64
+    )
+    places = places if len(places) >= _EXAMPLES else np.arange(len(eval_requests))
+    _, first = np.unique(eval_requests.queries[places], return_index=True)
     chosen = np.random.default_rng(_SEED).permutation(places[first])[:_EXAMPLES]
     for place in sorted(chosen.tolist()):
-        query = questions.queries[place]
+        query = eval_requests.queries[place]
         cells = "".join(f"<td>{_found(one, place, query, setting)}</td>" for one in answers)
         heads = "".join(f"<th>{html.escape(one.name)}</th>" for one in answers)
         yield f"<h3>{html.escape(query.decode(errors='replace'))}</h3><table><tr>{heads}</tr><tr>{cells}</tr></table>"
@@ -90,7 +91,7 @@ def _examples(answers: Sequence[Answers], setting: Setting) -> Iterator[str]:
 
 def _found(one: Answers, place: int, query: bytes, setting: Setting) -> str:
     relevant = setting.judgments.relevant(query) if setting.judgments else None
-    stages = {stage: setting.questions.stages[stage].of(place) for stage in STAGES}
+    stages = {stage: setting.eval_requests.stages[stage].of(place) for stage in STAGES}
     lines = []
     for row in one.ranking.rows[place, :_SHOWN].tolist():
         if row < 0:

@@ -13,10 +13,10 @@ import tensorflow as tf
 from preprocessing.data.features import HORIZONS
 from trainer.config import TrainerConfig
 from trainer.data.dataset import catalog, requests
-from trainer.job.export_towers import ITEM_INPUTS, PLURALS, export_towers, item_inputs, query_inputs
 from trainer.job.job_folder import Job
-from trainer.job.restore import TrainedTowers, fresh_model, restore
-from trainer.towers.noise import Noise
+from trainer.job.restore import TrainedTowers, restore
+from trainer.job.served_towers import ITEM_INPUTS, PLURALS, item_inputs, query_inputs, write_towers
+from trainer.models.build import build_model
 
 Signature = Callable[..., dict[str, tf.Tensor]]
 
@@ -42,11 +42,11 @@ def job(request: pytest.FixtureRequest, config: Callable[..., TrainerConfig], da
     """A job of a model that was never trained, but saved and exported as one."""
     settings, folder = config(request.param), Job(str(tmp_path_factory.mktemp("job") / "job"))
     folder.begin(settings, data)
-    model = fresh_model(settings, spec, Noise(1))
+    model = build_model(settings, spec)
     for variable in model.trainable_variables:
         variable.assign_add(np.random.default_rng(1).normal(size=variable.shape, scale=0.1).astype(np.float32))
     tf.train.CheckpointManager(tf.train.Checkpoint(model=model), folder.best_checkpoints, 1).save()
-    export_towers(folder, data)
+    write_towers(folder, data)
     return folder
 
 

@@ -1,4 +1,4 @@
-"""python -m trainer.tuning.trial: `trainer.task` as the child of a search, which ends when the search does."""
+"""python -m trainer.tuning.child_process: `trainer.task` as the child of a search, which ends when the search does."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from trainer.task import main
 
 def run_trial(config_path: str, data_dir: str, job_dir: str) -> int:
     """Trains a job in a process of its own, where TensorFlow is as new; returns its exit status."""
-    command = [sys.executable, "-m", "trainer.tuning.trial"]
+    command = [sys.executable, "-m", "trainer.tuning.child_process"]
     command += ["--config", config_path, "--data", data_dir, "--job-dir", job_dir]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
         return process.wait()

@@ -11,10 +11,10 @@ import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
 from trainer.config import HardNegativesConfig, LossConfig, RankingConfig
+from trainer.losses.hard_negatives import hardest, mixed_negatives
+from trainer.losses.negatives import log_expected_count, places_of
 from trainer.losses.objective import Encoded, Objective
-from trainer.losses.pool import log_expected_count, places_of
 from trainer.losses.ranking import ranking_losses
-from trainer.losses.retrieval import hardest, mixed_negatives
 from trainer.towers.noise import Noise
 
 ITEMS, DIM = 50, 6

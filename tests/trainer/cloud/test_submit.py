@@ -18,7 +18,7 @@ from trainer.cloud.machines import GPUS
 from trainer.config import TrainerConfig
 from trainer.submit import arguments, build, main
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 IMAGE = "europe-west4-docker.pkg.dev/p/multigrain/trainer:1"
 FLAGS = [
     *(

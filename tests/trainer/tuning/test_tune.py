@@ -21,8 +21,8 @@ from trainer.config import TrainerConfig
 from trainer.config_keys import with_keys
 from trainer.job.job_folder import Job, first_difference
 from trainer.tune import main
+from trainer.tuning.results import draw, print_table
 from trainer.tuning.search import Search, Trial
-from trainer.tuning.search_report import draw, print_table
 
 Config = Callable[..., TrainerConfig]
 RANGES = {

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 NEVER = -1e9  # added to a logit, it leaves the softmax
+MASKED = NEVER / 2  # logits below are of masked candidates
 
 
 class Pool(NamedTuple):

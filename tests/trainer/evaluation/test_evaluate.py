@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -21,11 +20,12 @@ from trainer.evaluate import arguments, depths, evaluate, main
 from trainer.evaluation import metrics
 from trainer.evaluation.bm25 import Bm25
 from trainer.evaluation.bootstrap import Bootstrap
+from trainer.evaluation.catalogue import Catalogue
 from trainer.evaluation.encode_requests import encode_queries
-from trainer.evaluation.exact_top_k import Ranking, exact_top_k, fused
-from trainer.evaluation.live_items import Catalogue
-from trainer.evaluation.questions import Lists, Questions
-from trainer.evaluation.relevance import Judgments, p_good
+from trainer.evaluation.eval_requests import EvalRequests, Lists
+from trainer.evaluation.exact_top_k import Ranking, exact_top_k
+from trainer.evaluation.judgments import Judgments, p_good
+from trainer.evaluation.rank_fusion import fused
 from trainer.job.restore import restore
 
 NAN = math.nan
@@ -81,8 +81,7 @@ def test_blocks_give_the_exact_best(queries: int, items: int, k: int, block: int
     random = np.random.default_rng(seed)
     asked = random.normal(size=[queries, 4]).astype(np.float32)
     vectors = random.normal(size=[items, 4]).astype(np.float32)
-    blocks = [vectors[first : first + block] for first in range(0, items, block)]
-    found = exact_top_k(asked, blocks, k, memory=1)  # one request at a time
+    found = exact_top_k(asked, vectors, k, memory=1, block=block)  # one request at a time
     assert found.rows.shape == (queries, k)
     for query, rows, scores in zip(asked, found.rows, found.scores, strict=True):
         exact = vectors @ query
@@ -118,16 +117,16 @@ def test_intervals_resample_users() -> None:
 
 def test_bm25_finds_the_words(data: str) -> None:
     catalogue = Catalogue(data)
-    questions = Questions(data, catalogue, None)
+    eval_requests = EvalRequests(data, catalogue, None)
     index = Bm25(catalogue)
     title = catalogue.titles[7]
     found = index.search([title, b"", b"qqqzzz"], 5)
     assert catalogue.titles[found.rows[0, 0]] == title and (np.diff(found.scores[0]) <= 0).all()
     assert (found.rows[1:] == -1).all() and np.isneginf(found.scores[1:]).all()
-    ranking, scores = index.rank(questions, 5)
-    again = index.search(questions.queries[:3].tolist(), 5)
+    ranking, scores = index.rank(eval_requests, 5)
+    again = index.search(eval_requests.queries[:3].tolist(), 5)
     assert (ranking.rows[:3] == again.rows).all()
-    shown, place = questions.stages["shown"], 0
+    shown, place = eval_requests.stages["shown"], 0
     for row, score in zip(shown.of(place), scores["shown"][: shown.splits[1]], strict=True):
         if row in ranking.rows[place]:
             assert score == pytest.approx(ranking.scores[place][ranking.rows[place] == row][0])
@@ -201,14 +200,9 @@ def _by_hand(job: str, data: str, k: int) -> float:
     return float(np.mean(shares))
 
 
-def test_nobodys_queries_are_requests_without_a_past(
-    data: str, jobs: tuple[str, str], spec: dict, config: Callable
-) -> None:
-    from trainer.data.vocabularies import Vocabularies
-
+def test_nobodys_queries_are_requests_without_a_past(data: str, jobs: tuple[str, str]) -> None:
     towers = restore(jobs[0], data)
-    grams = {name.removeprefix("query_") for name in towers.request_columns if name.startswith("query_")}
-    found = encode_queries(towers, Vocabularies(data, spec, grams), [b"red shoes", b""])
+    found = encode_queries(towers, data, ["red shoes", ""])
     served = tf.saved_model.load(f"{jobs[0]}/towers/query").signatures["serving_default"]
     _, named = served.structured_input_signature
     inputs = {name: tf.fill([2, 0], "") for name in named}

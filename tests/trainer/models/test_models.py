@@ -13,9 +13,8 @@ import tensorflow as tf
 from preprocessing.data.features import HORIZONS
 from trainer.config import TrainerConfig
 from trainer.data.dataset import catalog, keyed_items, keyed_requests, requests
-from trainer.job.restore import fresh_model
+from trainer.models.build import build_model
 from trainer.models.two_tower import TwoTower
-from trainer.towers.noise import Noise
 
 Make = Callable[..., TrainerConfig]
 MODELS = ["mgdspr", "mmse", "dnn", "tfrs"]
@@ -36,7 +35,7 @@ def batch(data: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module", params=MODELS)
 def model(request: pytest.FixtureRequest, config: Make, spec: dict[str, Any]) -> TwoTower:
-    return shaken(fresh_model(config(request.param), spec))
+    return shaken(build_model(config(request.param), spec))
 
 
 def shaken(model: TwoTower) -> TwoTower:
@@ -85,7 +84,7 @@ def test_neighbours_and_order_change_nothing(model: TwoTower, batch: dict[str, A
 def test_an_empty_past_leaves_the_grains_alone(
     name: str, config: Make, spec: dict[str, Any], batch: dict[str, Any]
 ) -> None:
-    model = shaken(fresh_model(config(name), spec))
+    model = shaken(build_model(config(name), spec))
     features = dict(batch["requests"])
     for column in model.query_tower.columns:
         if column.startswith(tuple(HORIZONS)):
@@ -136,7 +135,7 @@ def test_half_precision_rounds_and_no_more(
         tf.keras.mixed_precision.set_global_policy(policy)
         try:
             tf.keras.utils.set_random_seed(1)
-            model = fresh_model(config(name), spec)
+            model = build_model(config(name), spec)
             with tf.GradientTape() as tape:
                 loss = model.compute_loss(keyed, training=True)
             gradients = tape.gradient(loss, model.trainable_variables)
@@ -155,7 +154,7 @@ def test_post_fusion_is_one_inner_product(
     config: Make, spec: dict[str, Any], batch: dict[str, Any], learned: bool
 ) -> None:
     """sum_g w_g <q_g, i_g> = <concat sqrt(w_g) q_g, concat sqrt(w_g) i_g>, with every w_g >= 0."""
-    model = shaken(fresh_model(config("mmse", f"mmse.level_weights={str(learned).lower()}"), spec))
+    model = shaken(build_model(config("mmse", f"mmse.level_weights={str(learned).lower()}"), spec))
     towers = model.query_tower, model.item_tower
     weights = towers[0].level_weights.weights_by_level.numpy()
     assert len(weights) == towers[0].levels == 8 and np.all(weights >= 0)
@@ -197,9 +196,9 @@ def test_a_query_switch(
 ) -> None:
     """What a switch takes away is gone, what it does not name is still there, and the vectors differ."""
     tf.keras.utils.set_random_seed(1)
-    whole = fresh_model(config(name), spec)
+    whole = build_model(config(name), spec)
     tf.keras.utils.set_random_seed(1)
-    less = fresh_model(config(name, override), spec)
+    less = build_model(config(name, override), spec)
     before, after = weights_of(whole), weights_of(less)
     if gone is None:
         assert before == after
@@ -221,7 +220,7 @@ def test_a_query_switch(
     ],
 )
 def test_an_item_switch(override: str, gone: str | None, config: Make, spec: dict[str, Any], batch: dict) -> None:
-    whole, less = fresh_model(config("mgdspr"), spec), fresh_model(config("mgdspr", override), spec)
+    whole, less = build_model(config("mgdspr"), spec), build_model(config("mgdspr", override), spec)
     before, after = weights_of(whole), weights_of(less)
     if gone is not None:
         assert before - after and all(re.search(gone, path) for path in before - after)
@@ -230,19 +229,18 @@ def test_an_item_switch(override: str, gone: str | None, config: Make, spec: dic
 
 
 def test_normalised_vectors_have_length_1(config: Make, spec: dict[str, Any], batch: dict[str, Any]) -> None:
-    model = fresh_model(config("mgdspr", "mgdspr.normalize=true"), spec)
+    model = build_model(config("mgdspr", "mgdspr.normalize=true"), spec)
     for vectors in (model.query_tower(batch["requests"]), model.item_tower(batch["catalog"])):
         assert np.linalg.norm(vectors, axis=1) == pytest.approx(1.0, abs=1e-5)
 
 
 def test_item_ids_are_forgotten_while_training_alone(config: Make, spec: dict[str, Any], batch: dict) -> None:
-    noise = Noise(1)
-    model = fresh_model(config("mgdspr", "mgdspr.item.id_dropout=0.5"), spec, noise)
+    model = build_model(config("mgdspr", "mgdspr.item.id_dropout=0.5"), spec)
     served, trained = (model.item_tower(batch["catalog"], training=t).numpy() for t in (False, True))
     forgotten = np.abs(served - trained).max(axis=1) > 0
     assert 5 <= forgotten.sum() <= 25
     assert model.item_tower(batch["catalog"], training=True).numpy() == pytest.approx(trained)  # the same step
-    noise.step.assign_add(1)
+    model.noise.step.assign_add(1)
     other = np.abs(served - model.item_tower(batch["catalog"], training=True).numpy()).max(axis=1) > 0
     assert np.any(other != forgotten)
     ids = model.query_tower.tables.forget_some(tf.fill([1000], tf.constant(10**6, tf.int64)), 0.5).numpy()

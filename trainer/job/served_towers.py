@@ -13,7 +13,7 @@ from preprocessing.data.spec import read_spec
 from preprocessing.logs.records import ATTRIBUTES
 from trainer.data.vocabularies import Vocabularies
 from trainer.job.job_folder import Job
-from trainer.job.restore import fresh_model
+from trainer.models.build import build_model
 from trainer.models.two_tower import TwoTower
 
 PLURALS = {"item": "items", "brand": "brands", "shop": "shops", "leaf": "leaves", "top": "tops"}
@@ -100,11 +100,11 @@ def _without_keras(tower: tf.keras.layers.Layer) -> tuple[Callable[[dict[str, An
     return embed, list(tower.variables)
 
 
-def export_towers(job: Job, data_dir: str) -> None:
+def write_towers(job: Job, data_dir: str) -> None:
     """Writes `towers/query` and `towers/item` of the job's best checkpoint; both appear whole or not at all."""
     tf.keras.mixed_precision.set_global_policy("float32")  # what is served must not depend on how it was trained
     spec = read_spec(data_dir)
-    model = fresh_model(job.config(), spec)
+    model = build_model(job.config(), spec)
     tf.train.Checkpoint(model=model).restore(job.best_checkpoint()).expect_partial()
     vocabularies = {
         tower: Vocabularies(data_dir, spec, _names(columns))

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from preprocessing.command.console import UserError
-from trainer.evaluation.live_items import Catalogue
+from trainer.evaluation.catalogue import Catalogue
 
 GOOD = 2  # a grade from here on is relevant
 _ASKED = 5  # requests of a judged query that are looked at; their mean is the query's figure

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from preprocessing.data.features import STAGES
 from trainer.data.dataset import requests
-from trainer.evaluation.live_items import Catalogue
+from trainer.evaluation.catalogue import Catalogue
 
 POSITIVE_STAGES = ("ordered", "clicked")
 QUERY_SEGMENTS = ("head", "torso", "tail")  # each a third of the training searches, by how frequent a query is
@@ -39,7 +39,7 @@ class Lists:
         return Lists(np.concatenate([part.values.numpy() for part in parts]), np.cumsum(lengths))
 
 
-class Questions:
+class EvalRequests:
     """The eval requests in the order of the files, with the rows of each stage's items (-1: no longer live)."""
 
     def __init__(self, data_dir: str, catalogue: Catalogue, limit: int | None) -> None:
