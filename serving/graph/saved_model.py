@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+
+from serving.index.scann_ops import load_scann_ops
 
 
 class ServedModel:
@@ -15,7 +16,7 @@ class ServedModel:
 
     def __init__(self, path: str, with_scann: bool, threads: int = 0) -> None:
         if with_scann:
-            importlib.import_module("scann.scann_ops.py.scann_ops")  # registers its ops
+            load_scann_ops()
         config = tf.compat.v1.ConfigProto(
             intra_op_parallelism_threads=threads,
             inter_op_parallelism_threads=threads,
