@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from serving.batch import lines
-from serving.batch.lines import ReadLines, spans
+from serving.batch import input_files
+from serving.batch.input_files import ReadLines, spans
 
 LINES = [b"a", b"", b"bcd", b"  ", b"efghij\r", b"k" * 50, b"l", b"\xc3\xbc", b"m" * 9]
 
@@ -22,8 +22,8 @@ def read(path: Path) -> list[bytes]:
 @pytest.mark.parametrize("span", [1, 2, 3, 7, 64, 1000])
 @pytest.mark.parametrize("end", [b"", b"\n", b"\n\n"])
 def test_each_line_is_read_once(span: int, end: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lines, "_SPAN", span)
-    monkeypatch.setattr(lines, "_REST", 5)
+    monkeypatch.setattr(input_files, "_SPAN", span)
+    monkeypatch.setattr(input_files, "_REST", 5)
     path = tmp_path / "rows.jsonl"
     path.write_bytes(b"\n".join(LINES) + end)
     expected = [line.rstrip(b"\r") for line in LINES if line.strip()]

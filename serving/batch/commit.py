@@ -13,7 +13,7 @@ from apache_beam.io.filesystems import FileSystems
 from apache_beam.pvalue import AsIter
 
 from preprocessing.command.console import UserError
-from serving.batch.job import Job, generation
+from serving.batch.jobs import Job, generation
 from serving.batch.output_folder import REJECTED_FILE, BatchFolder
 
 _COUNTED = ("in", "written", "added", "changed", "unchanged", "computed")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -14,23 +14,20 @@ from preprocessing.command.console import UserError
 from serving.catalogue.data_records import Requests, catalog_batches
 from serving.catalogue.table import Table
 from serving.config import ServingConfig
-from serving.graph.item_table import Items
+from serving.graph.item_lookup import ItemLookup
+from serving.graph.over_retrieval import OverRetrieval, growing_efforts
 from serving.graph.signatures import Embedder, Retrieval, Searcher, save, tower_inputs
 from serving.graph.towers import Tower, load_tower
-from serving.graph.widening import Widening, widening_efforts
 from serving.index.base import Index
 from serving.index.brute_force import BruteForce
 from serving.index.ground_truth import exact_rows
 from serving.index.portable import build_portable
-from serving.release.acceptance import Held
-from serving.release.embed import embed_catalogue
+from serving.index.scann import build_scann
+from serving.release.acceptance import ExactAnswers
 from serving.release.fresh_items import FRESH_FILE, Changes, amend, write_fresh_ids
-from serving.release.recall_plot import tuning_plot
-from serving.release.tune_effort import Tuned, served_effort, tune
+from serving.release.item_vectors import PrecomputedVectors, embed_catalogue
+from serving.release.tune_effort import Tuned, plot_tuning, served_effort, tune
 from serving.release.warmup_requests import write_warmup
-
-if TYPE_CHECKING:
-    from serving.release.stored_vectors import StoredVectors
 
 _BATCH = 64
 
@@ -39,14 +36,14 @@ class Built(NamedTuple):
     """What is known of a saved model besides its files."""
 
     tuned: Tuned
-    held: Held
+    exact: ExactAnswers
     described: dict[str, Any]  # for the manifest
 
 
 class Searched(NamedTuple):
     """An index ready to be served."""
 
-    widening: Widening
+    retrieval: OverRetrieval
     tuned: Tuned
     compared: dict[str, Any]  # what float32 and int8 cost and find, where int8 was asked for
 
@@ -60,9 +57,9 @@ class Builder:
         job_dir: str,
         data_dir: str,
         spec: dict[str, Any],
-        stored: StoredVectors | None = None,
+        precomputed: PrecomputedVectors | None = None,
     ) -> None:
-        self._config, self._data_dir, self._spec, self._stored = config, data_dir, spec, stored
+        self._config, self._data_dir, self._spec, self._precomputed = config, data_dir, spec, precomputed
         self.target_recall = config.tuning.target_recall
         self.query_tower = load_tower(job_dir, "query")
         self.item_tower = load_tower(job_dir, "item")
@@ -82,41 +79,47 @@ class Builder:
         items = self.items(table, aside)
         queries = embed_requests(self.query_tower, items, requests)
         found = self.searched(vectors, items, queries, f"{aside.parent.name}/{version}", clock)
-        widening, config = found.widening, self._config
+        retrieval, config = found.retrieval, self._config
         model = Retrieval(
             Embedder(self.query_tower, self.item_tower, items, widths),
-            Searcher(items, widening, widths),
+            Searcher(items, retrieval, widths),
             widths,
             config.default_k,
         )
         counts, fresh_ids = amend(model, len(table), changes, self.item_tower, text_limits(self._spec))
-        held = held_answers(widening, vectors, queries, found.tuned, config.tuning.target_recall)
+        exact = exact_answers(retrieval, vectors, queries, found.tuned, config.tuning.target_recall)
         del vectors
         save(model, str(aside / "model"), model.signatures())
         if fresh_ids is not None:
             write_fresh_ids(aside / "model" / "assets", fresh_ids)
         clock.lap("save")
-        first = {name: values.numpy() for name, values in next(iter(catalog_batches(self._data_dir, 8))).items()}
-        warmups = write_warmup(aside / "model", requests, first, dict(widths), widening.index.dim, config.default_k)
-        plot = tuning_plot(found.tuned, config.tuning.target_recall)
-        (aside / "model" / "assets.extra" / "tuning.svg").write_text(plot)
+        index = retrieval.index
         described = {
             "items": len(table),
-            "dim": widening.index.dim,
-            "index": {"kind": widening.index.kind, **widening.index.settings(), "bytes": widening.index.bytes},
+            "dim": index.dim,
+            "index": {"kind": index.kind, **index.settings(), "bytes": index.bytes},
             "int8_compared": found.compared,
-            "stored_vectors": self._stored.taken if self._stored else 0,
+            "precomputed_vectors": self._precomputed.taken if self._precomputed else 0,
             "side_index": counts,
-            "warmup_requests": warmups,
+            "warmup_requests": self._write_extras(aside / "model", requests, widths, found.tuned),
             "seconds": clock.laps,
         }
-        return Built(found.tuned, held, described)
+        return Built(found.tuned, exact, described)
+
+    def _write_extras(self, model: Path, requests: Requests, widths: Mapping[str, int], tuned: Tuned) -> int:
+        """Warm-up requests and the tuning's plot beside a saved model; returns how many requests."""
+        items = {name: values.numpy() for name, values in next(iter(catalog_batches(self._data_dir, 8))).items()}
+        count = write_warmup(model, requests, items, dict(widths), self.item_tower.dim, self._config.default_k)
+        plot_tuning(tuned, self._config.tuning.target_recall, model / "assets.extra" / "tuning.svg")
+        return count
 
     def embed(self, aside: Path) -> tuple[Table, np.ndarray]:
         """The table of the catalogue, and its vectors `[N, dim]` mapped from a file aside."""
-        return embed_catalogue(self._data_dir, self._spec, self.item_tower, str(aside / "vectors"), self._stored)
+        return embed_catalogue(self._data_dir, self._spec, self.item_tower, str(aside / "vectors"), self._precomputed)
 
-    def searched(self, vectors: np.ndarray, items: Items, queries: np.ndarray, name: str, clock: Clock) -> Searched:
+    def searched(
+        self, vectors: np.ndarray, items: ItemLookup, queries: np.ndarray, name: str, clock: Clock
+    ) -> Searched:
         """An index over vectors `[N, dim]` of items, tuned by queries `[Q, dim]`; `name` is the version's own."""
         config = self._config
         index = build_index(vectors, config, name)
@@ -131,15 +134,15 @@ class Builder:
             chosen = tune(twin, queries, truth, config.tuning).chosen
             compared["float32"] = {"bytes": twin.bytes, **chosen.described()}
         clock.lap("tune")
-        widening = Widening(index, items, widening_efforts(served_effort(tuned), index.size), config.max_k)
-        return Searched(widening, tuned, compared)
+        retrieval = OverRetrieval(index, items, growing_efforts(served_effort(tuned), index.size), config.max_k)
+        return Searched(retrieval, tuned, compared)
 
-    def items(self, table: Table, aside: Path) -> Items:
+    def items(self, table: Table, aside: Path) -> ItemLookup:
         """The table in the graph; its files of ids become assets."""
         path = aside / "items.txt"
         path.write_bytes(b"".join(one + b"\n" for one in table.ids.tolist()))
         write_fresh_ids(aside, [])
-        return Items(table, str(path), str(aside / FRESH_FILE), *text_limits(self._spec))
+        return ItemLookup(table, str(path), str(aside / FRESH_FILE), *text_limits(self._spec))
 
 
 class Clock:
@@ -167,8 +170,6 @@ def build_index(vectors: np.ndarray, config: ServingConfig, name: str) -> Index:
         return BruteForce(vectors)
     if config.index == "portable":
         return build_portable(vectors, config.portable)
-    from serving.index.scann import build_scann  # loads ScaNN's ops, which the other kinds do without
-
     return build_scann(vectors, config.scann, name)
 
 
@@ -181,14 +182,16 @@ def without_int8(config: ServingConfig) -> ServingConfig | None:
     return None
 
 
-def embed_requests(tower: Tower, items: Items, requests: Requests) -> np.ndarray:
+def embed_requests(tower: Tower, items: ItemLookup, requests: Requests) -> np.ndarray:
     """The vectors of requests float32 `[R, dim]`, their items looked up as the served model does."""
     embed = tf.function(lambda inputs: tower(tower_inputs(items, inputs)), reduce_retracing=True, autograph=False)
     parts = [embed({n: tf.constant(v) for n, v in one.inputs.items()}).numpy() for one in requests.batches(_BATCH)]
     return np.concatenate(parts)
 
 
-def held_answers(widening: Widening, vectors: np.ndarray, queries: np.ndarray, tuned: Tuned, target: float) -> Held:
+def exact_answers(
+    retrieval: OverRetrieval, vectors: np.ndarray, queries: np.ndarray, tuned: Tuned, target: float
+) -> ExactAnswers:
     """The exact answers from the catalogue's vectors `[N, dim]`, fresh items among them and tombstones not."""
-    rows = exact_rows([vectors, widening.fresh.numpy()], queries, tuned.k, widening.alive[1:].numpy())
-    return Held(queries, widening.items.ids_of(tf.constant(rows)).numpy(), target)
+    rows = exact_rows([vectors, retrieval.fresh.numpy()], queries, tuned.k, retrieval.alive[1:].numpy())
+    return ExactAnswers(queries, retrieval.items.ids_of(tf.constant(rows)).numpy(), target)

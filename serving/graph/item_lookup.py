@@ -9,13 +9,12 @@ from preprocessing.logs.records import ATTRIBUTES
 from preprocessing.text import analyser
 from serving.catalogue.data_records import Strings
 from serving.catalogue.table import NAMED, Table, word_hashes
-from serving.graph.lazy_cond import branch
 from serving.index.base import variable
 
 NO_ITEM = b" "  # TensorFlow reads no empty file into a table; no id is white space
 
 
-class Items(tf.Module):
+class ItemLookup(tf.Module):
     """N items, as `serving.catalogue.Table` has them, and the fresh ones behind.
 
     `ids_file` holds the ids of the N, one a line in the order of rows; `fresh_file` a line NO_ITEM, then the others'.
@@ -56,16 +55,11 @@ class Items(tf.Module):
         return {name: found[name] for name in ATTRIBUTES}
 
     def wanted_words(self, terms: tf.Tensor) -> tf.Tensor:
-        """The words of required terms: string `[B, N]` -> int64 `[B, words]`, -1 behind; `[B, 0]` without a term."""
-        batch = tf.shape(terms)[0]
-
-        def analyse() -> tf.Tensor:
-            found = analyser.analyse(tf.reshape(terms, [-1]), ["word"], *self._limits)["word"]
-            starts = tf.gather(found.row_splits, tf.range(batch + 1) * tf.shape(terms)[1])
-            by_request = tf.RaggedTensor.from_row_splits(word_hashes(found.values), starts, validate=False)
-            return by_request.to_tensor(-1)
-
-        return branch(tf.reduce_any(terms != ""), analyse, lambda: tf.zeros([batch, 0], tf.int64))
+        """The words of required terms: string `[B, N]` -> int64 `[B, words]`, -1 behind."""
+        found = analyser.analyse(tf.reshape(terms, [-1]), ["word"], *self._limits)["word"]
+        starts = tf.gather(found.row_splits, tf.range(tf.shape(terms)[0] + 1) * tf.shape(terms)[1])
+        by_request = tf.RaggedTensor.from_row_splits(word_hashes(found.values), starts, validate=False)
+        return by_request.to_tensor(-1)
 
     def have_words(self, rows: tf.Tensor, wanted: tf.Tensor) -> tf.Tensor:
         """Whether titles and brands hold all wanted words: rows `[B, n]`, words `[B, T]` -> bool `[B, n]`."""

@@ -10,9 +10,9 @@ import pytest
 from apache_beam.io.filesystems import FileSystems
 
 from preprocessing.command.console import UserError
-from serving.batch import finish as ending
-from serving.batch.inputs import find
-from serving.batch.job import Job
+from serving.batch.commit import finish
+from serving.batch.input_files import find
+from serving.batch.jobs import Job
 from serving.batch.output_folder import BatchFolder
 from serving.batch.run import JobStopped
 from serving.batch.run import run as run_or_launch
@@ -90,12 +90,12 @@ def test_finishing_broken_off_and_repeated(
     with monkeypatch.context() as patch:
         patch.setattr(FileSystems, "rename", dying)
         with pytest.raises(OSError, match="the worker is gone"):
-            ending.finish(asked, before)
+            finish(asked, before)
     assert len(vectors_by_id(output)) == 40
-    outcome = ending.finish(asked, before)
+    outcome = finish(asked, before)
     assert outcome.changed and outcome.manifest["counts"]["added"] == 10
     (output / "vectors-00009-00000-of-00001.parquet").write_text("of an attempt that was never named")
-    assert ending.finish(asked, before).manifest == outcome.manifest
+    assert finish(asked, before).manifest == outcome.manifest
     assert len(vectors_by_id(output)) == 50
     assert names(output) == {"batch.json", outcome.manifest["rejected_file"], *outcome.manifest["files"]}
 
@@ -104,5 +104,5 @@ def test_finishing_again_where_nothing_changed(job: str, data: str, tmp_path: Pa
     asked, source = embedding(job, tmp_path / "out"), find(catalogue(data, tmp_path / "a.jsonl", 40))
     first = run(asked, source)
     again = run(asked, source)
-    assert not again.changed and not ending.finish(asked, first.manifest).changed
+    assert not again.changed and not finish(asked, first.manifest).changed
     assert manifest(tmp_path / "out")["generation"] == 1
