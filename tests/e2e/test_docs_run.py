@@ -29,7 +29,7 @@ _FEW_STEPS = "--set trainer.training.steps=24 --set trainer.training.steps_per_c
 _FEW_REQUESTS = "--set serving.tuning.queries=64 --set serving.gate.requests=64 --max-regression 0.5"
 SMALLER = {
     "preprocessing.simulate": "--items 300 --users 120 --days 12",
-    "trainer.task": f"{_FEW_STEPS} --set trainer.training.validation.requests=32",
+    "trainer.task": f"{_FEW_STEPS} --set trainer.validation.requests=32",
     "serving.export": _FEW_REQUESTS,
     "serving.refresh": _FEW_REQUESTS,
     "serving.client": "--timeout 60",
@@ -72,12 +72,12 @@ NOT_RUN = {
 CHAINS = {
     "the demo's market": (
         "README.md",
+        "docs/diagnose.md",
         "docs/models.md",
         "docs/export.md",
         "docs/serving.md",
         "docs/batch.md",
         "docs/operations.md",
-        "docs/diagnose.md",
     ),
     "a shop's own logs": ("docs/data.md",),
 }
