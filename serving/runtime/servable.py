@@ -106,8 +106,8 @@ class Servable:
 def _signature(model: ServedModel, name: str, definition: Any) -> Signature:
     inputs = {one: _input(one, definition.inputs[one]) for one in sorted(definition.inputs)}
     outputs = tuple(sorted(definition.outputs))
-    shapes = [one.shape for one in inputs.values()] + [_shape(definition.outputs[one]) for one in outputs]
-    batchable = bool(inputs) and all(shape and shape[0] is None for shape in shapes)
+    # By inputs alone: what an index gives has no static shape. Outputs are looked at when there are any.
+    batchable = bool(inputs) and all(one.shape and one.shape[0] is None for one in inputs.values())
     return Signature(name, inputs, outputs, model.callable(name, list(inputs), outputs), batchable, definition)
 
 
