@@ -53,9 +53,7 @@ def add_config_flags(flags: Flags) -> None:
     """The config and its short cuts, of every command that builds an index."""
     flags.add_argument("--config", help="the experiment's YAML; its `serving` section is read, defaults without it")
     flags.add_argument("--set", action="append", default=[], metavar="A.B=C", help="overrides one key of the config")
-    flags.add_argument(
-        "--index", choices=get_args(Kind), help=f"short for serving.index (default {default_index()})"
-    )
+    flags.add_argument("--index", choices=get_args(Kind), help=f"short for serving.index (default {default_index()})")
     flags.add_argument("--target-recall", type=float, help="short for serving.tuning.target_recall")
     flags.add_argument("--max-regression", type=float, help="short for serving.gate.max_regression")
 
