@@ -22,6 +22,7 @@ from serving.batch.inference import (
     check_servers,
 )
 from serving.batch.rows import ITEMS, QUERIES, QueryRow, Row, item_row
+from serving.config import scann_installed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,4 +124,7 @@ def _version(path: str) -> Version:
         described = json.loads(file.read())
     if "index" not in described:
         raise UserError(f"--model {path} is a shard; serve them all and name --target")
-    return Version(path, described)
+    version = Version(path, described)
+    if version.scann and not scann_installed():
+        raise UserError(f"--model {path} has a ScaNN index, and scann is not installed here; name a portable version")
+    return version

@@ -72,7 +72,7 @@ class ItemLookup(tf.Module):
         of_request = tf.gather(wanted, item // count)
         equal = tf.cast(of_request == held[:, None], tf.int32)
         met = tf.math.unsorted_segment_max(equal, item, batch * count) > 0
-        met = tf.reshape(met, [batch, count, -1]) | (wanted == -1)[:, None, :]
+        met = tf.reshape(met, [batch, count, tf.shape(wanted)[1]]) | (wanted == -1)[:, None, :]
         return tf.reduce_all(met, axis=2)
 
     def in_leaves(self, rows: tf.Tensor, leaves: tf.Tensor) -> tf.Tensor:

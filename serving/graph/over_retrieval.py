@@ -50,7 +50,7 @@ class OverRetrieval(tf.Module):
 
     def __init__(self, index: Index, items: ItemLookup, efforts: Sequence[Effort], max_k: int) -> None:
         super().__init__(name="over_retrieval")
-        self._max_k = max_k
+        self.max_k = max_k
         self.index, self.items = index, items
         self.efforts = list(efforts)
         # [F, dim], of the rows behind the index's
@@ -66,14 +66,14 @@ class OverRetrieval(tf.Module):
         return lazy_cond(
             self._is_answer(found, k, width, conditions),
             lambda: (found[0][:, :width], found[1][:, :width]),
-            lambda: self._answer(found, embeddings, tf.clip_by_value(k, 0, self._max_k), conditions),
+            lambda: self._answer(found, embeddings, tf.clip_by_value(k, 0, self.max_k), conditions),
         )
 
     def _is_answer(self, found: Candidates, k: tf.Tensor, width: tf.Tensor, conditions: Conditions | None) -> tf.Tensor:
         """Whether what an index found is the answer as it stands, as it mostly is: nothing to sift or to add."""
         plain = [
             tf.reduce_min(k) == width,
-            width <= min(self.efforts[0].candidates, self.index.size, self._max_k),
+            width <= min(self.efforts[0].candidates, self.index.size, self.max_k),
             tf.reduce_min(found[1], axis=[0, 1]) >= 0,
             ~self.amended,
         ]

@@ -70,10 +70,13 @@ class Searcher(tf.Module):
         """A vector `[B, dim]`, k and conditions -> the k best that meet them."""
         return self.answer(inputs["embedding"], inputs["k"], Conditions.read(self.items, inputs))
 
-    def answer(self, embeddings: tf.Tensor, k: tf.Tensor, conditions: Conditions | None) -> Outputs:
-        """Item ids and scores `[B, max k]`."""
+    def answer(
+        self, embeddings: tf.Tensor, k: tf.Tensor, conditions: Conditions | None, width: int | None = None
+    ) -> Outputs:
+        """Item ids and scores `[B, max k]`; where that is known, as `width`, the signature states it."""
         scores, rows = self.over_retrieval(embeddings, k, conditions)
-        return {"item_ids": self.items.ids_of(rows), "scores": scores}
+        found = {"item_ids": self.items.ids_of(rows), "scores": scores}
+        return {name: tf.ensure_shape(one, [None, width]) for name, one in found.items()}
 
 
 class Retrieval(tf.Module):
@@ -100,7 +103,8 @@ class Retrieval(tf.Module):
         query = inputs["query"]
         batch = tf.shape(query)[0]
         embeddings = self.embedder.query_tower({"query": query, **dict.fromkeys(TOWER_LISTS, tf.fill([batch, 1], ""))})
-        return self.searcher.answer(embeddings, tf.fill([batch], self._default_k), None)
+        width = min(self._default_k, self.over_retrieval.max_k)
+        return self.searcher.answer(embeddings, tf.fill([batch], self._default_k), None, width)
 
     def retrieve(self, **inputs: tf.Tensor) -> Outputs:
         """A query, its user's past, k and conditions -> the k best that meet them."""
