@@ -15,7 +15,7 @@ from tensorflow_serving.config import model_server_config_pb2
 
 from preprocessing.command.console import UserError
 from serving.runtime.batching import BatchingLimits
-from serving.runtime.metrics import DEFAULT_PATH
+from serving.runtime.prometheus import DEFAULT_PATH
 
 VersionPolicy = source_pb2.FileSystemStoragePathSourceConfig.ServableVersionPolicy
 _FIELD = descriptor_pb2.FieldDescriptorProto

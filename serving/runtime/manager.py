@@ -15,7 +15,7 @@ from tensorflow_serving.apis import get_model_status_pb2
 
 from serving.runtime.config_files import ModelConfig
 from serving.runtime.memory import give_back
-from serving.runtime.metrics import Metrics
+from serving.runtime.prometheus import Metrics
 from serving.runtime.servable import Parallelism, Servable
 from serving.runtime.status import ServingError, invalid, not_found, of_exception
 

@@ -102,7 +102,7 @@ def settings_of(flags: argparse.Namespace) -> Settings:
 def rest_settings_of(flags: argparse.Namespace) -> RestSettings | None:
     """The REST port's settings, where there is to be one."""
     from serving.runtime.config_files import read_metrics_path
-    from serving.runtime.metrics import DEFAULT_PATH
+    from serving.runtime.prometheus import DEFAULT_PATH
     from serving.runtime.rest import RestSettings
 
     if flags.rest_api_port is None:
