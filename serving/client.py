@@ -18,9 +18,8 @@ import grpc
 
 from serving.retriever.asynchronous import Answer, AsyncRetriever, Hit
 from serving.retriever.blocking import Retriever
-from serving.retriever.errors import RetrievalError
 from serving.retriever.request import User
-from serving.retriever.shard import CallPolicy
+from serving.retriever.shard import CallPolicy, RetrievalError
 
 __all__ = ["Answer", "AsyncRetriever", "CallPolicy", "Hit", "RetrievalError", "Retriever", "User"]
 

@@ -13,12 +13,12 @@ from typing import Any
 import serving.batch  # noqa: F401 (sets up TensorFlow's environment)
 from preprocessing.command.console import UserError, fail, run_command
 from preprocessing.command.flags import Flags
-from serving.batch.inputs import find
+from serving.batch.input_files import find
 from serving.batch.jobs import embed_job
 from serving.batch.output_folder import locked
 from serving.batch.run import JobStopped, run
 from serving.config import ServingConfig
-from serving.export import configured
+from serving.export import add_config_flags, configured
 from serving.release.versions import ModelFolder
 
 _MAX_BATCH = 512
@@ -50,11 +50,7 @@ def arguments(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]
     flags.add_argument("--data", required=True, help="the folder of preprocessing.pipeline, with today's catalogue")
     flags.add_argument("--output", required=True, help="the model folder; versions 1, 2, ... appear in it")
     flags.add_argument("--vectors", help="where items' vectors are kept between runs (default: <output>-vectors)")
-    flags.add_argument("--config", help="the experiment's YAML; its `serving` section is read, defaults without it")
-    flags.add_argument("--set", action="append", default=[], metavar="A.B=C", help="overrides one key of the config")
-    flags.add_argument("--index", choices=("scann", "portable", "brute_force"), help="short for serving.index")
-    flags.add_argument("--target-recall", type=float, help="short for serving.tuning.target_recall")
-    flags.add_argument("--max-regression", type=float, help="short for serving.gate.max_regression")
+    add_config_flags(flags)
     flags.add_argument("--force", action="store_true", help="build a version even if nothing has changed")
     return flags.parse_known_args(argv)
 

@@ -74,12 +74,12 @@ def evaluate(flags: argparse.Namespace) -> dict[str, Any]:
 
     from preprocessing.command.console import progress
     from trainer.evaluation.bootstrap import Bootstrap
-    from trainer.evaluation.figures import figures
-    from trainer.evaluation.live_items import Catalogue
-    from trainer.evaluation.questions import Questions
-    from trainer.evaluation.relevance import Judgments
-    from trainer.evaluation.report import write_report
+    from trainer.evaluation.catalogue import Catalogue
+    from trainer.evaluation.eval_requests import EvalRequests
+    from trainer.evaluation.html_report import write_report
+    from trainer.evaluation.judgments import Judgments
     from trainer.evaluation.retrievers import Setting, ask_bm25, ask_job, fuse
+    from trainer.evaluation.scorecard import scorecard
     from trainer.evaluation.summary import metrics_of, show_table
     from trainer.job.job_folder import Job
 
@@ -89,12 +89,18 @@ def evaluate(flags: argparse.Namespace) -> dict[str, Any]:
     names = _job_names(jobs)
     with progress("evaluating", total=len(jobs) + 2) as bar:
         catalogue = Catalogue(data_dir)
-        questions = Questions(data_dir, catalogue, flags.limit)
-        if not len(questions):
+        eval_requests = EvalRequests(data_dir, catalogue, flags.limit)
+        if not len(eval_requests):
             raise UserError(f"--data {data_dir} has no eval request; set preprocessing.split so that some are left")
         judgments = Judgments(flags.judgments, catalogue) if flags.judgments else None
         setting = Setting(
-            data_dir, catalogue, questions, judgments, flags.limit, min(max(ks), len(catalogue)), flags.memory_mb << 20
+            data_dir,
+            catalogue,
+            eval_requests,
+            judgments,
+            flags.limit,
+            min(max(ks), len(catalogue)),
+            flags.memory_mb << 20,
         )
         bar.advance()
         answers = [ask_bm25(setting)]
@@ -103,11 +109,11 @@ def evaluate(flags: argparse.Namespace) -> dict[str, Any]:
             answers.append(ask_job(name, job, setting))
     if flags.fuse:
         answers.append(fuse(answers[1], answers[0]))
-    found = {one.name: figures(one, questions, catalogue, judgments, ks) for one in answers}
-    by_user = Bootstrap(questions.users, flags.seed)
+    found = {one.name: scorecard(one, eval_requests, catalogue, judgments, ks) for one in answers}
+    by_user = Bootstrap(eval_requests.users, flags.seed)
     by_query = Bootstrap(np.arange(len(judgments.queries)), flags.seed) if judgments else None
     metrics = metrics_of(found, names[0], by_user, by_query)
-    metrics |= {"data": data_dir, "k": ks, "requests": len(questions), "items": len(catalogue)}
+    metrics |= {"data": data_dir, "k": ks, "requests": len(eval_requests), "items": len(catalogue)}
     Job(jobs[0]).write("metrics.json", json.dumps(metrics, indent=1))
     write_report(jobs, names, answers, metrics, setting)
     show_table(metrics)

@@ -13,7 +13,7 @@ from preprocessing.command.console import UserError, fail, run_command
 from preprocessing.command.flags import Flags
 from preprocessing.config import load_section, resolved_yaml
 from trainer.cloud.machines import GPUS, Machines
-from trainer.cloud.submission import Place, Submission
+from trainer.cloud.submission import ProjectRegion, Submission
 from trainer.config import TrainerConfig
 
 _HELP = """\
@@ -128,7 +128,7 @@ def _label(text: str) -> tuple[str, str]:
 
 def build(flags: argparse.Namespace) -> tuple[Any, str, str]:
     """(the job, the path its config is to have, that config's text)."""
-    from trainer.cloud.job import custom_job, tuning_job
+    from trainer.cloud.vertex_jobs import custom_job, tuning_job
 
     config = load_section(flags.config, "trainer", TrainerConfig, flags.set)
     submission = submission_of(flags, config)
@@ -174,7 +174,7 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     from trainer.cloud.follow import client_of, create, links
 
-    place = Place(flags.project, flags.region)
+    place = ProjectRegion(flags.project, flags.region)
     client = client_of(place.region)
     send_config(flags.data.rstrip("/"), path, text)
     job = create(client, place, job)

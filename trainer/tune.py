@@ -20,9 +20,9 @@ from trainer.config import TrainerConfig
 from trainer.config_keys import with_keys
 from trainer.job.job_folder import Job
 from trainer.training.checkpoints import best_recall
+from trainer.tuning.child_process import run_trial
+from trainer.tuning.results import draw, print_table, shortly, write_config, write_trials
 from trainer.tuning.search import Search, Trial
-from trainer.tuning.search_report import draw, print_table, shortly, write_config, write_trials
-from trainer.tuning.trial import run_trial
 
 _HELP = """\
 Searches the ranges under `trainer.tune` of a config for the best validation recall (Optuna's TPE). Each trial is a run

@@ -9,9 +9,9 @@ from typing import Any
 
 from preprocessing.command.console import UserError, fail, run_command
 from preprocessing.command.flags import Flags
-from serving.batch.finish import Outcome
-from serving.batch.inputs import find
-from serving.batch.job import Job
+from serving.batch.commit import Outcome
+from serving.batch.input_files import find
+from serving.batch.jobs import Job
 from serving.batch.output_folder import MANIFEST
 from serving.batch.run import JobStopped, run
 

@@ -17,8 +17,8 @@ from rich.table import Table
 import preprocessing  # noqa: F401 (sets up the environment)
 from preprocessing.command.console import UserError, run_command
 from preprocessing.command.flags import Flags
+from serving.demo.run_once import Stages
 from serving.demo.shoppers import Market, read_market, write_users
-from serving.demo.stages import Stages
 from serving.retriever.blocking import Retriever
 
 _HELP = """\

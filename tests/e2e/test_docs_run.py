@@ -63,7 +63,7 @@ NOT_RUN = {
     "python -m benchmarks.": "takes minutes to hours",
     "python -m preprocessing.pipeline --config c.yaml": "needs a cluster",
     "python -m trainer.task --config configs/mgdspr.yaml --data out/data --job-dir out/try/": "takes a training each",
-    "python -m trainer.submit": "tests/cloud/test_submit.py sends the same to a stand-in of Vertex AI",
+    "python -m trainer.submit": "tests/trainer/cloud/test_submit.py sends the same to a stand-in of Vertex AI",
     "python -m serving.batch --mode retrieve --input queries.jsonl --target": "needs servers on three machines",
     "docker ": "needs Docker; tests/cloud reads the files",
     "gcloud ": "needs an account; tests/cloud reads the files",
