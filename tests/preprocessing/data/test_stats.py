@@ -7,7 +7,7 @@ import io
 from rich.console import Console
 
 from preprocessing.config import SplitConfig
-from preprocessing.data.stats import head_and_tail, print_table, quantiles, summarise, too_many_rejected
+from preprocessing.data.stats import empty_shares, head_and_tail, print_table, quantiles, summarise, too_many_rejected
 from preprocessing.graph import Partitions
 from preprocessing.joins.split import cut_of
 from preprocessing.logs.sources import Source
@@ -20,6 +20,9 @@ COUNTED = {
         ["actions", "rejected", "unknown item", 2],
         ["actions", "rejected", "bad ts", 1],
         ["actions", "used", 7],
+        ["actions", "filled", "ts", 10],
+        ["actions", "filled", "item_id", 9],
+        ["actions", "ignored", "bad request_id", 1],
         ["searches", "in", 3],
         ["searches", "used", 2],
         ["searches", "excluded", "no positive", 1],
@@ -43,6 +46,12 @@ def test_head_and_tail() -> None:
     assert (shares["top_1_percent_share"], shares["top_10_percent_share"], shares["once_share"]) == (0.505, 0.55, 0.495)
 
 
+def test_a_share_of_one_means_every_record() -> None:
+    assert empty_shares("searches", 1_000_000, {"query": 1})["query"] == 0.9999
+    assert empty_shares("searches", 1_000_000, {})["query"] == 1.0
+    assert empty_shares("ubi", 10, {}) == {}
+
+
 def test_summary_and_table() -> None:
     stats = summarise(COUNTED, {"word": 3})
     assert stats["streams"]["actions"] == {
@@ -50,6 +59,8 @@ def test_summary_and_table() -> None:
         "used": 7,
         "rejected": {"unknown item": 2, "bad ts": 1},
         "excluded": {},
+        "ignored": {"bad request_id": 1},
+        "empty_share": {"ts": 0.0, "user_id": 1.0, "item_id": 0.1, "action": 1.0, "request_id": 1.0},
     }
     assert stats["examples"] == {"train": 2, "eval": 0}
     assert stats["items"] == 5
