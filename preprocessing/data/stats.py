@@ -43,6 +43,7 @@ def summarise(counted: Mapping[str, Any], vocabularies: Mapping[str, int]) -> di
         "examples": examples,
         **single,
         "searches_from_to": [iso(ts) for ts in counted["times"]],
+        "searches_of_stray_clocks": counted["stray"],
         "split_at": iso(counted["cut"]),
         "split_at_ms": counted["cut"],
         "lengths": {name: quantiles(lengths[name]) for name in sorted(lengths)},
@@ -149,8 +150,9 @@ def print_table(stats: Mapping[str, Any], console: Console) -> None:
         table.add_row(name, f"{stream['in']:,}", f"{stream['used']:,}", *(f"{one:,}" for one in sums), reasons)
     console.print(table)
     examples, lengths = stats["examples"], stats["lengths"]
+    stray = stats["searches_of_stray_clocks"]
     console.print(
-        f"searches {' to '.join(stats['searches_from_to'])}\n"
+        f"searches {' to '.join(stats['searches_from_to'])}{f' ({stray:,} of stray clocks)' if stray else ''}\n"
         f"examples: {examples['train']:,} train, {examples['eval']:,} eval (from {stats['split_at']}); "
         f"{_words(f'{name} {size:,}' for name, size in stats['vocabularies'].items())}"
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import collections
-import math
 import reprlib
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -36,11 +35,13 @@ from preprocessing.logs.records import (
 COUNTS, REJECTED, TIMES = "counts", "rejected", "times"
 KINDS: dict[type, str] = {Item: "catalog", Search: "searches", Action: "actions", Impression: "impressions"}
 _BUFFERED = 20_000
+_HOUR_MS = 3_600_000
 _EMPTY: tuple[Any, ...] = (None, "", [])
 _KEPT_OF_RECORD = 2_000  # characters of a rejected record that are kept for the reader
 
 Parse = Callable[[Document, str, int, list[str]], tuple]  # (document, source, place in it, names of ignored values)
 Key = tuple[str, ...]
+HourOfTimes = tuple[int, tuple[int, int, int]]  # (hour, (how many times, the first, the last))
 
 
 def partition_of(key: str, partitions: int) -> int:
@@ -108,7 +109,7 @@ class ParseRecords(beam.DoFn):
 
     def start_bundle(self) -> None:
         self._counts: collections.Counter[Key] = collections.Counter()
-        self._first, self._last = math.inf, -math.inf
+        self._hours: dict[int, tuple[int, int, int]] = {}
         self._clear()
 
     def _clear(self) -> None:
@@ -154,7 +155,9 @@ class ParseRecords(beam.DoFn):
             partition = partition_of(record.user_id, self._user_partitions)  # type: ignore[attr-defined]
         self._batches[kind, partition].append(record)
         if isinstance(record, Search):
-            self._first, self._last = min(self._first, record.ts), max(self._last, record.ts)
+            hour = record.ts // _HOUR_MS
+            count, first, last = self._hours.get(hour, (0, record.ts, record.ts))
+            self._hours[hour] = count + 1, min(first, record.ts), max(last, record.ts)
 
     def _flush(self) -> Iterator[Any]:
         for (kind, partition), records in self._batches.items():
@@ -167,7 +170,7 @@ class ParseRecords(beam.DoFn):
         last: Iterable[Any] = (
             *self._flush(),
             *(beam.pvalue.TaggedOutput(COUNTS, count) for count in self._counts.items()),
-            *(beam.pvalue.TaggedOutput(TIMES, ts) for ts in (self._first, self._last) if math.isfinite(ts)),
+            *(beam.pvalue.TaggedOutput(TIMES, hour) for hour in self._hours.items()),
         )
         for output in last:
             value = WindowedValue(output.value, GlobalWindow().max_timestamp(), (GlobalWindow(),))

@@ -6,15 +6,14 @@ import io
 
 from rich.console import Console
 
-from preprocessing.config import SplitConfig
 from preprocessing.data.stats import empty_shares, head_and_tail, print_table, quantiles, summarise, too_many_rejected
 from preprocessing.graph import Partitions
-from preprocessing.joins.split import cut_of
 from preprocessing.logs.sources import Source
 
 COUNTED = {
     "cut": 86_400_000,
     "times": [0, 90_000_000],
+    "stray": 0,
     "counts": [
         ["actions", "in", 10],
         ["actions", "rejected", "unknown item", 2],
@@ -81,14 +80,6 @@ def test_too_many_rejected_names_the_stream_and_the_reason() -> None:
     assert message is not None
     assert "actions: 3 of 10" in message
     assert "'unknown item'" in message
-
-
-def test_the_cut() -> None:
-    day = 86_400_000
-    assert cut_of(0, 10 * day + 5, SplitConfig(eval_days=3), 0) == 8 * day
-    assert cut_of(0, 10 * day + 5, SplitConfig(eval_days=1), 3_600_000) == 10 * day - 3_600_000
-    assert cut_of(0, 1000, SplitConfig(eval_days=None, eval_share=0.25), 0) == 750
-    assert cut_of(float("inf"), float("-inf"), SplitConfig(), 0) == 0
 
 
 def test_partitions_grow_with_the_log() -> None:
