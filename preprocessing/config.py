@@ -15,7 +15,21 @@ from preprocessing.command.console import UserError, nearest
 
 SECTIONS = ("preprocessing", "trainer", "serving")
 Grain = Literal["char", "bigram", "trigram", "word"]
-Stream = Literal["catalog", "searches", "actions"]
+STREAM_FIELDS = {
+    "catalog": (
+        "item_id",
+        "title",
+        "brand",
+        "shop",
+        "category_leaf",
+        "category_top",
+        "price",
+        "in_stock",
+        "updated_at",
+    ),
+    "searches": ("request_id", "ts", "user_id", "query", "results"),
+    "actions": ("ts", "user_id", "item_id", "action", "request_id"),
+}
 
 
 class Section(BaseModel):
@@ -58,6 +72,15 @@ class InputConfig(Section):
     max_rejected_share: float = Field(0.05, ge=0, le=1)  # of a stream's records; the job fails past it
     earliest: str = "2000-01-01"  # times outside [earliest, latest) are rejected: broken clocks
     latest: str = "2100-01-01"
+
+    @model_validator(mode="after")
+    def _columns_are_ours(self) -> InputConfig:
+        for stream, fields in STREAM_FIELDS.items():
+            settings: StreamConfig | None = getattr(self, stream)
+            for name in settings.columns if settings is not None else ():
+                if name not in fields:
+                    raise ValueError(f"{stream}.columns: unknown field {name!r}{nearest(name, fields)}")
+        return self
 
 
 class JoinConfig(Section):

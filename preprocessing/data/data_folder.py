@@ -194,9 +194,10 @@ def _problem(stats: dict[str, Any], config: PreprocessingConfig) -> str | None:
     rejected = too_many_rejected(stats, config.input.max_rejected_share)
     if rejected:
         return f"{rejected}; preprocessing.input.max_rejected_share allows more"
-    if not stats["examples"]["train"]:
-        return (
-            f"no training example came out: no request before {stats['split_at']} has an action on a known item "
-            "(preprocessing.split decides that moment)"
-        )
+    for split, kind, side in (("train", "training", "before"), ("eval", "evaluation", "from")):
+        if not stats["examples"][split]:
+            return (
+                f"no {kind} example came out: no request {side} {stats['split_at']} has an action on a known item "
+                "(preprocessing.split decides that moment)"
+            )
     return None

@@ -45,7 +45,7 @@ def make(seed: int = 1, searches: int = 600) -> Log:
     """The log of one small shop."""
     draw = random.Random(seed)
     catalog = [_item(number, draw) for number in range(200)]
-    catalog += [dict(catalog[3]), {**catalog[4], "title": "another title"}]
+    catalog += [dict(catalog[3]), {**catalog[4], "title": "another title", "updated_at": START}]
     log = Log(catalog, [], [])
     for number in range(searches):
         _search(number, draw, log)
