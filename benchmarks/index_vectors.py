@@ -10,7 +10,7 @@ _SEED, _QUERIES, _NEIGHBOURS = 17, 512, 8
 
 
 def clusters(items: int, dim: int) -> tuple[np.ndarray, np.ndarray]:
-    """Items float32 `[items, dim]` and queries from clusters of clusters; the norms of items have a long tail."""
+    """ItemLookup float32 `[items, dim]` and queries from clusters of clusters; the norms of items have a long tail."""
     random = np.random.default_rng(_SEED)
     tops = random.normal(size=[30, dim])
     leaves = np.repeat(tops, 40, axis=0) + 0.7 * random.normal(size=[1200, dim])

@@ -37,7 +37,7 @@ _KS = (10, 100, 1000)
 _MEMORY = 512 << 20
 _WEIGHTS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0)  # of a model's place against BM25's
 # Rated queries have no user, and no item was ever chosen: neither a past nor an id says anything.
-_COLD = ("horizons.realtime.on=false", "horizons.short.on=false", "horizons.long.on=false")
+_COLD: tuple[str, ...] = ("horizons.realtime.on=false", "horizons.short.on=false", "horizons.long.on=false")
 _COLD += ("grains.history=false", "item.id=false")
 MODELS: dict[str, tuple[str, ...]] = {
     "tfrs": ("tfrs.dim=64",),
@@ -45,7 +45,7 @@ MODELS: dict[str, tuple[str, ...]] = {
     "mgdspr": tuple(f"mgdspr.{one}" for one in _COLD),
     "mmse": tuple(f"mmse.{one}" for one in _COLD),
 }
-_TRAINING = ("data.batch=256", "training.histograms=false", "loss.catalog_negatives=1024")
+_TRAINING: tuple[str, ...] = ("data.batch=256", "training.histograms=false", "loss.catalog_negatives=1024")
 # The requests to validate on are the fold's own: the one validation is at the end, and chooses nothing.
 _TRAINING += ("validation.every_steps=1000000", "validation.requests=64")
 

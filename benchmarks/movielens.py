@@ -52,7 +52,8 @@ def spread(adapted: Path, raw: Path, seed: int) -> None:
     for one in lines:
         if one["ts"] < TEST_AT:
             of_user.setdefault(one["user_id"], []).append(one["request_id"])
-    random_, times = random.Random(seed), {}
+    random_ = random.Random(seed)
+    times: dict[str, int] = {}
     for requests in of_user.values():
         random_.shuffle(requests)
         times |= {request: TEST_AT - _HOUR - place * _SPAN // len(requests) for place, request in enumerate(requests)}

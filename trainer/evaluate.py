@@ -13,9 +13,9 @@ from preprocessing.command.console import UserError, run_command
 from preprocessing.command.flags import Flags
 
 _HELP = """\
-Exact top-K over the full catalogue for every eval request, for the job, for BM25 and for other jobs: Recall and NDCG
-of ordered and of clicked items, by segment; pairwise accuracy within a request; the share of relevant items where
-graded judgments are given; coverage and popularity. Writes metrics.json and report.html into the job folder.
+Searches the whole catalogue exactly for every eval request, with the job, with BM25 and with other jobs. Reports Recall
+and NDCG of ordered and of clicked items, by segment; pairwise accuracy within a request; coverage and popularity; and,
+with graded judgments, the share of relevant items. Writes metrics.json and report.html into the job folder.
 
 examples:
   python -m trainer.evaluate --data out/data --job-dir out/mgdspr
@@ -32,13 +32,17 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     flags.add_argument("--data", required=True, help="the folder that preprocessing.pipeline wrote")
     flags.add_argument("--job-dir", required=True, help="a folder that trainer.task wrote")
-    flags.add_argument("--k", default="10,100,1000", help="depths of the figures (default %(default)s)")
-    flags.add_argument("--compare", action="append", default=[], metavar="JOB", help="another job; may be repeated")
+    flags.add_argument("--k", default="10,100,1000", help="the K of the metrics (default %(default)s)")
+    flags.add_argument(
+        "--compare", action="append", default=[], metavar="JOB", help="another job to compare with; may be repeated"
+    )
     flags.add_argument("--judgments", help="graded relevance, JSON Lines of query, item_id, grade (0 to 3)")
-    flags.add_argument("--fuse", choices=["bm25"], help="a further row: the job and BM25 by reciprocal rank")
-    flags.add_argument("--limit", type=int, help="only the first requests, for a quick look")
-    flags.add_argument("--memory-mb", type=int, default=2048, help="for vectors and scores (default %(default)s)")
-    flags.add_argument("--seed", type=int, default=17, help="of the bootstrap (default %(default)s)")
+    flags.add_argument("--fuse", choices=["bm25"], help="also evaluate the job fused with BM25 by reciprocal rank")
+    flags.add_argument("--limit", type=int, help="use only the first LIMIT requests, for a quick look")
+    flags.add_argument(
+        "--memory-mb", type=int, default=2048, help="memory for vectors and scores (default %(default)s)"
+    )
+    flags.add_argument("--seed", type=int, default=17, help="seed of the bootstrap (default %(default)s)")
     return flags.parse_args(argv)
 
 

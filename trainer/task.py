@@ -13,7 +13,7 @@ from preprocessing.config import load_section
 from trainer.config import TrainerConfig
 
 _HELP = """\
-Trains the model of a config and writes its towers. The same command again goes on where a broken run stopped.
+Trains the model of a config and writes its towers. The same command resumes an interrupted run.
 
 examples:
   python -m trainer.task --config configs/mgdspr.yaml --data out/data --job-dir out/mgdspr
@@ -30,7 +30,9 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     flags.add_argument("--config", required=True, help="the experiment's YAML; its `trainer` section is read")
     flags.add_argument("--data", required=True, help="the folder that preprocessing.pipeline wrote")
-    flags.add_argument("--job-dir", required=True, help="folder for checkpoints, logs and towers; resumed if begun")
+    flags.add_argument(
+        "--job-dir", required=True, help="folder for checkpoints, logs and towers; resumed if it has checkpoints"
+    )
     flags.add_argument("--set", action="append", default=[], metavar="A.B=C", help="overrides one key of the config")
     return flags.parse_args(argv)
 

@@ -51,7 +51,13 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         for name, value in server.environment.items():
             patch.setenv(name, value)
         simulate("gs://market/raw", items=200, users=60, days=10, seed=17)
-        for left in ("FAILED", "_staging/train-00007-of-00008.tfrecord.gz", "vocab/old.txt", "rejected/old.jsonl"):
+        for left in (
+            "FAILED",
+            "_staging/STARTED",
+            "_staging/train-00007-of-00008.tfrecord.gz",
+            "vocab/old.txt",
+            "rejected/old.jsonl",
+        ):
             server.storage.put("market", f"data/{left}", b"of another run")
         process("gs://market/raw", DATA)
         yield server
