@@ -83,7 +83,8 @@ def export(
     vectors: str | None = None,
 ) -> int:
     """Writes a version; returns the exit status."""
-    from serving.release.fresh_items import read_changes  # TensorFlow comes with it: `--help` does not wait for that
+    from serving.batch.output_folder import locked  # TensorFlow comes with these: `--help` does not wait for that
+    from serving.release.fresh_items import read_changes
     from serving.release.publish import Release
 
     changes = read_changes(fresh, tombstones)
@@ -94,9 +95,10 @@ def export(
     if shards is not None and (shards < 1 or job_dir is None or any(part is not None for part in changes)):
         raise UserError("--shards takes a number from 1, goes with --job-dir, and not with --fresh or --tombstones")
     release = Release(config, data_dir, output, vectors)
-    if job_dir is None:
-        return release.change(changes)
-    return release.build(job_dir, changes) if shards is None else release.build_shards(job_dir, shards)
+    with locked(output, "--output"):
+        if job_dir is None:
+            return release.change(changes)
+        return release.build(job_dir, changes) if shards is None else release.build_shards(job_dir, shards)
 
 
 def main(argv: list[str] | None = None) -> int:

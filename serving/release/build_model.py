@@ -69,16 +69,14 @@ class Builder:
                 f"towers/item of width {self.item_tower.dim}; they are not of one job"
             )
 
-    def build(
-        self, aside: Path, version: int, requests: Requests, widths: Mapping[str, int], changes: Changes
-    ) -> Built:
+    def build(self, aside: Path, requests: Requests, widths: Mapping[str, int], changes: Changes) -> Built:
         """Saves the model as `<aside>/model`."""
         clock = Clock()
         table, vectors = self.embed(aside)
         clock.lap("embed")
         items = self.items(table, aside)
         queries = embed_requests(self.query_tower, items, requests)
-        found = self.searched(vectors, items, queries, f"{aside.parent.name}/{version}", clock)
+        found = self.searched(vectors, items, queries, f"{aside.parent.name}/{aside.name}", clock)
         retrieval, config = found.retrieval, self._config
         model = Retrieval(
             Embedder(self.query_tower, self.item_tower, items, widths),

@@ -40,8 +40,9 @@ def read_changes(fresh: str | None, tombstones: str | None) -> Changes:
 
 def _lines(path: str, flag: str) -> Iterable[tuple[int, str]]:
     try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        with tf.io.gfile.GFile(path, "rb") as file:
+            text = file.read().decode()
+    except (tf.errors.OpError, UnicodeDecodeError) as error:
         raise UserError(f"{flag} {path} cannot be read: {error}") from None
     return [(number, line.strip()) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
 

@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import resource
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
+
+import tensorflow as tf
 
 from serving.release.tune_effort import Tuned
 
 
-def hash_files(paths: list[str]) -> str:
-    """A hash over the names and the bytes of files."""
+def data_hash(data_dir: str) -> str:
+    """Over the names and the bytes of the catalogue and of what describes it, on whatever storage it lies."""
     digest = hashlib.sha256()
-    for path in sorted(paths):
-        digest.update(Path(path).name.encode())
-        with open(path, "rb") as file:
+    for path in sorted([*tf.io.gfile.glob(f"{data_dir}/catalog-*"), f"{data_dir}/spec.json"]):
+        digest.update(PurePosixPath(path).name.encode())
+        with tf.io.gfile.GFile(path, "rb") as file:
             while chunk := file.read(1 << 20):
                 digest.update(chunk)
     return digest.hexdigest()
-
-
-def data_hash(data_dir: str) -> str:
-    """Of the catalogue and what describes it."""
-    return hash_files([str(path) for path in Path(data_dir).glob("catalog-*")] + [f"{data_dir}/spec.json"])
 
 
 def size_of(folder: Path) -> dict[str, int]:

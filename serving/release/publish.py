@@ -18,7 +18,7 @@ from serving.release.build_model import Builder, text_limits
 from serving.release.fresh_items import Changes, amended_version
 from serving.release.item_vectors import PrecomputedVectors
 from serving.release.manifest import data_hash, describe_tuning, peak_memory_mb, size_of
-from serving.release.shards import SHARDS, build_shards, prune_shards, publish_shards, shard_name, shard_reasons
+from serving.release.shards import SHARDS, build_shards, prune_shards, publish_shards, shard_reasons
 from serving.release.versions import ModelFolder
 
 REJECTED = 3
@@ -46,12 +46,11 @@ class Release:
         builder = self._builder(job_dir)
         requests = self._requests(widths)
         with self._folder.staging() as aside:
-            version = self._folder.next_version()
             tuned_by = requests.slice(0, self._config.tuning.queries)
-            built = builder.build(aside, version, tuned_by, widths, changes)
+            built = builder.build(aside, tuned_by, widths, changes)
             manifest = self._sources(job_dir, widths) | built.described
             manifest |= {"target_recall": built.exact.target, "tuning": describe_tuning(built.tuned)}
-            return self._settle(aside, version, Staged(manifest, requests, built.exact))
+            return self._settle(aside, Staged(manifest, requests, built.exact))
 
     def build_shards(self, job_dir: str, shards: int) -> int:
         """One version of every shard's model and of the query model; returns the exit status."""
@@ -60,11 +59,11 @@ class Release:
         requests = self._requests(widths).slice(0, self._config.tuning.queries)
         output = self._folder.path
         with self._folder.staging() as aside:
-            folders = [ModelFolder(str(output / shard_name(number, shards))) for number in range(shards)]
-            version = max(folder.next_version() for folder in [self._folder, *folders])
-            built = build_shards(builder, aside, version, requests, widths, shards)
+            built = build_shards(builder, aside, requests, widths, shards)
             with_scann = self._config.index == "scann"
             reasons = [one for shard in built for one in shard_reasons(aside / shard.name, with_scann, shard)]
+            folders = [ModelFolder(str(output / shard.name)) for shard in built]
+            version = self._folder.claim_version(max(folder.next_version() for folder in folders))
             manifest = self._sources(job_dir, widths) | {"version": version, "created": _now(), "reasons": reasons}
             manifest["shards"] = {
                 shard.name: {"items": shard.items, "tuning": describe_tuning(shard.tuned)} for shard in built
@@ -72,6 +71,7 @@ class Release:
             if reasons:
                 return self._rejected(self._folder.reject(aside, version, manifest), reasons)
             publish_shards(output, aside, version, built, manifest)
+            self._folder.unclaim(version)
             prune_shards(output, built, self._config.keep_versions)
         print(f"{sum(shard.items for shard in built)} items in {shards} shards; {output}/{SHARDS}")
         return 0
@@ -102,9 +102,8 @@ class Release:
         before = self._folder.manifest(latest)
         requests = self._requests(before["widths"])
         with self._folder.staging() as aside:
-            version = self._folder.next_version()
             manifest = amended_version(self._folder.model(latest), before, changes, aside)
-            return self._settle(aside, version, Staged(manifest, requests, None))
+            return self._settle(aside, Staged(manifest, requests, None))
 
     def _requests(self, widths: dict[str, int]) -> Requests:
         count = max(self._config.tuning.queries, self._config.gate.requests)
@@ -115,10 +114,11 @@ class Release:
             )
         return requests
 
-    def _settle(self, aside: Path, version: int, staged: Staged) -> int:
-        """Judges a staged version and places it."""
+    def _settle(self, aside: Path, staged: Staged) -> int:
+        """Judges a staged version, and places it or lays it apart under the next number."""
         model = aside / "model"
         verdict = self._verdict(model, staged)
+        version = self._folder.claim_version()
         manifest = {
             "version": version,
             "created": _now(),
@@ -129,9 +129,12 @@ class Release:
             "peak_memory_mb": peak_memory_mb(),
         }
         if verdict.reasons:
-            return self._rejected(self._folder.reject(model, version, manifest), verdict.reasons)
-        self._folder.publish(model, version, manifest)
+            apart = self._folder.reject(model, version, manifest)
+        else:
+            self._folder.publish(model, version, manifest)
         self._folder.prune(self._config.keep_versions, aside)
+        if verdict.reasons:
+            return self._rejected(apart, verdict.reasons)
         print(_said(manifest, self._folder.model(version)))
         return 0
 

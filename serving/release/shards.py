@@ -45,7 +45,7 @@ def shard_name(number: int, shards: int) -> str:
 
 
 def build_shards(
-    builder: Builder, aside: Path, version: int, requests: Requests, widths: Mapping[str, int], shards: int
+    builder: Builder, aside: Path, requests: Requests, widths: Mapping[str, int], shards: int
 ) -> list[Shard]:
     """Saves `<aside>/query` and `<aside>/shard-*`, one after the other, so that one index at a time is in memory."""
     table, vectors = builder.embed(aside)
@@ -61,7 +61,7 @@ def build_shards(
             raise UserError(f"--shards {shards}: no item of the {len(table)} falls into shard {number}; ask for fewer")
         name = shard_name(number, shards)
         part = table.part(rows)
-        built.append(_build_shard(builder, aside, name, version, part, vectors[rows], queries, widths))
+        built.append(_build_shard(builder, aside, name, part, vectors[rows], queries, widths))
     return built
 
 
@@ -69,14 +69,13 @@ def _build_shard(
     builder: Builder,
     aside: Path,
     name: str,
-    version: int,
     table: Table,
     vectors: np.ndarray,
     queries: np.ndarray,
     widths: Mapping[str, int],
 ) -> Shard:
     items = builder.items(table, aside)
-    unique = f"{aside.parent.name}/{name}/{version}/{aside.name}"
+    unique = f"{aside.parent.name}/{name}/{aside.name}"
     found = builder.searched(vectors, items, queries, unique, Clock())
     searcher = Searcher(items, found.retrieval, widths)
     save(searcher, str(aside / name), searcher.signatures(filtered=True))

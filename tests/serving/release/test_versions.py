@@ -6,6 +6,8 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,12 +18,15 @@ import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
 from preprocessing.command.console import UserError
+from serving.batch.output_folder import locked
 from serving.catalogue.data_records import eval_requests
 from serving.config import ServingConfig
 from serving.export import export, main
 from serving.release.acceptance import SIGNATURES, ExactAnswers, Judge
+from serving.release.staging import staging
 from serving.release.versions import ModelFolder
 from tests.serving.conftest import Client, command
+from tests.serving.experiment import ROOT
 from tests.serving.market import shelf
 from trainer.data.dataset import requests
 
@@ -31,12 +36,13 @@ _CALL = {"DT_STRING": object, "DT_INT32": np.int32, "DT_FLOAT": np.float32}
 
 def tree(folder: Path) -> dict[str, bytes]:
     """Every file of a folder."""
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name != ".lock")
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
 def test_the_folder(client: Client) -> None:
     folder, manifest = client.path.parent, client.manifest
-    assert sorted(os.listdir(folder))[:2] == ["1", "manifest-1.json"]
+    assert sorted(set(os.listdir(folder)) - {".lock"})[:2] == ["1", "manifest-1.json"]
     assert not list(folder.glob(".staging-*"))
     assert manifest["version"] == 1 and manifest["reasons"] == []
     assert manifest["measured"]["index_recall"] >= manifest["target_recall"]
@@ -139,10 +145,76 @@ def test_the_last_versions_are_kept(tmp_path: Path) -> None:
             model = aside / "model"
             model.mkdir()
             (model / "saved_model.pb").write_bytes(b"x")
-            assert folder.next_version() == number
+            assert folder.claim_version() == number
             folder.publish(model, number, {"version": number})
             folder.prune(2, aside)
     assert sorted(os.listdir(folder.path)) == ["4", "5", "manifest-4.json", "manifest-5.json"]
+
+
+def test_rejected_versions_are_pruned_and_what_another_is_about_to_place_is_not(tmp_path: Path) -> None:
+    folder = ModelFolder(str(tmp_path / "models"))
+    for number in range(1, 5):
+        with folder.staging() as aside:
+            (aside / "model").mkdir()
+            assert folder.claim_version() == number
+            folder.reject(aside / "model", number, {"version": number})
+            folder.prune(2, aside)
+    assert sorted(os.listdir(folder.path)) == ["rejected-3", "rejected-4"]
+    left, other = folder.claim_version(), folder.claim_version()
+    (folder.path / f"manifest-{other}.json").write_text("{}")
+    with folder.staging() as aside:
+        folder.prune(1, aside)
+    assert (folder.path / f"manifest-{other}.json").exists() and folder.claim_version() == other + 1 > left + 1
+    os.utime(folder.path / f".claim-{other}", (0, 0))  # its exporter was killed long ago
+    with folder.staging() as aside:
+        folder.prune(1, aside)
+    assert not (folder.path / f"manifest-{other}.json").exists() and (folder.path / f".claim-{left}").exists()
+
+
+_EXPORTER = """
+import sys
+from pathlib import Path
+from serving.release.versions import ModelFolder
+folder, number = ModelFolder(sys.argv[1]), sys.argv[2]
+for turn in range(8):
+    with folder.staging() as aside:
+        (aside / "model").mkdir()
+        (aside / "model" / "saved_model.pb").write_text(f"{number}/{turn}")
+        version = folder.claim_version()
+        folder.publish(aside / "model", version, {"version": version, "by": f"{number}/{turn}"})
+        folder.prune(100, aside)
+"""
+
+
+def test_exporters_at_once_where_no_lock_holds(tmp_path: Path) -> None:
+    """As hosts do whose shared storage knows no locks: nothing of anybody's is lost or bent."""
+    folder = ModelFolder(str(tmp_path / "models"))
+    command = [sys.executable, "-c", _EXPORTER, str(folder.path)]
+    exporters = [subprocess.Popen([*command, str(number)], cwd=ROOT) for number in range(3)]
+    assert [one.wait() for one in exporters] == [0, 0, 0]
+    assert folder.versions() == folder.published() == list(range(1, 25))
+    made = [(folder.path / str(version) / "saved_model.pb").read_text() for version in folder.versions()]
+    assert made == [folder.manifest(version)["by"] for version in folder.versions()]
+    assert sorted(made) == sorted(f"{number}/{turn}" for number in range(3) for turn in range(8))
+    assert len(os.listdir(folder.path)) == 48
+
+
+def test_whose_owner_lives_stays(tmp_path: Path) -> None:
+    with staging(tmp_path) as one, staging(tmp_path) as other:
+        assert one != other and one.exists()
+    far = tmp_path / ".staging-far"
+    far.mkdir()
+    (far / ".owner").write_text("another host 7\n")  # whose locks are not seen here
+    with staging(tmp_path):
+        assert far.exists()
+    os.utime(far / ".owner", (0, 0))
+    with staging(tmp_path):
+        assert not far.exists()
+
+
+def test_one_export_at_a_time(job: str, data: str, config: Config, tmp_path: Path) -> None:
+    with locked(str(tmp_path), "--output"), pytest.raises(UserError, match="another run is at work there"):
+        export(config(), job, data, str(tmp_path))
 
 
 def test_broken_versions_in_place_do_not_stop_the_next(
