@@ -26,7 +26,8 @@ from serving.index.scann import build_scann
 from serving.release.acceptance import ExactAnswers
 from serving.release.fresh_items import FRESH_FILE, Changes, amend, write_fresh_ids
 from serving.release.item_vectors import PrecomputedVectors, embed_catalogue
-from serving.release.tune_effort import Tuned, plot_tuning, served_effort, tune
+from serving.release.tune_effort import Tuned, measured_recalls, plot_tuning, served_effort, tune
+from serving.release.tuning_sample import tuning_samples
 from serving.release.warmup_requests import write_warmup
 
 _BATCH = 64
@@ -38,6 +39,13 @@ class Built(NamedTuple):
     tuned: Tuned
     exact: ExactAnswers
     described: dict[str, Any]  # for the manifest
+
+
+class Queries(NamedTuple):
+    """Vectors float32 `[Q, dim]`: of those that settle an index's effort, and of others that show what came of it."""
+
+    tuned_by: np.ndarray
+    unseen: np.ndarray
 
 
 class Searched(NamedTuple):
@@ -69,13 +77,14 @@ class Builder:
                 f"towers/item of width {self.item_tower.dim}; they are not of one job"
             )
 
-    def build(self, aside: Path, requests: Requests, widths: Mapping[str, int], changes: Changes) -> Built:
-        """Saves the model as `<aside>/model`."""
+    def build(self, aside: Path, pool: Requests, widths: Mapping[str, int], changes: Changes) -> Built:
+        """Saves the model as `<aside>/model`, its index tuned by requests of a pool."""
         clock = Clock()
         table, vectors = self.embed(aside)
         clock.lap("embed")
         items = self.items(table, aside)
-        queries = embed_requests(self.query_tower, items, requests)
+        requests, unseen = tuning_samples(pool, self._config.tuning.queries)
+        queries = self.queries(items, requests, unseen)
         found = self.searched(vectors, items, queries, f"{aside.parent.name}/{aside.name}", clock)
         retrieval, config = found.retrieval, self._config
         model = Retrieval(
@@ -85,7 +94,7 @@ class Builder:
             config.default_k,
         )
         counts, fresh_ids = amend(model, len(table), changes, self.item_tower, text_limits(self._spec))
-        exact = exact_answers(retrieval, vectors, queries, found.tuned, config.tuning.target_recall)
+        exact = exact_answers(retrieval, vectors, queries.tuned_by, found.tuned, config.tuning.target_recall)
         del vectors
         save(model, str(aside / "model"), model.signatures())
         if fresh_ids is not None:
@@ -115,25 +124,31 @@ class Builder:
         """The table of the catalogue, and its vectors `[N, dim]` mapped from a file aside."""
         return embed_catalogue(self._data_dir, self._spec, self.item_tower, str(aside / "vectors"), self._precomputed)
 
-    def searched(
-        self, vectors: np.ndarray, items: ItemLookup, queries: np.ndarray, name: str, clock: Clock
-    ) -> Searched:
-        """An index over vectors `[N, dim]` of items, tuned by queries `[Q, dim]`; `name` is the version's own."""
+    def searched(self, vectors: np.ndarray, items: ItemLookup, queries: Queries, name: str, clock: Clock) -> Searched:
+        """An index over vectors `[N, dim]` of items, tuned by queries; `name` is the version's own."""
         config = self._config
         index = build_index(vectors, config, name)
         clock.lap("index")
-        truth = exact_rows([vectors], queries, min(config.tuning.k, len(vectors)))
-        tuned = tune(index, queries, truth, config.tuning)
+        k = min(config.tuning.k, len(vectors))
+        truth = exact_rows([vectors], queries.tuned_by, k)
+        tuned = tune(index, queries.tuned_by, truth, config.tuning)
+        if len(queries.unseen):
+            others = exact_rows([vectors], queries.unseen, k)
+            tuned = tuned._replace(unseen=measured_recalls(index, tuned.chosen.effort, queries.unseen, others))
         compared = {}
         floats = without_int8(config)
         if floats:
             compared["int8"] = {"bytes": index.bytes, **tuned.chosen.described()}
             twin = build_index(vectors, floats, f"{name}/float32")
-            chosen = tune(twin, queries, truth, config.tuning).chosen
+            chosen = tune(twin, queries.tuned_by, truth, config.tuning).chosen
             compared["float32"] = {"bytes": twin.bytes, **chosen.described()}
         clock.lap("tune")
         retrieval = OverRetrieval(index, items, growing_efforts(served_effort(tuned), index.size), config.max_k)
         return Searched(retrieval, tuned, compared)
+
+    def queries(self, items: ItemLookup, *samples: Requests) -> Queries:
+        """The vectors of two samples of requests."""
+        return Queries(*(embed_requests(self.query_tower, items, one) for one in samples))
 
     def items(self, table: Table, aside: Path) -> ItemLookup:
         """The table in the graph; its files of ids become assets."""
@@ -184,7 +199,7 @@ def embed_requests(tower: Tower, items: ItemLookup, requests: Requests) -> np.nd
     """The vectors of requests float32 `[R, dim]`, their items looked up as the served model does."""
     embed = tf.function(lambda inputs: tower(tower_inputs(items, inputs)), reduce_retracing=True, autograph=False)
     parts = [embed({n: tf.constant(v) for n, v in one.inputs.items()}).numpy() for one in requests.batches(_BATCH)]
-    return np.concatenate(parts)
+    return np.concatenate(parts) if parts else np.zeros((0, tower.dim), np.float32)
 
 
 def exact_answers(

@@ -39,6 +39,7 @@ def describe_tuning(tuned: Tuned) -> dict[str, Any]:
         "k": tuned.k,
         "target_reached": tuned.reached,
         "chosen": tuned.chosen.described(),
+        "unseen": tuned.unseen.described() if tuned.unseen else None,
         "curve": [point.described() for point in tuned.curve],
     }
 

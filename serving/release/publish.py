@@ -19,6 +19,7 @@ from serving.release.fresh_items import Changes, amended_version
 from serving.release.item_vectors import PrecomputedVectors
 from serving.release.manifest import data_hash, describe_tuning, peak_memory_mb, size_of
 from serving.release.shards import SHARDS, build_shards, prune_shards, publish_shards, shard_reasons
+from serving.release.tuning_sample import POOL, tuning_samples
 from serving.release.versions import ModelFolder
 
 REJECTED = 3
@@ -44,10 +45,9 @@ class Release:
         """A version of a job's towers and the data's catalogue; returns the exit status."""
         widths = served_widths(self._config, self._spec["history"])
         builder = self._builder(job_dir)
-        requests = self._requests(widths)
+        requests = self._requests(widths, POOL * self._config.tuning.queries)
         with self._folder.staging() as aside:
-            tuned_by = requests.slice(0, self._config.tuning.queries)
-            built = builder.build(aside, tuned_by, widths, changes)
+            built = builder.build(aside, requests, widths, changes)
             manifest = self._sources(job_dir, widths) | built.described
             manifest |= {"target_recall": built.exact.target, "tuning": describe_tuning(built.tuned)}
             return self._settle(aside, Staged(manifest, requests, built.exact))
@@ -56,10 +56,11 @@ class Release:
         """One version of every shard's model and of the query model; returns the exit status."""
         widths = served_widths(self._config, self._spec["history"])
         builder = self._builder(job_dir)
-        requests = self._requests(widths).slice(0, self._config.tuning.queries)
+        queries = self._config.tuning.queries
+        samples = tuning_samples(self._requests(widths, POOL * queries), queries)
         output = self._folder.path
         with self._folder.staging() as aside:
-            built = build_shards(builder, aside, requests, widths, shards)
+            built = build_shards(builder, aside, samples, widths, shards)
             with_scann = self._config.index == "scann"
             reasons = [one for shard in built for one in shard_reasons(aside / shard.name, with_scann, shard)]
             folders = [ModelFolder(str(output / shard.name)) for shard in built]
@@ -105,9 +106,8 @@ class Release:
             manifest = amended_version(self._folder.model(latest), before, changes, aside)
             return self._settle(aside, Staged(manifest, requests, None))
 
-    def _requests(self, widths: dict[str, int]) -> Requests:
-        count = max(self._config.tuning.queries, self._config.gate.requests)
-        requests = eval_requests(self._data_dir, count, widths)
+    def _requests(self, widths: dict[str, int], least: int = 0) -> Requests:
+        requests = eval_requests(self._data_dir, max(least, self._config.gate.requests), widths)
         if not len(requests):
             raise UserError(
                 f"--data {self._data_dir}: no eval requests, by which an index is tuned and a version is judged"

@@ -16,8 +16,8 @@ from serving.catalogue.data_records import Requests
 from serving.catalogue.table import Table
 from serving.graph.saved_model import ServedModel
 from serving.graph.signatures import Embedder, Searcher, save
-from serving.release.acceptance import ExactAnswers, index_recall, line_of
-from serving.release.build_model import Builder, Clock, embed_requests, exact_answers
+from serving.release.acceptance import ExactAnswers, index_recalls, line_of, short_of
+from serving.release.build_model import Builder, Clock, Queries, exact_answers
 from serving.release.tune_effort import Tuned
 from serving.release.versions import ModelFolder
 
@@ -45,12 +45,12 @@ def shard_name(number: int, shards: int) -> str:
 
 
 def build_shards(
-    builder: Builder, aside: Path, requests: Requests, widths: Mapping[str, int], shards: int
+    builder: Builder, aside: Path, samples: tuple[Requests, Requests], widths: Mapping[str, int], shards: int
 ) -> list[Shard]:
     """Saves `<aside>/query` and `<aside>/shard-*`, one after the other, so that one index at a time is in memory."""
     table, vectors = builder.embed(aside)
     items = builder.items(table, aside)
-    queries = embed_requests(builder.query_tower, items, requests)
+    queries = builder.queries(items, *samples)
     embedder = Embedder(builder.query_tower, builder.item_tower, items, widths)
     save(embedder, str(aside / QUERY), embedder.signatures())
     numbers = shard_numbers(table.ids, shards)
@@ -71,7 +71,7 @@ def _build_shard(
     name: str,
     table: Table,
     vectors: np.ndarray,
-    queries: np.ndarray,
+    queries: Queries,
     widths: Mapping[str, int],
 ) -> Shard:
     items = builder.items(table, aside)
@@ -79,7 +79,7 @@ def _build_shard(
     found = builder.searched(vectors, items, queries, unique, Clock())
     searcher = Searcher(items, found.retrieval, widths)
     save(searcher, str(aside / name), searcher.signatures(filtered=True))
-    exact = exact_answers(found.retrieval, vectors, queries, found.tuned, builder.target_recall)
+    exact = exact_answers(found.retrieval, vectors, queries.tuned_by, found.tuned, builder.target_recall)
     return Shard(name, len(table), found.tuned, exact)
 
 
@@ -87,12 +87,10 @@ def shard_reasons(path: Path, with_scann: bool, shard: Shard) -> list[str]:
     """What speaks against a staged shard."""
     try:
         with ServedModel(str(path), with_scann) as model:
-            recall = index_recall(model, shard.exact)
+            recalls = index_recalls(model, shard.exact)
     except Exception as error:  # whatever goes wrong here would go wrong where it is served
         return [f"{shard.name} does not load or answer: {line_of(error)}"]
-    if recall < shard.exact.target:
-        return [f"{shard.name} finds {recall:.4f} of its exact answers, --target-recall is {shard.exact.target}"]
-    return []
+    return [f"{shard.name}: {reason}" for reason in short_of(recalls, shard.exact.target)]
 
 
 def publish_shards(output: Path, aside: Path, version: int, shards: list[Shard], manifest: dict[str, Any]) -> None:
