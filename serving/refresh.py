@@ -68,20 +68,15 @@ def refresh(
     import tensorflow as tf
 
     from preprocessing.data.spec import read_spec
-    from serving.graph.towers import towers_hash
     from serving.release.fresh_items import Changes
-    from serving.release.manifest import data_hash  # TensorFlow comes with it: `--help` does not wait for that
+    from serving.release.manifest import source_hashes  # TensorFlow comes with it: `--help` does not wait for that
     from serving.release.publish import REJECTED, Release
 
     read_spec(data_dir)  # a folder that is not whole is told before anything is done
     folder = ModelFolder(output)
     with locked(output, "--output"):
         job = embed_job(job_dir, None, _MAX_BATCH, output=vectors or f"{output}-vectors", format="parquet")
-        sources = {
-            "towers_hash": towers_hash(job_dir),
-            "data_hash": data_hash(data_dir),
-            "config": config.model_dump(mode="json"),
-        }
+        sources = source_hashes(config, job_dir, data_dir)
         if not force:
             latest = folder.latest()
             if latest is not None and _of(folder.manifest(latest), sources):

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from preprocessing.command.console import UserError
 from serving.catalogue.data_records import Requests, catalog_batches
-from serving.catalogue.table import Table
+from serving.catalogue.table import Table, text_limits
 from serving.config import ServingConfig
 from serving.graph.item_lookup import ItemLookup
 from serving.graph.over_retrieval import OverRetrieval, growing_efforts
@@ -26,6 +26,7 @@ from serving.index.scann import build_scann
 from serving.release.acceptance import ExactAnswers
 from serving.release.fresh_items import FRESH_FILE, Changes, amend, write_fresh_ids
 from serving.release.item_vectors import PrecomputedVectors, embed_catalogue
+from serving.release.manifest import describe_build
 from serving.release.tune_effort import Tuned, measured_recalls, plot_tuning, served_effort, tune
 from serving.release.tuning_sample import tuning_samples
 from serving.release.warmup_requests import write_warmup
@@ -36,7 +37,6 @@ _BATCH = 64
 class Built(NamedTuple):
     """What is known of a saved model besides its files."""
 
-    tuned: Tuned
     exact: ExactAnswers
     described: dict[str, Any]  # for the manifest
 
@@ -100,18 +100,14 @@ class Builder:
         if fresh_ids is not None:
             write_fresh_ids(aside / "model" / "assets", fresh_ids)
         clock.lap("save")
-        index = retrieval.index
-        described = {
-            "items": len(table),
-            "dim": index.dim,
-            "index": {"kind": index.kind, **index.settings(), "bytes": index.bytes},
+        described = describe_build(retrieval.index, found.tuned, config.tuning.target_recall) | {
             "int8_compared": found.compared,
             "precomputed_vectors": self._precomputed.taken if self._precomputed else 0,
             "side_index": counts,
             "warmup_requests": self._write_extras(aside / "model", requests, widths, found.tuned),
             "seconds": clock.laps,
         }
-        return Built(found.tuned, exact, described)
+        return Built(exact, described)
 
     def _write_extras(self, model: Path, requests: Requests, widths: Mapping[str, int], tuned: Tuned) -> int:
         """Warm-up requests and the tuning's plot beside a saved model; returns how many requests."""
@@ -170,11 +166,6 @@ class Clock:
         now = time.perf_counter()
         self.laps[name] = round(now - self._since, 2)
         self._since = now
-
-
-def text_limits(spec: Mapping[str, Any]) -> tuple[int, int]:
-    """How much of a text the analyser keeps."""
-    return spec["text"]["max_chars"], spec["text"]["max_words"]
 
 
 def build_index(vectors: np.ndarray, config: ServingConfig, name: str) -> Index:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import resource
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import tensorflow as tf
 
+from serving.catalogue.table import text_limits
+from serving.config import ServingConfig
+from serving.graph.towers import towers_hash
+from serving.index.base import Index
 from serving.release.tune_effort import Tuned
 
 
@@ -31,6 +37,61 @@ def size_of(folder: Path) -> dict[str, int]:
             part = path.relative_to(folder).parts[0]
             sizes[part if part in sizes else "graph" if part == "saved_model.pb" else "assets"] += path.stat().st_size
     return sizes
+
+
+def sources(
+    config: ServingConfig, spec: Mapping[str, Any], job_dir: str, data_dir: str, widths: Mapping[str, int]
+) -> dict[str, Any]:
+    """Where a version comes from and how it was asked for."""
+    return {
+        "job_dir": job_dir,
+        "data": data_dir,
+        **source_hashes(config, job_dir, data_dir),
+        "text": text_limits(spec),
+        "widths": dict(widths),
+        "default_k": config.default_k,
+        "max_k": config.max_k,
+    }
+
+
+def source_hashes(config: ServingConfig, job_dir: str, data_dir: str) -> dict[str, Any]:
+    """What a version follows from: two that agree in it are alike."""
+    return {
+        "towers_hash": towers_hash(job_dir),
+        "data_hash": data_hash(data_dir),
+        "config": config.model_dump(mode="json"),
+    }
+
+
+def describe_build(index: Index, tuned: Tuned, target: float) -> dict[str, Any]:
+    """What was built."""
+    return {
+        "items": index.size,
+        "dim": index.dim,
+        "index": {"kind": index.kind, **index.settings(), "bytes": index.bytes},
+        "target_recall": target,
+        "tuning": describe_tuning(tuned),
+    }
+
+
+def settled(
+    staged: Mapping[str, Any], version: int, model: Path, figures: Mapping[str, Any], reasons: list[str]
+) -> dict[str, Any]:
+    """The whole of it, of a version that was judged; whatever it was changed from is overwritten."""
+    return {
+        "version": version,
+        "created": now(),
+        **{name: value for name, value in staged.items() if name not in ("version", "created")},
+        "bytes": size_of(model),
+        "measured": {**staged.get("measured", {}), **figures},
+        "reasons": reasons,
+        "peak_memory_mb": peak_memory_mb(),
+    }
+
+
+def now() -> str:
+    """The time of day, as it stands in a manifest."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
 def describe_tuning(tuned: Tuned) -> dict[str, Any]:

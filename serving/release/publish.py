@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,10 +13,10 @@ from serving.config import ServingConfig
 from serving.graph.towers import towers_hash
 from serving.inputs import FILTER_LISTS, VECTOR_LISTS
 from serving.release.acceptance import ExactAnswers, Judge, ServedVersion, Verdict
-from serving.release.build_model import Builder, text_limits
+from serving.release.build_model import Builder
 from serving.release.fresh_items import Changes, amended_version
 from serving.release.item_vectors import PrecomputedVectors
-from serving.release.manifest import data_hash, describe_tuning, peak_memory_mb, size_of
+from serving.release.manifest import describe_tuning, now, settled, sources
 from serving.release.shards import SHARDS, build_shards, prune_shards, publish_shards, shard_reasons
 from serving.release.tuning_sample import POOL, tuning_samples
 from serving.release.versions import ModelFolder
@@ -48,8 +47,7 @@ class Release:
         requests = self._requests(widths, POOL * self._config.tuning.queries)
         with self._folder.staging() as aside:
             built = builder.build(aside, requests, widths, changes)
-            manifest = self._sources(job_dir, widths) | built.described
-            manifest |= {"target_recall": built.exact.target, "tuning": describe_tuning(built.tuned)}
+            manifest = sources(self._config, self._spec, job_dir, self._data_dir, widths) | built.described
             return self._settle(aside, Staged(manifest, requests, built.exact))
 
     def build_shards(self, job_dir: str, shards: int) -> int:
@@ -65,7 +63,8 @@ class Release:
             reasons = [one for shard in built for one in shard_reasons(aside / shard.name, with_scann, shard)]
             folders = [ModelFolder(str(output / shard.name)) for shard in built]
             version = self._folder.claim_version(max(folder.next_version() for folder in folders))
-            manifest = self._sources(job_dir, widths) | {"version": version, "created": _now(), "reasons": reasons}
+            manifest = sources(self._config, self._spec, job_dir, self._data_dir, widths)
+            manifest |= {"version": version, "created": now(), "reasons": reasons}
             manifest["shards"] = {
                 shard.name: {"items": shard.items, "tuning": describe_tuning(shard.tuned)} for shard in built
             }
@@ -80,20 +79,6 @@ class Release:
     def _builder(self, job_dir: str) -> Builder:
         precomputed = PrecomputedVectors(self._vectors, towers_hash(job_dir)) if self._vectors else None
         return Builder(self._config, job_dir, self._data_dir, self._spec, precomputed)
-
-    def _sources(self, job_dir: str, widths: dict[str, int]) -> dict[str, Any]:
-        """Where a version comes from and how it was asked for."""
-        return {
-            "job_dir": job_dir,
-            "towers_hash": towers_hash(job_dir),
-            "data": self._data_dir,
-            "data_hash": data_hash(self._data_dir),
-            "text": text_limits(self._spec),
-            "widths": widths,
-            "default_k": self._config.default_k,
-            "max_k": self._config.max_k,
-            "config": self._config.model_dump(mode="json"),
-        }
 
     def change(self, changes: Changes) -> int:
         """The version in place with other fresh items or tombstones; returns the exit status."""
@@ -119,15 +104,7 @@ class Release:
         model = aside / "model"
         verdict = self._verdict(model, staged)
         version = self._folder.claim_version()
-        manifest = {
-            "version": version,
-            "created": _now(),
-            **{name: value for name, value in staged.manifest.items() if name not in ("version", "created")},
-            "bytes": size_of(model),
-            "measured": {**staged.manifest.get("measured", {}), **verdict.figures},
-            "reasons": verdict.reasons,
-            "peak_memory_mb": peak_memory_mb(),
-        }
+        manifest = settled(staged.manifest, version, model, verdict.figures, verdict.reasons)
         if verdict.reasons:
             apart = self._folder.reject(model, version, manifest)
         else:
@@ -165,10 +142,6 @@ def served_widths(config: ServingConfig, history: dict[str, Any]) -> dict[str, i
     given = config.widths.model_dump()
     widths = {name: given[name] or max(1, cut.get(name, history["long"])) for name in VECTOR_LISTS}
     return widths | {name: given[name] for name in FILTER_LISTS}
-
-
-def _now() -> str:
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
 def _said(manifest: dict[str, Any], path: str) -> str:
