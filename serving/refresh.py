@@ -23,18 +23,18 @@ from serving.release.versions import ModelFolder
 
 _MAX_BATCH = 512
 _HELP = """\
-Brings the served model up to date: embeds the items that are new or changed, builds the index, holds the version
-against the gate, and places it.
+Brings the served model up to date: embeds new and changed items, builds the index, and puts the version in place if it
+passes the gate.
 
-Made to be called again and again: nothing happens where towers, catalogue and config are those of the version in place
-or of one that the gate turned down (--force tries that again); two at a time do not meet; one that was killed goes on
-where it was.
+Made for a scheduler. Nothing happens if towers, catalogue and config are those of the version in place, or of one that
+the gate turned down (--force tries that again). Two runs at a time exclude each other. A killed run is resumed by the
+next.
 
 examples:
   python -m serving.refresh --job-dir out/job --data out/data --output out/models/retrieval
   0 4 * * *  cd /srv/multigrain && python -m serving.refresh --config configs/mgdspr.yaml --job-dir ... (cron)
 
-exit status: 0 a new version or nothing to do, 1 the job stopped, 2 a mistake in the flags or files, 3 the gate's no
+exit status: 0 a new version or nothing to do, 1 the job stopped, 2 a mistake in flags or files, 3 the gate refused
 """
 
 
@@ -51,7 +51,7 @@ def arguments(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]
     flags.add_argument("--output", required=True, help="the model folder; versions 1, 2, ... appear in it")
     flags.add_argument("--vectors", help="where items' vectors are kept between runs (default: <output>-vectors)")
     add_config_flags(flags)
-    flags.add_argument("--force", action="store_true", help="builds a version although nothing has changed")
+    flags.add_argument("--force", action="store_true", help="build a version even if nothing has changed")
     return flags.parse_known_args(argv)
 
 

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 _QUANTILES = (0.5, 0.9, 0.99, 1.0)
+HISTOGRAMS = ("length", "frequency")  # (one of these, of what, a number): how often that number came
 _STREAMS = ("ubi", "catalog", "searches", "actions", "impressions")
 Histogram = Mapping[int, int]
 
@@ -20,7 +21,7 @@ def summarise(counted: Mapping[str, Any], vocabularies: Mapping[str, int]) -> di
     """The statistics, from the pipeline's counts: `[..., key, count]` rows and the moment of the split."""
     streams: dict[str, dict[str, Any]] = {}
     histograms: dict[str, dict[str, dict[int, int]]] = {
-        kind: defaultdict(lambda: defaultdict(int)) for kind in ("length", "frequency")
+        kind: defaultdict(lambda: defaultdict(int)) for kind in HISTOGRAMS
     }
     examples, single = {"train": 0, "eval": 0}, {"items": 0, "shown_unknown_items": 0}
     for *key, count in counted["counts"]:

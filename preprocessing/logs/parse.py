@@ -15,8 +15,9 @@ import pyarrow
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
-from preprocessing.config import InputConfig
+from preprocessing.config import InputConfig, StreamConfig
 from preprocessing.logs import ubi
+from preprocessing.logs.documents import Document, loader
 from preprocessing.logs.records import (
     Action,
     Excluded,
@@ -30,7 +31,6 @@ from preprocessing.logs.records import (
     parse_item,
     parse_search,
 )
-from preprocessing.logs.sources import Source, loader, renamer
 
 COUNTS, REJECTED, TIMES = "counts", "rejected", "times"
 KINDS: dict[type, str] = {Item: "catalog", Search: "searches", Action: "actions", Impression: "impressions"}
@@ -39,6 +39,7 @@ _KEPT_OF_RECORD = 2_000  # characters of a rejected record that are kept for the
 
 Parse = Callable[..., tuple]  # (fields, source=path)
 Key = tuple[str, ...]
+Raw = Document | tuple[str, bytes | pyarrow.Table]
 
 
 def partition_of(key: str, partitions: int) -> int:
@@ -62,36 +63,42 @@ def _parse_item(fields: Mapping[str, Any], source: str) -> Item:
     return parse_item(fields)
 
 
-def document_loader(source: Source, config: InputConfig) -> Callable[[Any], Mapping[str, Any]]:
-    """What turns a line, or a row of Parquet, into a document."""
-    if source.stream == "ubi":
+def document_loader(stream: str, config: InputConfig) -> Callable[[Any], Document]:
+    """What turns a line of JSON or a plain dict into a document under our names."""
+    if stream == "ubi":
         return ubi.load
-    stream = getattr(config, source.stream)
-    return renamer(stream.columns) if source.parquet else loader(stream.columns)
+    settings: StreamConfig | None = getattr(config, stream)
+    return loader(settings.columns if settings is not None else {})
 
 
-def rejection(stream: str, reason: str, source: str, record: Any) -> bytes:
-    """One line of `rejected/`."""
+def rejected_record(stream: str, reason: str, source: str, record: Any) -> dict[str, str]:
+    """What is told of a rejected record."""
     if isinstance(record, bytes):
         record = record.decode("utf-8", errors="replace")
     elif not isinstance(record, str):
         record = orjson.dumps(record, default=str).decode()
-    fields = {"stream": stream, "reason": reason, "source": source, "record": record[:_KEPT_OF_RECORD]}
-    return orjson.dumps(fields)
+    return {"stream": stream, "reason": reason, "source": source, "record": record[:_KEPT_OF_RECORD]}
+
+
+def rejection(stream: str, reason: str, source: str, record: Any) -> bytes:
+    """The same as one line of `rejected/`."""
+    return orjson.dumps(rejected_record(stream, reason, source, record))
 
 
 class ParseRecords(beam.DoFn):
-    """(path, line or table) -> tagged by kind: (partition, batch); and counts, rejections, times of searches."""
+    """Raw records -> tagged by kind: (partition, batch); and counts, rejections, times of searches.
 
-    def __init__(self, source: Source, config: InputConfig, user_partitions: int, item_partitions: int) -> None:
-        self._stream = source.stream
-        self._source = source
+    An element is a plain dict, or as the readers give them (path, line of JSON) or (path, Arrow table).
+    """
+
+    def __init__(self, stream: str, config: InputConfig, user_partitions: int, item_partitions: int) -> None:
+        self._stream = stream
         self._config = config
         self._user_partitions = user_partitions
         self._item_partitions = item_partitions
 
     def setup(self) -> None:
-        self._load = document_loader(self._source, self._config)
+        self._load = document_loader(self._stream, self._config)
         self._parse = parser(self._stream, self._config)
 
     def start_bundle(self) -> None:
@@ -101,11 +108,11 @@ class ParseRecords(beam.DoFn):
 
     def _clear(self) -> None:
         self._batches: dict[tuple[str, int], list[tuple]] = collections.defaultdict(list)
-        self._rejected: list[bytes] = []
+        self._rejected: list[dict[str, str]] = []
         self._buffered = 0
 
-    def process(self, element: tuple[str, bytes | pyarrow.Table]) -> Iterator[Any]:
-        path, content = element
+    def process(self, element: Raw) -> Iterator[Any]:
+        path, content = element if isinstance(element, tuple) else ("", element)
         for raw in content.to_pylist() if isinstance(content, pyarrow.Table) else (content,):
             self._take(raw, path)
         if self._buffered >= _BUFFERED:
@@ -119,7 +126,7 @@ class ParseRecords(beam.DoFn):
             record = self._parse(self._load(raw), source=path)
         except Rejected as reason:
             self._counts[self._stream, "rejected", str(reason)] += 1
-            self._rejected.append(rejection(self._stream, str(reason), path, raw))
+            self._rejected.append(rejected_record(self._stream, str(reason), path, raw))
         except Excluded as rule:
             self._counts[self._stream, "excluded", str(rule)] += 1
         else:
@@ -142,8 +149,8 @@ class ParseRecords(beam.DoFn):
     def _flush(self) -> Iterator[Any]:
         for (kind, partition), records in self._batches.items():
             yield beam.pvalue.TaggedOutput(kind, (partition, pack(records)))
-        for line in self._rejected:
-            yield beam.pvalue.TaggedOutput(REJECTED, line)
+        for rejected in self._rejected:
+            yield beam.pvalue.TaggedOutput(REJECTED, rejected)
         self._clear()
 
     def finish_bundle(self) -> Iterator[Any]:

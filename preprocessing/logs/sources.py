@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gzip
 import itertools
+import os
+import posixpath
+import re
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import apache_beam as beam
-import orjson
 import pyarrow.parquet
 from apache_beam.coders import BytesCoder
 from apache_beam.io.filesystem import CompressionTypes, FileMetadata
@@ -17,10 +19,12 @@ from apache_beam.io.filesystems import FileSystems
 
 from preprocessing.command.console import UserError
 from preprocessing.config import join_path
+from preprocessing.logs.documents import Document
 from preprocessing.logs.records import Excluded, Rejected
 
 TEXT_ENDINGS = (".jsonl", ".ndjson", ".json", ".tsv")
 _SNIFFED = 200
+_WILD = re.compile(r"[*?\[\]]")
 _SPLIT = 16 << 20  # bytes of a text file that are read in one go: workers share even one file
 
 
@@ -30,6 +34,7 @@ class Source(NamedTuple):
     stream: str
     paths: tuple[str, ...]
     size: int  # bytes, gzip counted as it will unfold
+    root: str = ""  # the folder below which its files were looked for
 
     @property
     def parquet(self) -> bool:
@@ -48,6 +53,8 @@ def find(stream: str, folder: str, pattern: str) -> Source:
     if not files:
         raise UserError(f"{stream}: no file matches {path}; check --input and preprocessing.input in the config")
     for file in files:
+        if _WILD.search(file.path):
+            raise UserError(f"{stream}: {file.path} has a wildcard in its name; rename it, or Beam reads others for it")
         plain = file.path.removesuffix(".gz")
         if not file.path.endswith(".parquet") and not plain.endswith(TEXT_ENDINGS):
             raise UserError(
@@ -56,46 +63,37 @@ def find(stream: str, folder: str, pattern: str) -> Source:
     if len({file.path.endswith(".parquet") for file in files}) > 1:
         raise UserError(f"{stream}: {path} matches both Parquet and JSON Lines; narrow the pattern")
     size = sum(file.size_in_bytes * (8 if file.path.endswith(".gz") else 1) for file in files)
-    return Source(stream, tuple(file.path for file in files), size)
+    return Source(stream, tuple(file.path for file in files), size, _root(path))
 
 
-def loader(columns: Mapping[str, str]) -> Callable[[bytes], Mapping[str, Any]]:
-    """Reads one line of JSON as a record under our field names; `columns` maps ours to theirs."""
-    rename = renamer(columns)
-
-    def load(line: bytes) -> Mapping[str, Any]:
-        try:
-            document = orjson.loads(line)
-        except orjson.JSONDecodeError:
-            raise Rejected("unparsable") from None
-        if not isinstance(document, dict):
-            raise Rejected("not an object")
-        return rename(document)
-
-    return load
+def _root(pattern: str) -> str:
+    """The part of a pattern's path that comes before its first wildcard."""
+    steps = pattern.split("/")[:-1]
+    wild = [place for place, step in enumerate(steps) if _WILD.search(step)]
+    return "/".join(steps[: wild[0]] if wild else steps) or "/"
 
 
-def renamer(columns: Mapping[str, str]) -> Callable[[dict[str, Any]], Mapping[str, Any]]:
-    """Applies a column map; a dotted name descends."""
-    if not columns:
-        return lambda document: document
-    paths = {ours: theirs.split(".") for ours, theirs in columns.items()}
-
-    def rename(document: dict[str, Any]) -> Mapping[str, Any]:
-        return {**document, **{ours: _descend(document, path) for ours, path in paths.items()}}
-
-    return rename
-
-
-def _descend(document: Any, path: list[str]) -> Any:
-    for step in path:
-        if not isinstance(document, Mapping):
-            return None
-        document = document.get(step)
-    return document
+def refuse_inside(output: str, sources: Iterable[Source]) -> None:
+    """An output that is, holds or lies in the folder of a source would be read as raw logs, or replace them."""
+    place = _steps(output)
+    for source in sources:
+        for path in (source.root, *source.paths):
+            other = _steps(path)
+            if place == other[: len(place)] or (path == source.root and other == place[: len(other)]):
+                raise UserError(
+                    f"--output {output} and the raw logs of {source.stream} ({path}) lie in one another; "
+                    "name a folder beside them"
+                )
 
 
-def sniff(source: Source, load: Callable[[Any], Mapping[str, Any]], parse: Callable[[Mapping[str, Any]], Any]) -> None:
+def _steps(path: str) -> list[str]:
+    """A path's steps from its bucket or its disk's root, links followed."""
+    scheme, mark, rest = path.partition("://")
+    plain = posixpath.normpath(rest) if mark else os.path.realpath(path)
+    return [scheme if mark else "", *filter(None, plain.split("/"))]
+
+
+def sniff(source: Source, load: Callable[[Any], Document], parse: Callable[[Document], Any]) -> None:
     """Reads the head of a stream, so that a wrong file or column map is told now and not after an hour."""
     reasons: list[str] = []
     seen: dict[str, None] = {}
@@ -134,6 +132,13 @@ def _head(source: Source) -> Iterator[Any]:
         raise UserError(f"{source.stream}: cannot read {path}: {error}") from None
 
 
+def still_there(path: str) -> str:
+    """The path; Beam's readers take a file that is gone for one without a record."""
+    if not FileSystems.exists(path):
+        raise OSError(f"{path}: it was there when the job began, and is gone")
+    return path
+
+
 class Read(beam.PTransform):
     """Source -> (path, lines as bytes, or an Arrow table)."""
 
@@ -143,12 +148,14 @@ class Read(beam.PTransform):
 
     def expand(self, root: beam.pvalue.PBegin) -> beam.PCollection:
         if self._source.parquet:
-            return root | beam.Create(self._source.paths) | beam.io.ReadAllFromParquetBatched(with_filename=True)
+            paths = root | beam.Create(self._source.paths) | "Still there" >> beam.Map(still_there)
+            return paths | beam.io.ReadAllFromParquetBatched(with_filename=True)
         plain = [path for path in self._source.paths if not path.endswith(".gz")]
         zipped = [path for path in self._source.paths if path.endswith(".gz")]
         lines = (
             root
             | "Plain files" >> beam.Create(plain)
+            | "Still there" >> beam.Map(still_there)
             | beam.io.ReadAllFromText(coder=BytesCoder(), with_filename=True, desired_bundle_size=_SPLIT)
         )
         unzipped = root | "Gzip files" >> beam.Create(zipped) | beam.ParDo(ReadGzip())

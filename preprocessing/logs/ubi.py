@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import orjson
-
+from preprocessing.logs.documents import Document, descend, document_of
 from preprocessing.logs.records import (
     Action,
     Excluded,
@@ -28,25 +27,11 @@ from preprocessing.logs.records import (
 _BULK_HEADERS = ({"index"}, {"create"}, {"update"}, {"delete"})
 
 
-def descend(document: Any, path: str) -> Any:
-    """The value at a dotted path, None where a step is missing."""
-    for step in path.split("."):
-        if not isinstance(document, Mapping):
-            return None
-        document = document.get(step)
-    return document
-
-
-def load(line: bytes) -> dict[str, Any]:
-    """The document of one line."""
-    if line[:1] not in (b"{", b"["):
-        _, _, line = line.partition(b"\t")
-    try:
-        document = orjson.loads(line)
-    except orjson.JSONDecodeError:
-        raise Rejected("unparsable") from None
-    if not isinstance(document, dict):
-        raise Rejected("not an object")
+def load(raw: Any) -> Document:
+    """The document of one line, or of one that was parsed already."""
+    if isinstance(raw, bytes) and raw[:1] not in (b"{", b"["):
+        _, _, raw = raw.partition(b"\t")
+    document = document_of(raw)
     if document.keys() in _BULK_HEADERS:
         raise Excluded("bulk header")
     source = document.get("_source")
@@ -57,8 +42,8 @@ class UbiParser:
     """Turns UBI documents into searches, actions and impressions."""
 
     def __init__(self, item_id: str, position: str, actions: Mapping[str, str], bounds: TimeBounds) -> None:
-        self._item_id = item_id
-        self._position = position
+        self._item_id = item_id.split(".")
+        self._position = position.split(".")
         self._actions = dict(actions)
         self._bounds = bounds
 

@@ -13,8 +13,9 @@ from apache_beam.io.filesystem import CompressionTypes, FileMetadata
 from apache_beam.io.filesystems import FileSystems
 
 from preprocessing.command.console import UserError
+from preprocessing.logs.documents import loader, renamer
 from preprocessing.logs.records import Rejected
-from preprocessing.logs.sources import TEXT_ENDINGS, Source, loader, renamer
+from preprocessing.logs.sources import TEXT_ENDINGS, Source
 from serving.inputs import CATALOG_COLUMNS
 
 TEXT, PARQUET, TFRECORD = "JSON Lines", "Parquet", "TFRecords"

@@ -12,7 +12,7 @@ from apache_beam.ml.inference.base import RunInference
 from apache_beam.options.pipeline_options import GoogleCloudOptions
 
 from preprocessing.command.console import UserError, counted_progress
-from preprocessing.command.runners import beam_options, new_pipeline
+from preprocessing.command.runners import beam_options, new_pipeline, run_to_end
 from preprocessing.data.record_files import write_file
 from preprocessing.logs.sources import Source
 from serving.batch.answer_files import ENDINGS
@@ -51,7 +51,7 @@ def run(job: Job, source: Source, flags: Sequence[str] = ()) -> Outcome | None:
         try:
             name = job.name(before)
             with counted_progress(f"{job.mode}: shards", job.shards, lambda: len(folder.staged(name))):
-                pipeline.run().wait_until_finish()
+                run_to_end(pipeline)
         except Exception as error:
             cause = str(error).strip().splitlines() or [type(error).__name__]
             raise JobStopped(f"the job stopped: {cause[-1]}; the same command goes on from there") from error

@@ -8,7 +8,7 @@ import pytest
 from apache_beam.io.filesystems import FileSystems
 
 from preprocessing.config import PreprocessingConfig, load_section
-from preprocessing.data.data_folder import DataFolder
+from preprocessing.data.data_folder import DataFolder, finish
 from preprocessing.pipeline import main
 from preprocessing.simulate import simulate
 
@@ -48,10 +48,10 @@ def test_finishing_broken_off_and_repeated(tmp_path: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(FileSystems, "rename", dying)
     with pytest.raises(OSError, match="the worker is gone"):
-        folder.finish(config)
+        finish(folder, config)
     monkeypatch.undo()
-    stats = folder.finish(config)
-    assert stats == folder.finish(config)
+    stats = finish(folder, config)
+    assert stats == finish(folder, config)
     assert not Path(folder.staging).exists()
     assert (tmp_path / "vocab/word.txt").read_text() == "red\nshoe\n" and (tmp_path / "vocab/item.txt").read_text()
     assert '"words": 2' in (tmp_path / "spec.json").read_text()

@@ -59,6 +59,8 @@ MISTAKES: dict[str, tuple[Prepare, str]] = {
     ),
     "broken gzip": (flags("--set", "preprocessing.input.actions.pattern=broken.jsonl.gz"), "cannot read"),
     "no eval day to cut": (flags("--set", "preprocessing.split.eval_days=400"), "no training example"),
+    "output over the raw logs": (lambda raw: ["--output", str(raw)], "lie in one another"),
+    "output in the raw logs": (lambda raw: ["--output", str(raw / "data")], "lie in one another"),
     "no such ending": (flags("--set", "preprocessing.input.actions.pattern=table.csv"), "neither JSON Lines"),
 }
 

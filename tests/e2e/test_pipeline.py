@@ -82,13 +82,13 @@ def test_the_catalogue_is_what_is_live(finished: Run) -> None:
 def test_vocabularies_are_most_frequent_first(finished: Run) -> None:
     items = market.vocabulary(finished.data, "item")
     assert len(items) == len(set(items)) == 200
-    cut, deeds = finished.stats["split_at_ms"], collections.Counter(dict.fromkeys(items, 1))
+    cut, counts = finished.stats["split_at_ms"], collections.Counter(dict.fromkeys(items, 1))
     unique = {(one["user_id"], one["item_id"], one["action"], one["ts"]): one for one in finished.log.actions}
     requests = {one["request_id"]: one["ts"] for one in finished.log.searches}
     for one in unique.values():
-        if max(one["ts"], requests.get(one.get("request_id"), 0)) < cut and one["item_id"] in deeds:
-            deeds[one["item_id"]] += 1
-    assert items == sorted(deeds, key=lambda item: (-deeds[item], item))
+        if max(one["ts"], requests.get(one.get("request_id"), 0)) < cut and one["item_id"] in counts:
+            counts[one["item_id"]] += 1
+    assert items == sorted(counts, key=lambda item: (-counts[item], item))
 
 
 def test_rare_items_share_the_buckets(finished: Run, tmp_path: Path) -> None:

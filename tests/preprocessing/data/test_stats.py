@@ -8,7 +8,8 @@ from rich.console import Console
 
 from preprocessing.config import SplitConfig
 from preprocessing.data.stats import head_and_tail, print_table, quantiles, summarise, too_many_rejected
-from preprocessing.graph import Partitions, cut_of
+from preprocessing.graph import Partitions
+from preprocessing.joins.split import cut_of
 from preprocessing.logs.sources import Source
 
 COUNTED = {
@@ -73,10 +74,10 @@ def test_too_many_rejected_names_the_stream_and_the_reason() -> None:
 
 def test_the_cut() -> None:
     day = 86_400_000
-    assert cut_of((0, 10 * day + 5), SplitConfig(eval_days=3), 0) == 8 * day
-    assert cut_of((0, 10 * day + 5), SplitConfig(eval_days=1), 3_600_000) == 10 * day - 3_600_000
-    assert cut_of((0, 1000), SplitConfig(eval_days=None, eval_share=0.25), 0) == 750
-    assert cut_of((float("inf"), float("-inf")), SplitConfig(), 0) == 0
+    assert cut_of(0, 10 * day + 5, SplitConfig(eval_days=3), 0) == 8 * day
+    assert cut_of(0, 10 * day + 5, SplitConfig(eval_days=1), 3_600_000) == 10 * day - 3_600_000
+    assert cut_of(0, 1000, SplitConfig(eval_days=None, eval_share=0.25), 0) == 750
+    assert cut_of(float("inf"), float("-inf"), SplitConfig(), 0) == 0
 
 
 def test_partitions_grow_with_the_log() -> None:

@@ -23,8 +23,8 @@ from serving.batch.jobs import Job, embed_job, retrieve_job, server_job
 from serving.batch.output_folder import BatchFolder, locked
 from serving.batch.rows import Block, unpack
 from serving.batch.run import JobStopped
+from serving.runtime.config_files import ModelConfig
 from serving.runtime.grpc_server import ModelServer, Settings
-from serving.runtime.model_config import ModelConfig
 from tests.serving.batch.batches import embedding, record, run, vectors_by_id, write
 from tests.serving.conftest import Client
 from tests.serving.market import Shelf, shelf
