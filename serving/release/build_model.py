@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -96,7 +96,8 @@ class Builder:
         counts, fresh_ids = amend(model, len(table), changes, self.item_tower, text_limits(self._spec))
         exact = exact_answers(retrieval, vectors, queries.tuned_by, found.tuned, config.tuning.target_recall)
         del vectors
-        save(model, str(aside / "model"), model.signatures())
+        signatures = model.signatures()
+        save(model, str(aside / "model"), signatures)
         if fresh_ids is not None:
             write_fresh_ids(aside / "model" / "assets", fresh_ids)
         clock.lap("save")
@@ -104,16 +105,25 @@ class Builder:
             "int8_compared": found.compared,
             "precomputed_vectors": self._precomputed.taken if self._precomputed else 0,
             "side_index": counts,
-            "warmup_requests": self._write_extras(aside / "model", requests, widths, found.tuned),
+            "warmup_requests": self.write_extras(aside / "model", signatures, requests, widths, found.tuned),
             "seconds": clock.laps,
         }
         return Built(exact, described)
 
-    def _write_extras(self, model: Path, requests: Requests, widths: Mapping[str, int], tuned: Tuned) -> int:
-        """Warm-up requests and the tuning's plot beside a saved model; returns how many requests."""
+    def write_extras(
+        self,
+        model: Path,
+        signatures: Collection[str],
+        requests: Requests,
+        widths: Mapping[str, int],
+        tuned: Tuned | None = None,
+    ) -> int:
+        """Warm-up requests, and the tuning's plot where there was one, beside a saved model; how many requests."""
         items = {name: values.numpy() for name, values in next(iter(catalog_batches(self._data_dir, 8))).items()}
-        count = write_warmup(model, requests, items, dict(widths), self.item_tower.dim, self._config.default_k)
-        plot_tuning(tuned, self._config.tuning.target_recall, model / "assets.extra" / "tuning.svg")
+        dim, k = self.item_tower.dim, self._config.default_k
+        count = write_warmup(model, signatures, requests, items, dict(widths), dim, k)
+        if tuned is not None:
+            plot_tuning(tuned, self.target_recall, model / "assets.extra" / "tuning.svg")
         return count
 
     def embed(self, aside: Path) -> tuple[Table, np.ndarray]:

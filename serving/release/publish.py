@@ -70,7 +70,7 @@ class Release:
             }
             if reasons:
                 return self._rejected(self._folder.reject(aside, version, manifest), reasons)
-            publish_shards(output, aside, version, built, manifest)
+            publish_shards(output, aside, version, built, manifest, self._config.shard_target)
             self._folder.unclaim(version)
             prune_shards(output, built, self._config.keep_versions)
         print(f"{sum(shard.items for shard in built)} items in {shards} shards; {output}/{SHARDS}")

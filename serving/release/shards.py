@@ -1,11 +1,26 @@
-"""A catalogue over several models: each searches its own part, one more makes the vectors."""
+"""A catalogue over several models: each searches its own part, one more makes the vectors.
+
+`<output>/shards.json` is the contract with whoever asks them:
+
+    {"version": 7,
+     "query": {"name": "query", "target": "query:8500"},
+     "shards": [{"name": "shard-00000-of-00002", "target": "shard-00000-of-00002:8500", "items": 131}, ...]}
+
+* `name` is a model's, and its folder's beside the file; `target` is where it is served (`serving.shard_target`),
+  several servers with commas between them.
+* `query` has `embed_query` and `embed_item`. A shard has `search` (`embedding`, `k`) and `search_filtered`, which takes
+  the conditions as well. Each item is in one shard, by its id; answers are merged by score.
+* All models have the version that the file names, whole, before the file is replaced, by a rename. A reader looks at
+  the file again and again, and names that version in every call, so that no vector of one version meets the items of
+  another. It goes over to a new version once every model serves it; servers therefore keep two loaded.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import zlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -52,7 +67,9 @@ def build_shards(
     items = builder.items(table, aside)
     queries = builder.queries(items, *samples)
     embedder = Embedder(builder.query_tower, builder.item_tower, items, widths)
-    save(embedder, str(aside / QUERY), embedder.signatures())
+    signatures = embedder.signatures()
+    save(embedder, str(aside / QUERY), signatures)
+    builder.write_extras(aside / QUERY, signatures, samples[0], widths)
     numbers = shard_numbers(table.ids, shards)
     built = []
     for number in range(shards):
@@ -61,7 +78,9 @@ def build_shards(
             raise UserError(f"--shards {shards}: no item of the {len(table)} falls into shard {number}; ask for fewer")
         name = shard_name(number, shards)
         part = table.part(rows)
-        built.append(_build_shard(builder, aside, name, part, vectors[rows], queries, widths))
+        shard, called = _build_shard(builder, aside, name, part, vectors[rows], queries, widths)
+        builder.write_extras(aside / name, called, samples[0], widths, shard.tuned)
+        built.append(shard)
     return built
 
 
@@ -73,14 +92,16 @@ def _build_shard(
     vectors: np.ndarray,
     queries: Queries,
     widths: Mapping[str, int],
-) -> Shard:
+) -> tuple[Shard, Collection[str]]:
+    """Saves one shard; returns what is known of it, and the names of its signatures."""
     items = builder.items(table, aside)
     unique = f"{aside.parent.name}/{name}/{aside.name}"
     found = builder.searched(vectors, items, queries, unique, Clock())
     searcher = Searcher(items, found.retrieval, widths)
-    save(searcher, str(aside / name), searcher.signatures(filtered=True))
+    signatures = searcher.signatures(filtered=True)
+    save(searcher, str(aside / name), signatures)
     exact = exact_answers(found.retrieval, vectors, queries.tuned_by, found.tuned, builder.target_recall)
-    return Shard(name, len(table), found.tuned, exact)
+    return Shard(name, len(table), found.tuned, exact), signatures.keys()
 
 
 def shard_reasons(path: Path, with_scann: bool, shard: Shard) -> list[str]:
@@ -93,8 +114,10 @@ def shard_reasons(path: Path, with_scann: bool, shard: Shard) -> list[str]:
     return [f"{shard.name}: {reason}" for reason in short_of(recalls, shard.exact.target)]
 
 
-def publish_shards(output: Path, aside: Path, version: int, shards: list[Shard], manifest: dict[str, Any]) -> None:
-    """Places every model, then names them all in `shards.json`: until it changes, clients stay where they are."""
+def publish_shards(
+    output: Path, aside: Path, version: int, shards: list[Shard], manifest: dict[str, Any], target: str
+) -> None:
+    """Places every model, then names them all in `shards.json`; `target` has `{name}` where a model's name goes."""
     names = [QUERY, *(shard.name for shard in shards)]
     for name in names:
         folder = ModelFolder(str(output / name))
@@ -103,8 +126,10 @@ def publish_shards(output: Path, aside: Path, version: int, shards: list[Shard],
             folder.publish(beside / "model", version, manifest | {"model": name})
     listed = {
         "version": version,
-        "query": QUERY,
-        "shards": [{"name": shard.name, "items": shard.items} for shard in shards],
+        "query": {"name": QUERY, "target": target.format(name=QUERY)},
+        "shards": [
+            {"name": shard.name, "target": target.format(name=shard.name), "items": shard.items} for shard in shards
+        ],
     }
     (aside / SHARDS).write_text(json.dumps(listed, indent=1))
     os.replace(aside / SHARDS, output / SHARDS)
