@@ -65,12 +65,7 @@ class Judge:
         before = None if reasons else self._recall_in_place(in_place)
         if before is not None:
             figures["offline_recall_in_place"] = before
-            found = figures["offline_recall"]
-            if found < before - self._config.max_regression:
-                reasons.append(
-                    f"Recall@{self._config.k} fell from {before:.4f} to {found:.4f}, by more than "
-                    f"--max-regression {self._config.max_regression}"
-                )
+            reasons += regressed(figures["offline_recall"], before, self._config)
         return Verdict(reasons, figures)
 
     def _look(self, model: ServedModel, exact: ExactAnswers | None) -> tuple[list[str], dict[str, Any]]:
@@ -131,12 +126,27 @@ def _fitted(values: np.ndarray, width: int) -> np.ndarray:
 
 def offline_recall(model: ServedModel, requests: Requests, widths: dict[str, int], k: int) -> float:
     """The mean over requests of the share of their clicked and ordered items among the k returned."""
-    shares = []
-    for batch in requests.batches(_BATCH):
-        found = model.call("retrieve", retrieve_inputs(batch, widths, k))["item_ids"]
-        for ids, answers in zip(found, batch.answers, strict=True):
-            shares.append(len(set(ids.tolist()) & set(answers)) / len(set(answers)))
-    return float(np.mean(shares))
+    found = [
+        model.call("retrieve", retrieve_inputs(batch, widths, k))["item_ids"][:, :k]
+        for batch in requests.batches(_BATCH)
+    ]
+    return answered_share(np.concatenate(found), requests)
+
+
+def answered_share(item_ids: np.ndarray, requests: Requests) -> float:
+    """The mean over requests of the share of their clicked and ordered items among `[R, k]`."""
+    pairs = zip(item_ids.tolist(), requests.answers, strict=True)
+    return float(np.mean([len(set(ids) & set(answers)) / len(set(answers)) for ids, answers in pairs]))
+
+
+def regressed(found: float, before: float, config: GateConfig) -> list[str]:
+    """What speaks against a version that finds less of what users wanted than the one in place."""
+    if found >= before - config.max_regression:
+        return []
+    return [
+        f"Recall@{config.k} fell from {before:.4f} to {found:.4f}, by more than "
+        f"--max-regression {config.max_regression}"
+    ]
 
 
 def index_recalls(model: ServedModel, exact: ExactAnswers) -> Recalls:

@@ -16,9 +16,8 @@ from serving.release.acceptance import ExactAnswers, Judge, ServedVersion, Verdi
 from serving.release.build_model import Builder
 from serving.release.fresh_items import Changes, amended_version
 from serving.release.item_vectors import PrecomputedVectors
-from serving.release.manifest import describe_tuning, now, settled, sources
-from serving.release.shards import SHARDS, build_shards, prune_shards, publish_shards, shard_reasons
-from serving.release.tuning_sample import POOL, tuning_samples
+from serving.release.manifest import settled, sources
+from serving.release.tuning_sample import POOL
 from serving.release.versions import ModelFolder
 
 REJECTED = 3
@@ -50,32 +49,6 @@ class Release:
             manifest = sources(self._config, self._spec, job_dir, self._data_dir, widths) | built.described
             return self._settle(aside, Staged(manifest, requests, built.exact))
 
-    def build_shards(self, job_dir: str, shards: int) -> int:
-        """One version of every shard's model and of the query model; returns the exit status."""
-        widths = served_widths(self._config, self._spec["history"])
-        builder = self._builder(job_dir)
-        queries = self._config.tuning.queries
-        samples = tuning_samples(self._requests(widths, POOL * queries), queries)
-        output = self._folder.path
-        with self._folder.staging() as aside:
-            built = build_shards(builder, aside, samples, widths, shards)
-            with_scann = self._config.index == "scann"
-            reasons = [one for shard in built for one in shard_reasons(aside / shard.name, with_scann, shard)]
-            folders = [ModelFolder(str(output / shard.name)) for shard in built]
-            version = self._folder.claim_version(max(folder.next_version() for folder in folders))
-            manifest = sources(self._config, self._spec, job_dir, self._data_dir, widths)
-            manifest |= {"version": version, "created": now(), "reasons": reasons}
-            manifest["shards"] = {
-                shard.name: {"items": shard.items, "tuning": describe_tuning(shard.tuned)} for shard in built
-            }
-            if reasons:
-                return self._rejected(self._folder.reject(aside, version, manifest), reasons)
-            publish_shards(output, aside, version, built, manifest, self._config.shard_target)
-            self._folder.unclaim(version)
-            prune_shards(output, built, self._config.keep_versions)
-        print(f"{sum(shard.items for shard in built)} items in {shards} shards; {output}/{SHARDS}")
-        return 0
-
     def _builder(self, job_dir: str) -> Builder:
         precomputed = PrecomputedVectors(self._vectors, towers_hash(job_dir)) if self._vectors else None
         return Builder(self._config, job_dir, self._data_dir, self._spec, precomputed)
@@ -88,7 +61,7 @@ class Release:
         before = self._folder.manifest(latest)
         requests = self._requests(before["widths"])
         with self._folder.staging() as aside:
-            manifest = amended_version(self._folder.model(latest), before, changes, aside)
+            manifest = amended_version(self._folder.model(latest), before, changes, aside / "model")
             return self._settle(aside, Staged(manifest, requests, None))
 
     def _requests(self, widths: dict[str, int], least: int = 0) -> Requests:
