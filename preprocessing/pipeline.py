@@ -50,8 +50,8 @@ def arguments(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]
         epilog="Every other flag is Beam's own (--runner, --direct_num_workers, --parallelism, ...).",
     )
     flags.add_argument("--config", required=True, help="the experiment's YAML; its `preprocessing` section is read")
-    flags.add_argument("--input", required=True, help="folder of the raw logs; the config's patterns are below it")
-    flags.add_argument("--output", required=True, help="folder for the records; what an earlier run left is replaced")
+    flags.add_argument("--input", required=True, help="folder of the raw logs; the config's file patterns start here")
+    flags.add_argument("--output", required=True, help="folder for the records; an earlier run's files are replaced")
     flags.add_argument("--set", action="append", default=[], metavar="A.B=C", help="overrides one key of the config")
     return flags.parse_known_args(argv)
 

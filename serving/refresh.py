@@ -13,28 +13,28 @@ from typing import Any
 import serving.batch  # noqa: F401 (sets up TensorFlow's environment)
 from preprocessing.command.console import UserError, fail, run_command
 from preprocessing.command.flags import Flags
-from serving.batch.inputs import find
+from serving.batch.input_files import find
 from serving.batch.jobs import embed_job
 from serving.batch.output_folder import locked
 from serving.batch.run import JobStopped, run
 from serving.config import ServingConfig
-from serving.export import configured
+from serving.export import add_config_flags, configured
 from serving.release.versions import ModelFolder
 
 _MAX_BATCH = 512
 _HELP = """\
-Brings the served model up to date: embeds the items that are new or changed, builds the index, holds the version
-against the gate, and places it.
+Brings the served model up to date: embeds new and changed items, builds the index, and puts the version in place if it
+passes the gate.
 
-Made to be called again and again: nothing happens where towers, catalogue and config are those of the version in place
-or of one that the gate turned down (--force tries that again); two at a time do not meet; one that was killed goes on
-where it was.
+Made for a scheduler. Nothing happens if towers, catalogue and config are those of the version in place, or of one that
+the gate turned down (--force tries that again). Two runs at a time exclude each other. A killed run is resumed by the
+next.
 
 examples:
   python -m serving.refresh --job-dir out/job --data out/data --output out/models/retrieval
   0 4 * * *  cd /srv/multigrain && python -m serving.refresh --config configs/mgdspr.yaml --job-dir ... (cron)
 
-exit status: 0 a new version or nothing to do, 1 the job stopped, 2 a mistake in the flags or files, 3 the gate's no
+exit status: 0 a new version or nothing to do, 1 the job stopped, 2 a mistake in flags or files, 3 the gate refused
 """
 
 
@@ -50,12 +50,8 @@ def arguments(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]
     flags.add_argument("--data", required=True, help="the folder of preprocessing.pipeline, with today's catalogue")
     flags.add_argument("--output", required=True, help="the model folder; versions 1, 2, ... appear in it")
     flags.add_argument("--vectors", help="where items' vectors are kept between runs (default: <output>-vectors)")
-    flags.add_argument("--config", help="the experiment's YAML; its `serving` section is read, defaults without it")
-    flags.add_argument("--set", action="append", default=[], metavar="A.B=C", help="overrides one key of the config")
-    flags.add_argument("--index", choices=("scann", "portable", "brute_force"), help="short for serving.index")
-    flags.add_argument("--target-recall", type=float, help="short for serving.tuning.target_recall")
-    flags.add_argument("--max-regression", type=float, help="short for serving.gate.max_regression")
-    flags.add_argument("--force", action="store_true", help="builds a version although nothing has changed")
+    add_config_flags(flags)
+    flags.add_argument("--force", action="store_true", help="build a version even if nothing has changed")
     return flags.parse_known_args(argv)
 
 

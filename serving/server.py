@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import preprocessing  # noqa: F401 (sets up TensorFlow's environment)
 from preprocessing.command.console import UserError, quiet_native_code, run_command
-from serving.runtime.server_flags import arguments, check_paths
+from serving.runtime.server_flags import arguments, check_paths, rest_settings_of, settings_of
 
 if TYPE_CHECKING:
     import argparse
@@ -29,7 +29,6 @@ def serve(argv: list[str] | None) -> int:
     check_paths(flags)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    from serving.runtime.configure import rest_settings_of, settings_of
     from serving.runtime.grpc_server import ModelServer
     from serving.runtime.memory import keep_large_apart
     from serving.runtime.rest import RestServer
@@ -80,7 +79,7 @@ def page_routes(flags: argparse.Namespace, server: ModelServer) -> list[web.Rout
 
 def wait_for_end(server: ModelServer, ended: threading.Event, config_file: str | None, seconds: float) -> None:
     """Until the end; a model config file that changes is taken over, one with a mistake in it is not."""
-    from serving.runtime.model_config import read_models
+    from serving.runtime.config_files import read_models
 
     served = server.settings.models
     while not ended.wait(seconds if config_file and seconds > 0 else None):

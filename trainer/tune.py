@@ -20,15 +20,15 @@ from trainer.config import TrainerConfig
 from trainer.config_keys import with_keys
 from trainer.job.job_folder import Job
 from trainer.training.checkpoints import best_recall
+from trainer.tuning.child_process import run_trial
+from trainer.tuning.results import draw, print_table, shortly, write_config, write_trials
 from trainer.tuning.search import Search, Trial
-from trainer.tuning.search_report import draw, print_table, shortly, write_config, write_trials
-from trainer.tuning.trial import run_trial
 
 _HELP = """\
 Searches the ranges under `trainer.tune` of a config for the best validation recall (Optuna's TPE). Each trial is a run
-of trainer.task in a folder of its own; the same command again goes on where a broken search stopped.
+of trainer.task in a folder of its own; the same command resumes an interrupted search.
 
-  tune/config.yaml   what is searched                tune/trials/N/      a trial's job, towers included
+  tune/config.yaml   what is searched                tune/trials/N/      a trial's job, with its towers
   tune/study.log     Optuna's journal                tune/trials.jsonl   each trial: values, state, recall
   tune/best.yaml     the best trial's config         tune/history.png    recall by trial and by each key
 
@@ -48,8 +48,10 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     flags.add_argument("--config", required=True, help="the experiment's YAML, with its ranges under trainer.tune")
     flags.add_argument("--data", required=True, help="the folder that preprocessing.pipeline wrote")
-    flags.add_argument("--output", required=True, help="folder of the search, on this machine; resumed if begun")
-    flags.add_argument("--trials", type=int, help="trials in all, those of a resumed search included")
+    flags.add_argument(
+        "--output", required=True, help="folder of the search, on this machine; an earlier search in it is resumed"
+    )
+    flags.add_argument("--trials", type=int, help="trials in all, including those of a resumed search")
     flags.add_argument("--set", action="append", default=[], metavar="A.B=C", help="overrides one key of the config")
     return flags.parse_args(argv)
 

@@ -12,8 +12,8 @@ from preprocessing.config import PreprocessingConfig
 from preprocessing.data.features import EncodedItem
 from preprocessing.joins.attribution import AttributedAction, Request, answers_by_request
 from preprocessing.joins.history import History, Past, previous_queries
+from preprocessing.joins.request_stages import labels_of, positives, shown_in_vain
 from preprocessing.joins.shared_encoder import SharedEncoder
-from preprocessing.joins.stages import labels_of, positives, shown_in_vain
 from preprocessing.joins.user_log import UserLog
 from preprocessing.joins.write_request import RequestFeatures, RequestWriter, Stages
 from preprocessing.logs.parse import COUNTS, REJECTED, rejected_record

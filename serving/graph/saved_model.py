@@ -2,35 +2,61 @@
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.core.protobuf import config_pb2
+
+from serving.index.scann_ops import load_scann_ops
 
 
 class ServedModel:
-    """Loads a version and calls its signatures, each call with so many threads; 0 are as many as there are cores."""
+    """A loaded version: the definitions of its signatures by name, and how to call them.
 
-    def __init__(self, path: str, with_scann: bool, threads: int = 0) -> None:
+    Args:
+      path: the version's folder.
+      with_scann: whether its graph has ScaNN's ops.
+      threads: of one op; 0 are as many as there are cores.
+      inter_op: threads for the ops of a call, as many as of one op without it; -1 runs them in the caller's own thread.
+    """
+
+    def __init__(self, path: str, with_scann: bool, threads: int = 0, inter_op: int | None = None) -> None:
         if with_scann:
-            importlib.import_module("scann.scann_ops.py.scann_ops")  # registers its ops
-        config = tf.compat.v1.ConfigProto(
+            load_scann_ops()
+        inter_op = threads if inter_op is None else inter_op
+        config = config_pb2.ConfigProto(
             intra_op_parallelism_threads=threads,
-            inter_op_parallelism_threads=threads,
-            use_per_session_threads=threads > 0,
+            inter_op_parallelism_threads=inter_op,
+            use_per_session_threads=inter_op > 0,
         )
+        config.gpu_options.allow_growth = True
         self._session = tf.compat.v1.Session(graph=tf.Graph(), config=config)
-        with self._session.graph.as_default():
-            meta = tf.compat.v1.saved_model.load(self._session, ["serve"], path)
-        self.signatures = {name: one for name, one in meta.signature_def.items() if name != "__saved_model_init_op"}
+        try:
+            with self._session.graph.as_default():
+                meta = tf.compat.v1.saved_model.load(self._session, ["serve"], path)
+        except BaseException:
+            self.close()
+            raise
+        self.definitions: dict[str, Any] = {name: meta.signature_def[name] for name in sorted(meta.signature_def)}
+        self.signatures = {name: one for name, one in self.definitions.items() if name != "__saved_model_init_op"}
 
     def call(self, signature: str, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """One call with numpy arrays by input name."""
         definition = self.signatures[signature]
         feeds = {definition.inputs[name].name: value for name, value in inputs.items()}
         return self._session.run({name: one.name for name, one in definition.outputs.items()}, feeds)
+
+    def callable(
+        self, signature: str, inputs: Sequence[str], outputs: Sequence[str]
+    ) -> Callable[..., list[np.ndarray]]:
+        """A signature as a function of arrays in this order to arrays in this order: the quickest way to call it."""
+        definition = self.signatures[signature]
+        options = config_pb2.CallableOptions()
+        options.feed.extend(definition.inputs[name].name for name in inputs)
+        options.fetch.extend(definition.outputs[name].name for name in outputs)
+        return self._session._make_callable_from_options(options)
 
     def close(self) -> None:
         """Gives the memory back."""

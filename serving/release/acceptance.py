@@ -19,7 +19,7 @@ _BATCH = 32
 _KNOWN = 20  # requests whose answers are looked at one by one
 
 
-class Held(NamedTuple):
+class ExactAnswers(NamedTuple):
     """The exact answers a version is held against."""
 
     queries: np.ndarray  # float32 [Q, dim]
@@ -27,7 +27,7 @@ class Held(NamedTuple):
     target: float
 
 
-class InPlace(NamedTuple):
+class ServedVersion(NamedTuple):
     """The version that is served now."""
 
     path: str
@@ -48,18 +48,18 @@ class Judge:
     def __init__(self, requests: Requests, widths: dict[str, int], config: GateConfig) -> None:
         self._requests, self._widths, self._config = requests, widths, config
 
-    def verdict(self, path: str, scann: bool, held: Held | None, in_place: Sequence[InPlace]) -> Verdict:
+    def verdict(self, path: str, scann: bool, exact: ExactAnswers | None, in_place: Sequence[ServedVersion]) -> Verdict:
         """Loads the version at `path`, then the first of those in place that loads.
 
         Args:
           path: the staged version.
           scann: whether it needs ScaNN's ops.
-          held: what its index must find; none where the index was measured before.
+          exact: what its index must find; none where the index was measured before.
           in_place: the versions that it would follow, newest first; one that is broken is not what servers answer by.
         """
         try:
             with ServedModel(path, scann) as model:
-                reasons, figures = self._look(model, held)
+                reasons, figures = self._look(model, exact)
         except Exception as error:  # whatever goes wrong while loading or answering would go wrong where it is served
             return Verdict([f"it does not load or answer: {line_of(error)}"], {})
         before = None if reasons else self._recall_in_place(in_place)
@@ -73,18 +73,18 @@ class Judge:
                 )
         return Verdict(reasons, figures)
 
-    def _look(self, model: ServedModel, held: Held | None) -> tuple[list[str], dict[str, Any]]:
+    def _look(self, model: ServedModel, exact: ExactAnswers | None) -> tuple[list[str], dict[str, Any]]:
         missing = [name for name in SIGNATURES if name not in model.signatures]
         if missing:
             return [f"no signature {', '.join(missing)}"], {}
         reasons = [*self._known(model), *_cold(model, self._widths)]
         figures: dict[str, Any] = {}
-        if held is not None:
-            figures["index_recall"] = index_recall(model, held)
-            if figures["index_recall"] < held.target:
+        if exact is not None:
+            figures["index_recall"] = index_recall(model, exact)
+            if figures["index_recall"] < exact.target:
                 reasons.append(
                     f"the index finds {figures['index_recall']:.4f} of the exact answers, "
-                    f"--target-recall is {held.target}"
+                    f"--target-recall is {exact.target}"
                 )
         figures["offline_recall"] = offline_recall(model, self._requests, self._widths, self._config.k)
         figures["offline_k"] = self._config.k
@@ -101,7 +101,7 @@ class Judge:
                 return [f"the query {query!r} is answered by nothing, or not best first"]
         return []
 
-    def _recall_in_place(self, versions: Sequence[InPlace]) -> float | None:
+    def _recall_in_place(self, versions: Sequence[ServedVersion]) -> float | None:
         for version in versions:
             try:
                 with ServedModel(version.path, version.scann) as model:
@@ -141,14 +141,14 @@ def offline_recall(model: ServedModel, requests: Requests, widths: dict[str, int
     return float(np.mean(shares))
 
 
-def index_recall(model: ServedModel, held: Held) -> float:
+def index_recall(model: ServedModel, exact: ExactAnswers) -> float:
     """The share of the exact answers that `search` finds."""
-    k = held.item_ids.shape[1]
+    k = exact.item_ids.shape[1]
     found = []
-    for begin in range(0, len(held.queries), _BATCH):
-        part = held.queries[begin : begin + _BATCH]
+    for begin in range(0, len(exact.queries), _BATCH):
+        part = exact.queries[begin : begin + _BATCH]
         found.append(model.call("search", {"embedding": part, "k": np.full(len(part), k, np.int32)})["item_ids"])
-    return recall_of(np.concatenate(found), held.item_ids)
+    return recall_of(np.concatenate(found), exact.item_ids)
 
 
 def _cold(model: ServedModel, widths: dict[str, int]) -> list[str]:

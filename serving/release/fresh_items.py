@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,8 +15,10 @@ from preprocessing.command.console import UserError
 from preprocessing.logs.records import Item, Rejected, parse_item
 from serving.catalogue.data_records import Strings
 from serving.catalogue.table import NAMED, Table, TableBuilder, word_hashes
-from serving.graph.item_table import NO_ITEM
-from serving.release.embed import checked_vectors
+from serving.graph.item_lookup import NO_ITEM
+from serving.graph.signatures import save
+from serving.index.scann_ops import load_scann_ops
+from serving.release.item_vectors import checked_vectors
 
 FRESH_FILE = "fresh.txt"
 _BLOCK = 1_024
@@ -59,7 +62,7 @@ def amend(
     """Puts changes into a model's variables, built or loaded; the index itself is not touched.
 
     Args:
-      model: has `items` and `widening`.
+      model: has `items` and `over_retrieval`.
       size: N, the items of its index; rows behind are those of its side index.
       changes: what to put in.
       embed: the item tower.
@@ -70,24 +73,24 @@ def amend(
     """
     ids: list[bytes] | None = None
     counts = {}
-    items, widening = model.items, model.widening
+    items, retrieval = model.items, model.over_retrieval
     if changes.fresh is not None:
         known = set(items.ids[1 : size + 1].numpy().tolist())
         chosen = {one.item_id.encode(): one for one in changes.fresh if one.in_stock}
         new = [one for item_id, one in chosen.items() if item_id not in known]
         counts["fresh_in_index_already"] = len(chosen) - len(new)
-        table, vectors = _embedded(new, embed, limits, int(widening.fresh.shape[1]))
+        table, vectors = _embedded(new, embed, limits, int(retrieval.fresh.shape[1]))
         _extend(items, size, table)
-        widening.fresh.assign(vectors)
-        widening.alive.assign(np.concatenate([widening.alive[: size + 1].numpy(), np.ones(len(new), bool)]))
+        retrieval.fresh.assign(vectors)
+        retrieval.alive.assign(np.concatenate([retrieval.alive[: size + 1].numpy(), np.ones(len(new), bool)]))
         ids = table.ids.tolist()
     gone = changes.tombstones
     if gone is not None:
         alive = np.array([one not in gone for one in items.ids[1:].numpy().tolist()], bool)
         counts["tombstones_unknown"] = len(gone) - int((~alive).sum())
-        widening.alive.assign(np.append(False, alive))
-    alive = widening.alive[1:].numpy()
-    widening.amended.assign(len(alive) > size or not alive.all())
+        retrieval.alive.assign(np.append(False, alive))
+    alive = retrieval.alive[1:].numpy()
+    retrieval.amended.assign(len(alive) > size or not alive.all())
     return {**counts, "fresh": len(alive) - size, "tombstones": int((~alive).sum())}, ids
 
 
@@ -122,5 +125,22 @@ def _extend(items: Any, size: int, table: Table) -> None:
 
 
 def write_fresh_ids(folder: Path, ids: list[bytes]) -> None:
-    """Writes the file of fresh ids that `serving.items.Items` reads."""
+    """Writes the file of fresh ids that `serving.graph.item_lookup` reads."""
     (folder / FRESH_FILE).write_bytes(b"".join(one + b"\n" for one in [NO_ITEM, *ids]))
+
+
+def amended_version(path: str, manifest: dict[str, Any], changes: Changes, aside: Path) -> dict[str, Any]:
+    """Saves the version at `path`, changed, as `<aside>/model`; returns its manifest."""
+    if manifest["index"]["kind"] == "scann":
+        load_scann_ops()
+    loaded = tf.saved_model.load(path)
+
+    def embed(batch: Strings) -> tf.Tensor:
+        return loaded.signatures["embed_item"](**batch)["embedding"]
+
+    counts, fresh_ids = amend(loaded, manifest["items"], changes, embed, tuple(manifest["text"]))
+    save(loaded, str(aside / "model"), loaded.signatures)
+    if fresh_ids is not None:
+        write_fresh_ids(aside / "model" / "assets", fresh_ids)
+    shutil.copytree(f"{path}/assets.extra", aside / "model" / "assets.extra")
+    return manifest | {"side_index": counts, "refreshed_from": manifest["version"]}

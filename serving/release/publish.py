@@ -13,10 +13,10 @@ from serving.catalogue.data_records import Requests, eval_requests
 from serving.config import ServingConfig
 from serving.graph.towers import towers_hash
 from serving.inputs import FILTER_LISTS, VECTOR_LISTS
-from serving.release.acceptance import Held, InPlace, Judge, Verdict
-from serving.release.build import Builder, text_limits
-from serving.release.fresh_items import Changes
-from serving.release.in_place import changed_in_place
+from serving.release.acceptance import ExactAnswers, Judge, ServedVersion, Verdict
+from serving.release.build_model import Builder, text_limits
+from serving.release.fresh_items import Changes, amended_version
+from serving.release.item_vectors import PrecomputedVectors
 from serving.release.manifest import data_hash, describe_tuning, peak_memory_mb, size_of
 from serving.release.shards import SHARDS, build_shards, prune_shards, publish_shards, shard_name, shard_reasons
 from serving.release.versions import ModelFolder
@@ -29,7 +29,7 @@ class Staged(NamedTuple):
 
     manifest: dict[str, Any]
     requests: Requests
-    held: Held | None
+    exact: ExactAnswers | None
 
 
 class Release:
@@ -50,8 +50,8 @@ class Release:
             tuned_by = requests.slice(0, self._config.tuning.queries)
             built = builder.build(aside, version, tuned_by, widths, changes)
             manifest = self._sources(job_dir, widths) | built.described
-            manifest |= {"target_recall": built.held.target, "tuning": describe_tuning(built.tuned)}
-            return self._settle(aside, version, Staged(manifest, requests, built.held))
+            manifest |= {"target_recall": built.exact.target, "tuning": describe_tuning(built.tuned)}
+            return self._settle(aside, version, Staged(manifest, requests, built.exact))
 
     def build_shards(self, job_dir: str, shards: int) -> int:
         """One version of every shard's model and of the query model; returns the exit status."""
@@ -77,12 +77,8 @@ class Release:
         return 0
 
     def _builder(self, job_dir: str) -> Builder:
-        stored = None
-        if self._vectors is not None:
-            from serving.release.stored_vectors import StoredVectors  # Beam comes with it
-
-            stored = StoredVectors(self._vectors, towers_hash(job_dir))
-        return Builder(self._config, job_dir, self._data_dir, self._spec, stored)
+        precomputed = PrecomputedVectors(self._vectors, towers_hash(job_dir)) if self._vectors else None
+        return Builder(self._config, job_dir, self._data_dir, self._spec, precomputed)
 
     def _sources(self, job_dir: str, widths: dict[str, int]) -> dict[str, Any]:
         """Where a version comes from and how it was asked for."""
@@ -107,7 +103,7 @@ class Release:
         requests = self._requests(before["widths"])
         with self._folder.staging() as aside:
             version = self._folder.next_version()
-            manifest = changed_in_place(self._folder.model(latest), before, changes, aside)
+            manifest = amended_version(self._folder.model(latest), before, changes, aside)
             return self._settle(aside, version, Staged(manifest, requests, None))
 
     def _requests(self, widths: dict[str, int]) -> Requests:
@@ -148,10 +144,12 @@ class Release:
         in_place = []
         for version in reversed(self._folder.published()):
             before = self._folder.manifest(version)
-            in_place.append(InPlace(self._folder.model(version), before["index"]["kind"] == "scann", before["widths"]))
+            in_place.append(
+                ServedVersion(self._folder.model(version), before["index"]["kind"] == "scann", before["widths"])
+            )
         requests = staged.requests.slice(0, self._config.gate.requests)
         judge = Judge(requests, staged.manifest["widths"], self._config.gate)
-        return judge.verdict(str(model), staged.manifest["index"]["kind"] == "scann", staged.held, in_place)
+        return judge.verdict(str(model), staged.manifest["index"]["kind"] == "scann", staged.exact, in_place)
 
 
 def served_widths(config: ServingConfig, history: dict[str, Any]) -> dict[str, int]:

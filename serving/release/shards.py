@@ -16,8 +16,8 @@ from serving.catalogue.data_records import Requests
 from serving.catalogue.table import Table
 from serving.graph.saved_model import ServedModel
 from serving.graph.signatures import Embedder, Searcher, save
-from serving.release.acceptance import Held, index_recall, line_of
-from serving.release.build import Builder, Clock, embed_requests, held_answers
+from serving.release.acceptance import ExactAnswers, index_recall, line_of
+from serving.release.build_model import Builder, Clock, embed_requests, exact_answers
 from serving.release.tune_effort import Tuned
 from serving.release.versions import ModelFolder
 
@@ -31,7 +31,7 @@ class Shard(NamedTuple):
     name: str
     items: int
     tuned: Tuned
-    held: Held
+    exact: ExactAnswers
 
 
 def shard_numbers(ids: np.ndarray, shards: int) -> np.ndarray:
@@ -47,7 +47,7 @@ def shard_name(number: int, shards: int) -> str:
 def build_shards(
     builder: Builder, aside: Path, version: int, requests: Requests, widths: Mapping[str, int], shards: int
 ) -> list[Shard]:
-    """Saves `<aside>/query` and `<aside>/shard-*`, one after the other, so that one index at a time is held."""
+    """Saves `<aside>/query` and `<aside>/shard-*`, one after the other, so that one index at a time is in memory."""
     table, vectors = builder.embed(aside)
     items = builder.items(table, aside)
     queries = embed_requests(builder.query_tower, items, requests)
@@ -78,21 +78,21 @@ def _build_shard(
     items = builder.items(table, aside)
     unique = f"{aside.parent.name}/{name}/{version}/{aside.name}"
     found = builder.searched(vectors, items, queries, unique, Clock())
-    searcher = Searcher(items, found.widening, widths)
+    searcher = Searcher(items, found.retrieval, widths)
     save(searcher, str(aside / name), searcher.signatures(filtered=True))
-    held = held_answers(found.widening, vectors, queries, found.tuned, builder.target_recall)
-    return Shard(name, len(table), found.tuned, held)
+    exact = exact_answers(found.retrieval, vectors, queries, found.tuned, builder.target_recall)
+    return Shard(name, len(table), found.tuned, exact)
 
 
 def shard_reasons(path: Path, with_scann: bool, shard: Shard) -> list[str]:
     """What speaks against a staged shard."""
     try:
         with ServedModel(str(path), with_scann) as model:
-            recall = index_recall(model, shard.held)
+            recall = index_recall(model, shard.exact)
     except Exception as error:  # whatever goes wrong here would go wrong where it is served
         return [f"{shard.name} does not load or answer: {line_of(error)}"]
-    if recall < shard.held.target:
-        return [f"{shard.name} finds {recall:.4f} of its exact answers, --target-recall is {shard.held.target}"]
+    if recall < shard.exact.target:
+        return [f"{shard.name} finds {recall:.4f} of its exact answers, --target-recall is {shard.exact.target}"]
     return []
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -125,6 +126,24 @@ def _measure(index: Index, effort: Effort, queries: np.ndarray, truth: np.ndarra
 
 def _parts(queries: np.ndarray) -> list[np.ndarray]:
     return [queries[begin : begin + _BATCH] for begin in range(0, len(queries), _BATCH)]
+
+
+def plot_tuning(tuned: Tuned, target: float, path: Path) -> None:
+    """Recall against latency as an SVG: one dot a setting, the chosen one filled; equal figures give equal bytes."""
+    from matplotlib import rc_context  # half a second, which `--help` does not wait for
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    axes.axhline(target, color="tab:red", linestyle="--", linewidth=0.8, label=f"target {target:g}")
+    for number, point in enumerate(tuned.curve):
+        fill = "full" if point == tuned.chosen else "none"
+        axes.plot(point.latency_ms, point.recall, "o", color="tab:blue", fillstyle=fill, gid=f"setting-{number}")
+        axes.annotate(f" {point.effort.leaves}/{point.effort.reorder}", (point.latency_ms, point.recall), fontsize=6)
+    axes.set(xlabel="ms, one query (leaves/reordered)", ylabel=f"recall@{tuned.k} of the exact answer", xscale="log")
+    axes.legend()
+    with rc_context({"svg.hashsalt": "tuning"}):
+        figure.savefig(path, format="svg", metadata={"Date": None})
 
 
 def served_effort(tuned: Tuned) -> Effort:

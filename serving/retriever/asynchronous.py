@@ -12,9 +12,8 @@ from dataclasses import dataclass, field
 import grpc
 
 from serving.retriever import messages
-from serving.retriever.errors import RetrievalError
 from serving.retriever.request import Question, User
-from serving.retriever.shard import CallPolicy, Shard
+from serving.retriever.shard import CallPolicy, RetrievalError, Shard
 
 _EMBED_SHARE = 0.5  # of the time left that one shard may take to embed, when others could do it
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 import grpc
 
 from serving.retriever.breaker import Breaker, BreakerPolicy
-from serving.retriever.errors import RETRYABLE, UNWELL, RetrievalError
 
 _PREDICT = "/tensorflow.serving.PredictionService/Predict"
 _METADATA = "/tensorflow.serving.PredictionService/GetModelMetadata"
@@ -22,6 +21,33 @@ _CHANNEL = (
     ("grpc.max_reconnect_backoff_ms", 2_000),
     ("grpc.enable_retries", 0),  # the policy below retries, and says so in its errors
 )
+# The request was not begun, or can be begun again elsewhere at once. CANCELLED, where the caller did not cancel,
+# is what gRPC's core says for a server that sheds calls before it has looked at them.
+RETRYABLE = frozenset(
+    {
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        grpc.StatusCode.ABORTED,
+        grpc.StatusCode.CANCELLED,
+    }
+)
+# The other side is not well: what a circuit breaker counts.
+UNWELL = frozenset(
+    {
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.INTERNAL,
+        grpc.StatusCode.UNKNOWN,
+    }
+)
+
+
+class RetrievalError(Exception):
+    """No answer: the gRPC code, the server's words and who said them."""
+
+    def __init__(self, code: grpc.StatusCode, message: str, target: str) -> None:
+        super().__init__(f"{code.name} from {target}: {message}")
+        self.code, self.message, self.target = code, message, target
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -17,9 +18,10 @@ from serving.runtime.status import ServingError, exhausted, of_exception, too_la
 
 Arrays = list[np.ndarray]
 _LONGEST_WAIT = 86_400.0  # gRPC writes "no deadline" as one in thousands of years
-# Who finds a batch running that is over sooner than this waits for a batch of its own: that costs less than one more
-# call of the graph beside it. In seconds.
-_SOON = 0.002
+# Seconds. Whoever finds a batch running that takes less than this waits for it: one more call of the graph beside it
+# would cost more.
+_SHORT = 0.002
+_NEWEST = 0.3  # the weight of the newest batch in what a batch is expected to take
 
 
 @dataclass(frozen=True)
@@ -82,9 +84,29 @@ class Lane:
         self.tasks: deque[Task] = deque()
         self.rows = 0
         self.listed = False
-        self.row_seconds = 0.0  # of its last batch
+        self._seconds: dict[int, float] = {}  # what a batch takes, by the number of binary digits of its rows
         self.gathering = 0  # rows that a first request which waits for company has room for
         self.full = threading.Event()
+
+    def took(self, rows: int, seconds: float) -> None:
+        """A batch of so many rows has taken so long."""
+        size = rows.bit_length()
+        before = self._seconds.get(size, seconds)
+        self._seconds[size] = before + _NEWEST * (seconds - before)
+
+    def expected(self, rows: int) -> float:
+        """How long a batch of so many rows takes, by the nearest size seen; for ever, before any was."""
+        size = rows.bit_length()
+        return self._seconds[min(self._seconds, key=lambda seen: abs(seen - size))] if self._seconds else math.inf
+
+
+class Running(NamedTuple):
+    """A batch in its slot."""
+
+    lane: Lane
+    rows: int
+    began: float
+    expected: float  # seconds
 
 
 class Batcher:
@@ -96,7 +118,7 @@ class Batcher:
         self._free = list(self._slots)  # the last is the one that worked last: its memory is the warmest
         self._lock = threading.Lock()
         self._lanes: deque[Lane] = deque()  # those where somebody waits
-        self._soon: set[ThreadPoolExecutor] = set()  # those whose batch is over soon
+        self._running: dict[ThreadPoolExecutor, Running] = {}
 
     def run(self, lane: Lane, task: Task) -> Arrays:
         """A task's outputs, for a thread that can wait for them."""
@@ -129,11 +151,12 @@ class Batcher:
 
     def _submit(self, lane: Lane, task: Task) -> None:
         with self._lock:
-            slot = self._free.pop() if self._free and not self._soon and not lane.gathering else None
+            idle = self._free and not lane.gathering and not self._worth_waiting(lane, lane.rows + task.rows)
+            slot = self._free.pop() if idle else None
             if not slot and lane.rows + task.rows > self._limits.max_enqueued_batches * self._limits.max_batch_size:
                 raise exhausted(f"The batch scheduling queue of {lane.name} is full: {lane.rows} rows wait")
             if slot:
-                self._judge(slot, lane, task.rows)
+                self._begin(slot, lane, lane.rows + task.rows)
             lane.tasks.append(task)
             lane.rows += task.rows
             if not lane.gathering:
@@ -157,17 +180,31 @@ class Batcher:
                 self._gather(lane, batch)
             rows = sum(one.rows for one in batch)
             with self._lock:
-                self._judge(slot, lane, rows)
+                self._begin(slot, lane, rows)
             began = time.monotonic()
             self._execute(lane, batch, rows)
-            lane.row_seconds = (time.monotonic() - began) / max(1, rows)  # a request may have no rows
+            lane.took(rows, time.monotonic() - began)
 
-    def _judge(self, slot: ThreadPoolExecutor, lane: Lane, rows: int) -> None:
-        """Whether a slot is over soon with a batch of so many rows."""
-        if lane.row_seconds * rows < _SOON:
-            self._soon.add(slot)
-        else:
-            self._soon.discard(slot)
+    def _begin(self, slot: ThreadPoolExecutor, lane: Lane, rows: int) -> None:
+        self._running[slot] = Running(lane, rows, time.monotonic(), lane.expected(rows))
+
+    def _worth_waiting(self, lane: Lane, rows: int) -> bool:
+        """Whether so many rows better wait for a batch that runs than begin beside it in a free slot.
+
+        They do for a short one, and for a larger one of their own lane that is over before theirs would be: so slots
+        share the rows evenly at any model's speed, and nobody waits long. A batch that has taken twice what was
+        expected is not waited for.
+        """
+        now, own = time.monotonic(), lane.expected(rows)
+        for batch in self._running.values():
+            spent = now - batch.began
+            if spent > 2 * max(batch.expected, _SHORT):
+                continue
+            if batch.expected < _SHORT:
+                return True
+            if batch.lane is lane and batch.rows > rows and batch.expected - spent < own:
+                return True
+        return False
 
     def _gather(self, lane: Lane, batch: list[Task]) -> None:
         """Takes along who waits and fits, in order."""
@@ -211,7 +248,7 @@ class Batcher:
                         if lane.tasks:
                             self._list(lane)
                         return lane, task
-            self._soon.discard(slot)
+            del self._running[slot]
             self._free.append(slot)
             return None
 
@@ -244,6 +281,9 @@ def _together(lane: Lane, batch: list[Task]) -> list[Arrays]:
     """The outputs of each task of a batch."""
     merged = [np.concatenate(arrays) for arrays in zip(*(task.arrays for task in batch), strict=True)]
     outputs = lane.call(*merged)
+    if any(array.shape[:1] != merged[0].shape[:1] for array in outputs):
+        lane.batchable = False  # its outputs are not a row for a row: from now on each request runs alone
+        raise ValueError(f"{lane.name} gives no row for each row")
     outcomes, start = [], 0
     for task in batch:
         outcomes.append([array[start : start + task.rows] for array in outputs])

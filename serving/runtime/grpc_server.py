@@ -19,15 +19,12 @@ import uvloop
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from serving.runtime.admission import Admission
 from serving.runtime.batching import Batcher, BatchingLimits
-from serving.runtime.descriptors import MODEL_SERVICE, PREDICTION_SERVICE, register_services
-from serving.runtime.handlers import add_service
+from serving.runtime.config_files import ModelConfig
+from serving.runtime.grpc_handlers import MODEL_SERVICE, PREDICTION_SERVICE, add_service, register_services
 from serving.runtime.manager import Manager
-from serving.runtime.metrics import Metrics
-from serving.runtime.model_config import ModelConfig
-from serving.runtime.play_warmup import warm_up
-from serving.runtime.predictor import Predictor, RequestLimits
+from serving.runtime.predictor import Admission, Predictor, RequestLimits
+from serving.runtime.prometheus import Metrics
 from serving.runtime.servable import Parallelism, Servable
 from serving.runtime.services import ModelService, PredictionService
 
@@ -69,18 +66,8 @@ class ModelServer:
         self._grpc: grpc.aio.Server = self._in_loop(self._build())
         self.port = 0
         self.manager.on_change = self._tell_health
-        self.metrics.gauge(
-            ":tensorflow:serving:requests_in_flight",
-            "Requests being answered.",
-            (),
-            lambda: {(): self.admission.inside},
-        )
-        self.metrics.gauge(
-            ":tensorflow:serving:model_version_available",
-            "Versions that answer.",
-            ("model_name", "version"),
-            lambda: {(name, str(one)): 1.0 for name, versions in self.manager.available().items() for one in versions},
-        )
+        self.metrics.in_flight(lambda: self.admission.inside)
+        self.metrics.available(self.manager.available)
 
     def start(self) -> None:
         """Loads the models, then opens the port."""
@@ -140,7 +127,7 @@ class ModelServer:
 
     def _warm_up(self, servable: Servable) -> None:
         if self.settings.warm_up:
-            warm_up(self.predictor, servable)
+            self.predictor.warm_up(servable)
 
     def _tell_health(self) -> None:
         """The server is well when every model has a version that answers; a model's own name can be asked too."""

@@ -13,9 +13,9 @@ from typing import Any
 
 from tensorflow_serving.apis import get_model_status_pb2
 
+from serving.runtime.config_files import ModelConfig
 from serving.runtime.memory import give_back
-from serving.runtime.metrics import Metrics
-from serving.runtime.model_config import ModelConfig
+from serving.runtime.prometheus import Metrics
 from serving.runtime.servable import Parallelism, Servable
 from serving.runtime.status import ServingError, invalid, not_found, of_exception
 
@@ -224,8 +224,8 @@ class Manager:
                 servable.close()
         spent = time.monotonic() - started
         status = error.code.name if error else "success"
-        self._metrics.load_attempts.add(str(path), status)
-        self._metrics.load_latency.add(str(path), by=spent * 1e6)
+        self._metrics.load_attempts(str(path), status).inc()
+        self._metrics.load_latency(str(path)).inc(spent * 1e6)
         with self._lock:
             version.error = error
             version.servable = None if error else servable
@@ -246,7 +246,7 @@ class Manager:
             raise
         finally:
             spent = (time.monotonic() - started) * 1e6
-            self._metrics.warmup_latency.add(spent, str(servable.path), status)
+            self._metrics.warmup_latency(str(servable.path), status).observe(spent)
 
     def _unload_unwanted(self, model: Model, wanted: list[int]) -> None:
         with self._lock:

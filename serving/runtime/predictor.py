@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from tensorflow_serving.apis import get_model_metadata_pb2, predict_pb2
+import tensorflow as tf
+from tensorflow_serving.apis import get_model_metadata_pb2, predict_pb2, prediction_log_pb2
 
 from serving.runtime.batching import Batcher, Task
 from serving.runtime.manager import Manager
-from serving.runtime.metrics import Metrics
+from serving.runtime.prometheus import Metrics
 from serving.runtime.servable import Servable, Signature
-from serving.runtime.status import ServingError, code_of, invalid
+from serving.runtime.status import ServingError, code_of, exhausted, invalid
 from serving.runtime.tensors import fill_proto
 
 _DEFAULT_SIGNATURE = "serving_default"
 _FAILED_PRECONDITION = 9
+_WARM_UP_FILE = "assets.extra/tf_serving_warmup_requests"
+_MOST_PLAYED = 1_000  # of its requests: TensorFlow Serving's own bound
 _LARGE = 65_536  # values of an answer that take milliseconds to write, which others should not wait for
 
 
@@ -31,6 +36,25 @@ class RequestLimits:
     max_k: int = 10_000
     max_rows: int = 4_096
     max_concurrency: int = 256
+
+
+class Admission:
+    """A bound on concurrent requests; one more is refused at once instead of waiting."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._lock = threading.Lock()
+        self.inside = 0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self.inside >= self._most:
+                raise exhausted(f"{self._most} requests are being answered, no more are taken at a time")
+            self.inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self.inside -= 1
 
 
 class Predictor:
@@ -52,10 +76,16 @@ class Predictor:
                 return await asyncio.to_thread(_written, servable, signature, wanted, answer)
             return _written(servable, signature, wanted, answer)
 
-    def play(self, servable: Servable, request: Any) -> None:
-        """Answers a request by a version that is held already, for its effect on the version alone."""
-        signature, _, arrays = _read(servable, request)
-        self.run(servable, signature, arrays, None)
+    def warm_up(self, servable: Servable) -> None:
+        """Plays a version's own requests to it before it takes users; one that fails is the version's failure."""
+        path = servable.path / _WARM_UP_FILE
+        records = tf.compat.v1.io.tf_record_iterator(str(path)) if path.exists() else ()
+        for record in itertools.islice(records, _MOST_PLAYED):
+            log = prediction_log_pb2.PredictionLog.FromString(record)
+            if not log.HasField("predict_log"):
+                raise ServingError(code_of(_FAILED_PRECONDITION), f"{path}: only predict requests can be played")
+            signature, _, arrays = _read(servable, log.predict_log.request)
+            self.run(servable, signature, arrays, None)
 
     def run(
         self, servable: Servable, signature: Signature, arrays: list[np.ndarray], timeout: float | None
@@ -76,8 +106,8 @@ class Predictor:
     ) -> dict[str, np.ndarray]:
         """A task's outputs by name, as wide as it asked: neighbours in its batch must not make its answer wider."""
         spent = time.monotonic() - task.queued
-        self._metrics.runtime_latency.add(spent * 1e6, servable.name, "Predict", "TF1")
-        self._metrics.examples.add(task.rows, servable.name)
+        self._metrics.runtime_latency(servable.name, "Predict", "TF1").observe(spent * 1e6)
+        self._metrics.examples(servable.name).observe(task.rows)
         width = int(task.arrays[signature.place_of_k].max(initial=0)) if signature.takes_k else None
         return {name: _cut(array, width) for name, array in zip(signature.outputs, outputs, strict=True)}
 

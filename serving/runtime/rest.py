@@ -19,6 +19,7 @@ from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
 
 from serving.runtime.grpc_server import ModelServer
 from serving.runtime.predictor import signature_of
+from serving.runtime.prometheus import CONTENT_TYPE
 from serving.runtime.rest_json import from_arrays, read_body, to_arrays
 from serving.runtime.services import logged, status_response
 from serving.runtime.status import ServingError, invalid, too_late
@@ -28,21 +29,6 @@ _CALL = re.compile(_MODEL + r":(?P<method>predict|classify|regress)", re.IGNOREC
 _METADATA = re.compile(_MODEL + "/metadata", re.IGNORECASE)
 _STATUS = re.compile(_MODEL, re.IGNORECASE)
 _THREADS = 32
-_HTTP = {
-    grpc.StatusCode.CANCELLED: 499,
-    grpc.StatusCode.INVALID_ARGUMENT: 400,
-    grpc.StatusCode.DEADLINE_EXCEEDED: 504,
-    grpc.StatusCode.NOT_FOUND: 404,
-    grpc.StatusCode.ALREADY_EXISTS: 409,
-    grpc.StatusCode.PERMISSION_DENIED: 403,
-    grpc.StatusCode.RESOURCE_EXHAUSTED: 429,
-    grpc.StatusCode.FAILED_PRECONDITION: 400,
-    grpc.StatusCode.ABORTED: 409,
-    grpc.StatusCode.OUT_OF_RANGE: 400,
-    grpc.StatusCode.UNIMPLEMENTED: 501,
-    grpc.StatusCode.UNAVAILABLE: 503,
-    grpc.StatusCode.UNAUTHENTICATED: 401,
-}
 
 
 @dataclass(frozen=True)
@@ -94,7 +80,7 @@ class RestServer:
         self.port = self._runner.addresses[0][1]
 
     async def _metrics(self, request: web.Request) -> web.Response:
-        return web.Response(text=self._server.metrics.text(), content_type="text/plain")
+        return web.Response(body=self._server.metrics.text(), headers={"Content-Type": CONTENT_TYPE})
 
     async def _answer(self, request: web.Request) -> web.Response:
         path, is_get = request.path, request.method == "GET"
@@ -134,8 +120,8 @@ class RestServer:
             status = refused.code.name
             raise refused from None
         finally:
-            metrics.requests.add(name, status)
-            metrics.request_latency.add((time.monotonic() - started) * 1e6, name, "Predict", "REST")
+            metrics.requests(name, status).inc()
+            metrics.request_latency(name, "Predict", "REST").observe((time.monotonic() - started) * 1e6)
 
     def _predict_now(self, spec: Any, data: bytes, started: float) -> bytes:
         remaining = self._settings.timeout - (time.monotonic() - started)
@@ -159,7 +145,7 @@ async def _errors_as_json(
         return _json({"error": error.reason}, error.status)
     except Exception as error:
         refused = logged(error)
-        return _json({"error": refused.message}, _HTTP.get(refused.code, 500))
+        return _json({"error": refused.message}, refused.http)
 
 
 def _json(content: Any, status: int = 200) -> web.Response:

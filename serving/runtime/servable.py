@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
-from tensorflow.core.protobuf import config_pb2
 
+from serving.graph.saved_model import ServedModel
 from serving.runtime.batching import Lane
 from serving.runtime.status import invalid
 from serving.runtime.tensors import dtype_of, to_array, type_name
-
-_SCANN_OPS = "scann.scann_ops.py.scann_ops"
 
 
 @dataclass(frozen=True)
@@ -86,21 +82,14 @@ class Servable:
     """A version in memory. `users` is the manager's count of requests that hold it."""
 
     def __init__(self, name: str, version: int, path: Path, parallelism: Parallelism) -> None:
-        if b"Scann>" in (path / "saved_model.pb").read_bytes():
-            importlib.import_module(_SCANN_OPS)  # registers the ops
         self.name, self.version, self.path = name, version, path
         self.users = 0
-        config = config_pb2.ConfigProto(
-            intra_op_parallelism_threads=parallelism.intra_op, inter_op_parallelism_threads=parallelism.inter_op
-        )
-        config.gpu_options.allow_growth = True
-        self._session = tf.compat.v1.Session(graph=tf.Graph(), config=config)
+        with_scann = b"Scann>" in (path / "saved_model.pb").read_bytes()
+        self._model = ServedModel(str(path), with_scann, parallelism.intra_op, parallelism.inter_op)
         try:
-            with self._session.graph.as_default():
-                meta = tf.compat.v1.saved_model.load(self._session, ["serve"], str(path))
-            self.definitions = {name: meta.signature_def[name] for name in sorted(meta.signature_def)}
+            self.definitions = self._model.definitions
             self.signatures = {
-                name: _signature(self._session, name, one)
+                name: _signature(self._model, name, one)
                 for name, one in self.definitions.items()
                 if one.method_name and one.outputs and not name.startswith("__")
             }
@@ -111,19 +100,15 @@ class Servable:
 
     def close(self) -> None:
         """Gives the memory back; nobody may hold it any more."""
-        self._session.close()
+        self._model.close()
 
 
-def _signature(session: tf.compat.v1.Session, name: str, definition: Any) -> Signature:
+def _signature(model: ServedModel, name: str, definition: Any) -> Signature:
     inputs = {one: _input(one, definition.inputs[one]) for one in sorted(definition.inputs)}
     outputs = tuple(sorted(definition.outputs))
-    options = config_pb2.CallableOptions()
-    options.feed.extend(definition.inputs[one].name for one in inputs)
-    options.fetch.extend(definition.outputs[one].name for one in outputs)
-    shapes = [one.shape for one in inputs.values()] + [_shape(definition.outputs[one]) for one in outputs]
-    batchable = bool(inputs) and all(shape and shape[0] is None for shape in shapes)
-    call = session._make_callable_from_options(options)
-    return Signature(name, inputs, outputs, call, batchable, definition)
+    # By inputs alone: what an index gives has no static shape. Outputs are looked at when there are any.
+    batchable = bool(inputs) and all(one.shape and one.shape[0] is None for one in inputs.values())
+    return Signature(name, inputs, outputs, model.callable(name, list(inputs), outputs), batchable, definition)
 
 
 def _input(name: str, info: Any) -> Input:

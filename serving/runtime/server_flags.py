@@ -1,4 +1,7 @@
-"""The server's flags, spelt as TensorFlow Serving spells them; a hyphen is as good as an underscore."""
+"""The server's flags, spelt as TensorFlow Serving spells them (a hyphen does for an underscore), and what they set.
+
+Every mistake in them is named before a model is loaded; what is heavy is imported behind `--help` and the plain ones.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +9,21 @@ import argparse
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from preprocessing.command.console import UserError
 from preprocessing.command.flags import Flags
 
+if TYPE_CHECKING:
+    from serving.runtime.batching import BatchingLimits
+    from serving.runtime.config_files import ModelConfig
+    from serving.runtime.grpc_server import Settings
+    from serving.runtime.rest import RestSettings
+
 _HELP = """\
 Serves exported models by TensorFlow Serving's own protocol: gRPC (PredictionService, ModelService, health,
-reflection), REST on a second port, Prometheus metrics. Takes ScaNN exports, which a stock TensorFlow Serving cannot.
-New versions are picked up from the folder, warmed and switched to without dropping a request.
+reflection), REST on a second port, Prometheus metrics. It loads ScaNN exports, which stock TensorFlow Serving cannot.
+New versions in the folder are loaded, warmed up and switched to without dropping a request.
 
 examples:
   python -m serving.server --model-base-path out/models/retrieval --model-name retrieval
@@ -24,6 +33,9 @@ examples:
       --ui --ui-catalog out/raw/catalog.jsonl.gz --ui-users out/users.jsonl
   (the page is http://localhost:8501/ui)
 """
+
+
+_POSITIVE = ("max_k", "max_request_rows", "max_request_bytes", "max_concurrency", "rest_api_timeout_in_ms")
 
 
 def _truth(text: str) -> bool:
@@ -60,6 +72,92 @@ def check_paths(flags: argparse.Namespace) -> None:
         raise UserError("--ui_catalog and --ui_users are for the page: give --ui as well")
 
 
+def settings_of(flags: argparse.Namespace) -> Settings:
+    """What the flags ask for."""
+    from serving.runtime.config_files import read_credentials
+    from serving.runtime.grpc_server import Settings
+    from serving.runtime.predictor import RequestLimits
+    from serving.runtime.servable import Parallelism
+
+    for name in _POSITIVE:
+        if getattr(flags, name) < 1:
+            raise UserError(f"--{name} {getattr(flags, name)}: at least 1")
+    for name in ("port", "rest_api_port"):
+        if not 0 <= (getattr(flags, name) or 0) <= 65_535:
+            raise UserError(f"--{name} {getattr(flags, name)}: 0 to 65535")
+    return Settings(
+        models=_models(flags),
+        address=f"{flags.host}:{flags.port}",
+        batching=_batching(flags),
+        limits=RequestLimits(flags.max_k, flags.max_request_rows, flags.max_concurrency),
+        parallelism=Parallelism(flags.tensorflow_intra_op_parallelism, flags.tensorflow_inter_op_parallelism),
+        poll_seconds=flags.file_system_poll_wait_seconds,
+        max_message_bytes=flags.max_request_bytes,
+        credentials=read_credentials(flags.ssl_config_file) if flags.ssl_config_file else None,
+        channel_arguments=_channel_arguments(flags.grpc_channel_arguments),
+        warm_up=flags.enable_model_warmup,
+    )
+
+
+def rest_settings_of(flags: argparse.Namespace) -> RestSettings | None:
+    """The REST port's settings, where there is to be one."""
+    from serving.runtime.config_files import read_metrics_path
+    from serving.runtime.prometheus import DEFAULT_PATH
+    from serving.runtime.rest import RestSettings
+
+    if flags.rest_api_port is None:
+        return None
+    monitoring = flags.monitoring_config_file
+    return RestSettings(
+        flags.host,
+        flags.rest_api_port,
+        flags.rest_api_timeout_in_ms / 1000,
+        flags.max_request_bytes,
+        read_metrics_path(monitoring) if monitoring else DEFAULT_PATH,
+    )
+
+
+def _models(flags: argparse.Namespace) -> list[ModelConfig]:
+    """The models of `--model_config_file`, or the one of `--model_base_path`; all must be there."""
+    from serving.runtime.config_files import ModelConfig, read_models
+
+    check_paths(flags)
+    if flags.model_config_file:
+        found = read_models(flags.model_config_file)
+    else:
+        found = [ModelConfig(flags.model_name, Path(flags.model_base_path).absolute())]
+    for model in found:
+        if not model.base_path.is_dir():
+            raise UserError(f"model {model.name}: {model.base_path} is no folder; python -m serving.export writes one")
+        there = model.versions()
+        if not model.wanted(there):
+            raise UserError(f"model {model.name}: none of the versions wanted is in {model.base_path} (it has {there})")
+    return found
+
+
+def _batching(flags: argparse.Namespace) -> BatchingLimits:
+    """The batching parameters; without batching every request is a batch of its own."""
+    from serving.runtime.batching import BatchingLimits
+    from serving.runtime.config_files import read_batching
+
+    cores = max(1, os.cpu_count() or 1)
+    if not flags.enable_batching:
+        return BatchingLimits(num_batch_threads=cores, max_batch_size=1)
+    limits = BatchingLimits(num_batch_threads=cores)
+    return read_batching(flags.batching_parameters_file, limits) if flags.batching_parameters_file else limits
+
+
+def _channel_arguments(text: str) -> tuple[tuple[str, str | int], ...]:
+    """`key=value,key=value`; whole numbers are numbers."""
+    pairs: list[tuple[str, str | int]] = []
+    for one in filter(None, text.split(",")):
+        key, equals, value = one.partition("=")
+        if not equals or not key:
+            raise UserError(f"--grpc_channel_arguments {one}: key=value")
+        pairs.append((key, int(value) if value.lstrip("-").isdecimal() else value))
+    return tuple(pairs)
+
+
 def _add(group: Any, name: str, **settings: Any) -> None:
     spellings = dict.fromkeys((f"--{name.replace('_', '-')}", f"--{name}"))
     group.add_argument(*spellings, dest=name, **settings)
@@ -74,29 +172,40 @@ def _model_flags(group: Any) -> None:
         "model_config_file_poll_wait_seconds",
         type=float,
         default=0,
-        help="reads that file again after so many seconds; 0 reads it once (default)",
+        help="read that file again after so many seconds; 0 reads it once (default)",
     )
     _add(
         group,
         "file_system_poll_wait_seconds",
         type=float,
         default=1,
-        help="between looks for new versions; 0 never looks again (default %(default)s)",
+        help="seconds between looks for new versions; 0 never looks again (default %(default)s)",
     )
     _add(
         group,
         "enable_model_warmup",
         type=_truth,
         default=True,
-        help="plays assets.extra/tf_serving_warmup_requests to a version first (default true)",
+        help="play assets.extra/tf_serving_warmup_requests to a new version first (default true)",
     )
 
 
 def _port_flags(group: Any) -> None:
     _add(group, "host", default="127.0.0.1", help="address of both ports (default %(default)s: this machine alone)")
     _add(group, "port", type=int, default=8500, help="gRPC; 0 takes a free one (default %(default)s)")
-    _add(group, "rest_api_port", type=int, help="REST and metrics; 0 takes a free one, none without it")
-    _add(group, "rest_api_timeout_in_ms", type=int, default=30_000, help="of a REST call (default %(default)s)")
+    _add(
+        group,
+        "rest_api_port",
+        type=int,
+        help="REST and metrics; 0 takes a free one; without this flag there is neither",
+    )
+    _add(
+        group,
+        "rest_api_timeout_in_ms",
+        type=int,
+        default=30_000,
+        help="milliseconds for a REST call (default %(default)s)",
+    )
     _add(
         group, "ssl_config_file", help="keys and certificates, as a text SSLConfig; client_verify asks for the client's"
     )
@@ -104,18 +213,18 @@ def _port_flags(group: Any) -> None:
 
 
 def _page_flags(group: Any) -> None:
-    _add(group, "ui", action="store_true", help="serves a page to search on, at /ui of the REST port")
+    _add(group, "ui", action="store_true", help="serve a page to search on, at /ui of the REST port")
     _add(group, "ui_catalog", metavar="JSONL", help="the catalogue, .gz or not: titles, brands, reasons come from it")
     _add(
         group,
         "ui_users",
         metavar="JSONL",
-        help="users to pick from: a line has user_id and the lists that serving.client --user takes",
+        help="users to pick from: one a line, with user_id and the lists that serving.client --user takes",
     )
 
 
 def _running_flags(group: Any) -> None:
-    _add(group, "enable_batching", type=_truth, default=True, help="joins concurrent requests (default true)")
+    _add(group, "enable_batching", type=_truth, default=True, help="run concurrent requests together (default true)")
     _add(group, "batching_parameters_file", help="max_batch_size and the rest, as a text BatchingParameters")
     _add(group, "monitoring_config_file", help="path of the metrics, as a text MonitoringConfig (on by default)")
     _add(group, "tensorflow_intra_op_parallelism", type=int, default=0, help="threads in one op (default: all cores)")
@@ -139,11 +248,11 @@ def _limit_flags(group: Any) -> None:
     cores = os.cpu_count() or 1
     _add(group, "max_k", type=int, default=10_000, help="the largest k of a request (default %(default)s)")
     _add(group, "max_request_rows", type=int, default=4_096, help="queries in one request (default %(default)s)")
-    _add(group, "max_request_bytes", type=int, default=16 << 20, help="of one message (default %(default)s)")
+    _add(group, "max_request_bytes", type=int, default=16 << 20, help="bytes in one message (default %(default)s)")
     _add(
         group,
         "max_concurrency",
         type=int,
         default=max(64, 16 * cores),
-        help="requests at a time; one more gets RESOURCE_EXHAUSTED at once (default %(default)s)",
+        help="concurrent requests; one more gets RESOURCE_EXHAUSTED at once (default %(default)s)",
     )

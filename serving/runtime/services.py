@@ -13,11 +13,10 @@ from tensorflow_serving.apis import (
 )
 
 from preprocessing.command.console import UserError
-from serving.runtime.admission import Admission
+from serving.runtime.config_files import models_of
 from serving.runtime.manager import Manager
-from serving.runtime.metrics import Metrics
-from serving.runtime.model_config import models_of
-from serving.runtime.predictor import Predictor
+from serving.runtime.predictor import Admission, Predictor
+from serving.runtime.prometheus import Metrics
 from serving.runtime.status import ServingError, code_of, invalid, of_exception, too_late
 
 _LOG = logging.getLogger("serving")
@@ -51,8 +50,8 @@ class PredictionService:
             raise AssertionError("abort raises") from None
         finally:
             name = self._predictor.label(request.model_spec.name)
-            self._metrics.requests.add(name, status)
-            self._metrics.request_latency.add((time.monotonic() - started) * 1e6, name, "Predict", "GRPC")
+            self._metrics.requests(name, status).inc()
+            self._metrics.request_latency(name, "Predict", "GRPC").observe((time.monotonic() - started) * 1e6)
 
     def GetModelMetadata(self, request: Any, context: grpc.ServicerContext) -> Any:
         """The signatures."""

@@ -5,6 +5,21 @@ from __future__ import annotations
 import grpc
 
 _BY_NUMBER = {code.value[0]: code for code in grpc.StatusCode}
+_HTTP = {
+    grpc.StatusCode.CANCELLED: 499,
+    grpc.StatusCode.INVALID_ARGUMENT: 400,
+    grpc.StatusCode.DEADLINE_EXCEEDED: 504,
+    grpc.StatusCode.NOT_FOUND: 404,
+    grpc.StatusCode.ALREADY_EXISTS: 409,
+    grpc.StatusCode.PERMISSION_DENIED: 403,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: 429,
+    grpc.StatusCode.FAILED_PRECONDITION: 400,
+    grpc.StatusCode.ABORTED: 409,
+    grpc.StatusCode.OUT_OF_RANGE: 400,
+    grpc.StatusCode.UNIMPLEMENTED: 501,
+    grpc.StatusCode.UNAVAILABLE: 503,
+    grpc.StatusCode.UNAUTHENTICATED: 401,
+}
 
 
 class ServingError(Exception):
@@ -14,6 +29,11 @@ class ServingError(Exception):
         super().__init__(message)
         self.code = code
         self.message = message
+
+    @property
+    def http(self) -> int:
+        """The status of an answer over REST."""
+        return _HTTP.get(self.code, 500)
 
 
 def invalid(message: str) -> ServingError:

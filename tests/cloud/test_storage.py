@@ -18,8 +18,8 @@ from preprocessing.command.console import UserError
 from preprocessing.pipeline import main as preprocess
 from preprocessing.simulate import simulate
 from tests.cloud.fake_storage import serving
-from tests.cloud.fake_vertex import FakeVertex
-from tests.cloud.fake_vertex import serving as vertex_serving
+from tests.trainer.cloud.fake_vertex import FakeVertex
+from tests.trainer.cloud.fake_vertex import serving as vertex_serving
 from trainer.submit import main as submit
 from trainer.submit import send_config
 

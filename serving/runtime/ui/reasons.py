@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
+from preprocessing.text import analyser
 from serving.retriever.request import User
 from serving.runtime.predictor import Predictor, signature_of
 from serving.runtime.servable import Input, Servable, Signature
 from serving.runtime.status import invalid
 from serving.runtime.tensors import dtype_of
 from serving.runtime.ui.files import Catalogue
-from serving.runtime.ui.words import Words
 
 # What the page calls the parts of a user's past, and the lists that each is sent in.
 HORIZONS = {
@@ -109,6 +110,27 @@ class Reasons:
     def _call(self, servable: Servable, name: str, rows: Sequence[Row], timeout: float) -> dict[str, np.ndarray]:
         signature = signature_of(servable, name)
         return self._predictor.run(servable, signature, _arrays(signature, rows), timeout)
+
+
+class Words:
+    """Splits texts into words."""
+
+    def __init__(self) -> None:
+        self._analyse = tf.function(
+            lambda texts: analyser.analyse(texts, ["word"])["word"],
+            input_signature=[tf.TensorSpec([None], tf.string)],
+            autograph=False,
+        )
+
+    def of(self, texts: list[str]) -> list[list[str]]:
+        """The words of each text, in order."""
+        rows = self._analyse(tf.constant(texts, tf.string)).to_list()
+        return [[word.decode("utf-8", "replace") for word in row] for row in rows]
+
+    def shared(self, query: str, texts: list[str]) -> list[list[str]]:
+        """For each text the words of the query that it has, each once."""
+        wanted, *found = self.of([query, *texts])
+        return [[word for word in dict.fromkeys(wanted) if word in row] for row in found]
 
 
 def _arrays(signature: Signature, rows: Sequence[Row]) -> list[np.ndarray]:

@@ -16,8 +16,7 @@ from serving.retriever.request import User
 from serving.runtime.grpc_server import ModelServer
 from serving.runtime.status import invalid, not_found
 from serving.runtime.ui.files import Catalogue
-from serving.runtime.ui.reasons import Asked, Reasons
-from serving.runtime.ui.words import Words
+from serving.runtime.ui.reasons import Asked, Reasons, Words
 
 PATH = "/ui"
 _PAGE = Path(__file__).with_name("page.html")

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from serving.config import PortableConfig, ScannConfig, TuningConfig
-from serving.index.balanced import assign, train_centroids
-from serving.index.base import Effort, Index, in_place, leaf_steps
+from serving.index.balanced_kmeans import assign, train_centroids
+from serving.index.base import Effort, Index, leaf_steps, zero_copy
 from serving.index.ground_truth import exact_rows
 from serving.index.portable import build_portable
 from serving.index.scann import build_scann
@@ -65,12 +65,12 @@ def test_every_leaf_opened_is_exact() -> None:
 def test_vectors_of_a_file_are_not_copied(tmp_path: Path) -> None:
     VECTORS.tofile(tmp_path / "vectors")
     mapped = np.memmap(tmp_path / "vectors", np.float32, "c", shape=VECTORS.shape)
-    tensor = in_place(mapped)
+    tensor = zero_copy(mapped)
     mapped[5, 3] = 17  # in memory alone
     assert float(tensor[5, 3]) == 17
     fixed = np.array(VECTORS)
     fixed.flags.writeable = False
-    np.testing.assert_array_equal(in_place(fixed).numpy(), VECTORS)
+    np.testing.assert_array_equal(zero_copy(fixed).numpy(), VECTORS)
 
 
 def test_int8_slots_are_near_their_vectors() -> None:

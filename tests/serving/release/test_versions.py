@@ -19,7 +19,7 @@ from preprocessing.command.console import UserError
 from serving.catalogue.data_records import eval_requests
 from serving.config import ServingConfig
 from serving.export import export, main
-from serving.release.acceptance import SIGNATURES, Held, Judge
+from serving.release.acceptance import SIGNATURES, ExactAnswers, Judge
 from serving.release.versions import ModelFolder
 from tests.serving.conftest import Client, command
 from tests.serving.market import shelf
@@ -41,7 +41,7 @@ def test_the_folder(client: Client) -> None:
     assert manifest["version"] == 1 and manifest["reasons"] == []
     assert manifest["measured"]["index_recall"] >= manifest["target_recall"]
     assert manifest["bytes"]["variables"] > manifest["items"] * manifest["dim"] * 4
-    assert (client.path / "assets.extra" / "tuning.svg").read_text().count("<circle") == len(
+    assert (client.path / "assets.extra" / "tuning.svg").read_text().count('id="setting-') == len(
         manifest["tuning"]["curve"]
     )
     chosen, curve = manifest["tuning"]["chosen"], manifest["tuning"]["curve"]
@@ -112,7 +112,7 @@ def test_the_gate(opened: Callable[[str], Client], data: str, config: Config) ->
     requests = eval_requests(data, 4, client.widths)
     queries = client.embed(*({"query": one.decode()} for one in requests.inputs["query"]))
     judge = Judge(requests, client.widths, config().gate)
-    wrong = Held(queries, np.full((len(queries), 5), b"another", object), 0.9)
+    wrong = ExactAnswers(queries, np.full((len(queries), 5), b"another", object), 0.9)
     (reason,) = judge.verdict(str(client.path), False, wrong, []).reasons
     assert reason == "the index finds 0.0000 of the exact answers, --target-recall is 0.9"
     (reason,) = judge.verdict(str(client.path.parent / "7"), False, None, []).reasons

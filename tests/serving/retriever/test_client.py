@@ -16,12 +16,14 @@ import pytest
 
 from serving.client import AsyncRetriever, CallPolicy, RetrievalError, Retriever, User
 from serving.retriever.breaker import Breaker, BreakerPolicy
-from serving.retriever.errors import RETRYABLE
+from serving.retriever.shard import RETRYABLE
+from serving.runtime.config_files import ModelConfig
 from serving.runtime.grpc_server import ModelServer
-from serving.runtime.model_config import ModelConfig
 from tests.serving.runtime.serving_stubs import TIMEOUT, Stubs, retrieve_inputs
 from tests.serving.runtime.small_model import DIM, VECTOR_LISTS, write_version
 from tests.serving.runtime.test_batching import until
+
+REQUESTS = ":tensorflow:serving:request_count"
 
 Serve = Callable[..., ModelServer]
 QUERY = "red running shoes"
@@ -132,10 +134,12 @@ def test_no_shard_at_all() -> None:
 
 def test_replicas_share_the_load_and_one_may_die(models: Path, serve: Serve) -> None:
     servers = [serve(models) for _ in range(2)]
+    labels = {"model_name": "retrieval", "status": "OK"}
     with Retriever(",".join(target(one) for one in servers), timeout=TIMEOUT) as retriever:
 
         def answered() -> list[int]:
-            return [int(one.metrics.requests._values.get(("retrieval", "OK"), 0)) for one in servers]
+            counts = [one.metrics.registry.get_sample_value(f"{REQUESTS}_total", labels) for one in servers]
+            return [int(count or 0) for count in counts]
 
         until(lambda: bool(retriever.retrieve(QUERY, k=2).hits) and min(answered()) > 0)  # connected to both
         before = answered()

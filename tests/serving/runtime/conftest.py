@@ -10,8 +10,8 @@ import grpc
 import pytest
 import tensorflow as tf
 
+from serving.runtime.config_files import ModelConfig
 from serving.runtime.grpc_server import ModelServer, Settings
-from serving.runtime.model_config import ModelConfig
 from tests.serving.runtime.serving_stubs import Stubs
 from tests.serving.runtime.small_model import write_version
 

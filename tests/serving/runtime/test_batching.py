@@ -12,8 +12,10 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from serving.runtime.batching import Batcher, BatchingLimits, Lane, Task
+from serving.runtime.batching import Batcher, BatchingLimits, Lane, Running, Task
 from serving.runtime.status import ServingError
 
 
@@ -141,18 +143,68 @@ def test_coroutines_wait_without_a_thread_and_who_went_away_is_not_run(pool: Thr
     assert model.batches == [[0], [2]]
 
 
-def test_a_second_slot_is_for_who_finds_a_long_batch_running(pool: ThreadPoolExecutor) -> None:
-    for row_seconds, batches in ((1e-6, 1), (1.0, 2)):
-        model = Model()
-        batcher, lane = Batcher(BatchingLimits(num_batch_threads=2)), Lane("double", model, True)
-        lane.row_seconds = row_seconds
-        asked = [pool.submit(batcher.run, lane, task(0.0))]
-        model.entered.acquire()
-        asked.append(pool.submit(batcher.run, lane, task(1.0)))
-        until(lambda: len(model.batches) == 2 if batches == 2 else lane.rows == 1)  # noqa: B023
-        assert len(model.batches) == batches
-        model.gate.set()
-        assert all(len(one.result()[0]) for one in asked)
+SHORT, LONG = 1e-4, 100.0
+
+
+def beside(pool: ThreadPoolExecutor, seconds: dict[int, float], running: int, arriving: int) -> bool:
+    """Whether a batch of so many rows begins in a free slot while another of its lane runs."""
+    model = Model()
+    batcher, lane = Batcher(BatchingLimits(num_batch_threads=2)), Lane("double", model, True)
+    for rows, spent in seconds.items():
+        lane.took(rows, spent)
+    asked = [pool.submit(batcher.run, lane, task(*[0.0] * running))]
+    model.entered.acquire()
+    asked.append(pool.submit(batcher.run, lane, task(*[1.0] * arriving)))
+    until(lambda: len(model.batches) == 2 or lane.rows == arriving)
+    found = len(model.batches) == 2
+    model.gate.set()
+    assert [len(one.result()[0]) for one in asked] == [running, arriving]
+    return found
+
+
+@pytest.mark.parametrize("second", [1.0, 30.0, LONG])
+def test_few_rows_wait_for_a_larger_batch_that_is_over_before_theirs_at_any_speed(
+    pool: ThreadPoolExecutor, second: float
+) -> None:
+    steady = {1: second, 8: second}
+    assert not beside(pool, steady, running=8, arriving=1)
+    assert not beside(pool, steady, running=8, arriving=7)
+    assert beside(pool, steady, running=8, arriving=8)  # as many as run: the slots share them
+    assert beside(pool, steady, running=1, arriving=1)
+    assert beside(pool, {1: second, 64: 9 * second}, running=64, arriving=1)  # too long to wait for
+
+
+def test_a_short_batch_is_waited_for(pool: ThreadPoolExecutor) -> None:
+    model = Model()
+    batcher, lane = Batcher(BatchingLimits(num_batch_threads=2)), Lane("double", model, True)
+    lane.took(1, SHORT)
+    now = time.monotonic()
+    batcher._running = {batcher._slots[0]: Running(lane, 1, now, SHORT)}
+    assert batcher._worth_waiting(lane, 1)
+    batcher._running = {batcher._slots[0]: Running(lane, 1, now - 1, SHORT)}  # it hangs
+    assert not batcher._worth_waiting(lane, 1)
+
+
+@given(st.lists(st.tuples(st.integers(0, 500), st.floats(1e-6, 10)), min_size=1), st.integers(0, 500))
+def test_what_a_batch_is_expected_to_take_lies_within_what_batches_took(
+    seen: list[tuple[int, float]], rows: int
+) -> None:
+    lane = Lane("any", list, True)
+    for size, seconds in seen:
+        lane.took(size, seconds)
+    spent = [seconds for _, seconds in seen]
+    assert min(spent) * 0.999 <= lane.expected(rows) <= max(spent) * 1.001
+
+
+def test_outputs_without_a_row_for_each_row_are_of_requests_alone(pool: ThreadPoolExecutor) -> None:
+    model, batcher, lane, first = busy(pool)
+    sums: list[float] = []
+    lane.call = lambda rows: sums.append(rows.sum()) or [rows.sum()]  # type: ignore[func-returns-value]
+    waiting = queued(pool, batcher, lane, task(1.0), task(2.0, 3.0))
+    model.gate.set()
+    assert [one.result()[0].tolist() for one in waiting] == [1, 5]
+    assert sums == [6, 1, 5] and not lane.batchable
+    first.result()
 
 
 def test_a_failing_request_fails_alone(pool: ThreadPoolExecutor) -> None:

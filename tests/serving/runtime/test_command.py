@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.runtime.configure import settings_of
-from serving.runtime.server_flags import arguments
+from serving.runtime.server_flags import arguments, settings_of
 
 ROOT = Path(__file__).parents[3]
 

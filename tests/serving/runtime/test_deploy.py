@@ -11,9 +11,8 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from serving.runtime.configure import metrics_path, settings_of
-from serving.runtime.model_config import read_models
-from serving.runtime.server_flags import arguments
+from serving.runtime.config_files import read_metrics_path, read_models
+from serving.runtime.server_flags import arguments, settings_of
 
 DEPLOY = Path(__file__).parents[3] / "deploy" / "serving"
 OLDEST, NEWEST = "1.29", "1.37"
@@ -54,7 +53,7 @@ def test_configs_are_read_by_the_embedded_server(models: Path) -> None:
     flags = ["--model_base_path", str(models), "--batching_parameters_file", str(DEPLOY / "batching.config")]
     settings = settings_of(arguments(flags))
     assert (settings.batching.max_batch_size, settings.batching.max_enqueued_batches) == (64, 16)
-    assert metrics_path(str(DEPLOY / "monitoring.config")) == "/monitoring/prometheus/metrics"
+    assert read_metrics_path(str(DEPLOY / "monitoring.config")) == "/monitoring/prometheus/metrics"
     (model,) = read_models(str(DEPLOY / "models.config"))
     assert (model.name, str(model.base_path), model.latest) == ("retrieval", "/models/retrieval", 2)
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from serving.runtime.grpc_server import ModelServer
-from serving.runtime.metrics import DEFAULT_PATH
+from serving.runtime.prometheus import DEFAULT_PATH
 from serving.runtime.rest import RestServer, RestSettings
 from tests.serving.runtime.http import Http
 from tests.serving.runtime.serving_stubs import Stubs, retrieve_inputs
@@ -25,6 +27,21 @@ def http(server: ModelServer) -> Iterator[Http]:
     rest.stop()
 
 
+# The names of TensorFlow Serving 2.20, and the two gauges of this server.
+TYPES = {
+    ":tensorflow:serving:request_count": "counter",
+    ":tensorflow:serving:request_latency": "histogram",
+    ":tensorflow:serving:runtime_latency": "histogram",
+    ":tensorflow:serving:batching_session:queuing_latency": "histogram",
+    ":tensorflow:serving:batching_session:processed_batch_size": "histogram",
+    ":tensorflow:serving:request_example_counts": "histogram",
+    ":tensorflow:serving:model_warmup_latency": "histogram",
+    ":tensorflow:cc:saved_model:load_attempt_count": "counter",
+    ":tensorflow:cc:saved_model:load_latency": "counter",
+    ":tensorflow:serving:requests_in_flight": "gauge",
+    ":tensorflow:serving:model_version_available": "gauge",
+    "process_start_time_seconds": "gauge",
+}
 PREDICT = "/v1/models/retrieval:predict"
 
 
@@ -116,13 +133,21 @@ def test_paths_that_are_not_there(http: Http) -> None:
 def test_metrics(http: Http, stubs: Stubs) -> None:
     stubs.predict(query=["a"])
     http.post(PREDICT, {"instances": ["a"]})
-    lines = http.text(DEFAULT_PATH).splitlines()
-    values = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
-    assert float(values[':tensorflow:serving:request_count{model_name="retrieval",status="OK"}']) >= 2
+    text = http.text(DEFAULT_PATH)
+    types = dict(line.split()[2:4] for line in text.splitlines() if line.startswith("# TYPE"))
+    assert types.items() >= TYPES.items()
+    counted = re.search(r'^:tensorflow:serving:request_count{model_name="retrieval",status="OK"} (.+)', text, re.M)
+    assert counted and float(counted[1]) >= 2
+    samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+
+    def value(name: str, **labels: str) -> float:
+        (found,) = [one.value for one in samples if one.name == name and one.labels == labels]
+        return found
+
     for entrypoint in ("GRPC", "REST"):
-        labels = f'model_name="retrieval",API="Predict",entrypoint="{entrypoint}"'
-        count = values[f":tensorflow:serving:request_latency_count{{{labels}}}"]
-        assert float(count) >= 1
-        assert values[f':tensorflow:serving:request_latency_bucket{{{labels},le="+Inf"}}'] == count
-    assert values[":tensorflow:serving:requests_in_flight"] == "0"
-    assert any(name.startswith(":tensorflow:serving:batching_session:processed_batch_size_bucket") for name in values)
+        labels = {"model_name": "retrieval", "API": "Predict", "entrypoint": entrypoint}
+        count = value(":tensorflow:serving:request_latency_count", **labels)
+        assert count >= 1
+        assert value(":tensorflow:serving:request_latency_bucket", **labels, le="+Inf") == count
+    assert value(":tensorflow:serving:requests_in_flight") == 0
+    assert value(":tensorflow:serving:model_version_available", model_name="retrieval", version="1") == 1

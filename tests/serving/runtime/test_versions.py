@@ -12,9 +12,9 @@ import psutil
 import pytest
 from tensorflow_serving.apis import model_management_pb2
 
+from serving.runtime.config_files import ModelConfig
 from serving.runtime.grpc_server import ModelServer
 from serving.runtime.memory import give_back
-from serving.runtime.model_config import ModelConfig
 from serving.server import wait_for_end
 from tests.serving.runtime.serving_stubs import TIMEOUT, Stubs, request_of
 from tests.serving.runtime.small_model import write_version

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from trainer.towers.attention import ClsFusion, SelfAttention, TransformerBlock, masked_softmax, query_attention
+from trainer.towers.attention import SelfAttention, TransformerBlock, masked_softmax, query_attention
+from trainer.towers.fusion import ClsFusion
 from trainer.towers.ragged import aligned, mean_lists, padded, ragged
 
 DRAW = np.random.default_rng(9)

@@ -11,11 +11,10 @@ import pytest
 from tensorflow_serving.apis import model_pb2
 
 from serving.retriever.request import User
+from serving.runtime.config_files import ModelConfig
 from serving.runtime.grpc_server import ModelServer, Settings
-from serving.runtime.model_config import ModelConfig
 from serving.runtime.ui.files import Catalogue
-from serving.runtime.ui.reasons import HORIZONS, Asked, Reasons
-from serving.runtime.ui.words import Words
+from serving.runtime.ui.reasons import HORIZONS, Asked, Reasons, Words
 from tests.serving.market import Shelf, shelf, words_of
 
 SPEC = model_pb2.ModelSpec(name="retrieval")

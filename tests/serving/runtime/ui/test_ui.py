@@ -18,8 +18,8 @@ from serving.runtime.grpc_server import ModelServer
 from serving.runtime.rest import RestServer, RestSettings
 from serving.runtime.server_flags import arguments, check_paths
 from serving.runtime.ui.files import read_catalogue, read_users
+from serving.runtime.ui.reasons import Words
 from serving.runtime.ui.routes import Ui
-from serving.runtime.ui.words import Words
 from tests.serving.runtime.conftest import Serve
 from tests.serving.runtime.http import Http
 from tests.serving.runtime.serving_stubs import Stubs, retrieve_inputs

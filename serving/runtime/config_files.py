@@ -1,0 +1,173 @@
+"""TensorFlow Serving's config files, as text protos: which models are served and how, batching, TLS, monitoring."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import grpc
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
+from tensorflow_serving.config import file_system_storage_path_source_pb2 as source_pb2
+from tensorflow_serving.config import model_server_config_pb2
+
+from preprocessing.command.console import UserError
+from serving.runtime.batching import BatchingLimits
+from serving.runtime.prometheus import DEFAULT_PATH
+
+VersionPolicy = source_pb2.FileSystemStoragePathSourceConfig.ServableVersionPolicy
+_FIELD = descriptor_pb2.FieldDescriptorProto
+_WRAPPED_INT, _WRAPPED_BOOL, _PROMETHEUS = ".config.Int64Value", ".config.BoolValue", ".config.PrometheusConfig"
+# The messages that the wheel does not ship, then their fields: (name, number, type or message).
+_MESSAGES: dict[str, list[tuple[str, int, int | str]]] = {
+    "Int64Value": [("value", 1, _FIELD.TYPE_INT64)],
+    "BoolValue": [("value", 1, _FIELD.TYPE_BOOL)],
+    "BatchingParameters": [
+        ("max_batch_size", 1, _WRAPPED_INT),
+        ("batch_timeout_micros", 2, _WRAPPED_INT),
+        ("max_enqueued_batches", 3, _WRAPPED_INT),
+        ("num_batch_threads", 4, _WRAPPED_INT),
+    ],
+    "SSLConfig": [
+        ("server_key", 1, _FIELD.TYPE_STRING),
+        ("server_cert", 2, _FIELD.TYPE_STRING),
+        ("custom_ca", 3, _FIELD.TYPE_STRING),
+        ("client_verify", 4, _FIELD.TYPE_BOOL),
+    ],
+    "PrometheusConfig": [("enable", 1, _FIELD.TYPE_BOOL), ("path", 2, _FIELD.TYPE_STRING)],
+    "MonitoringConfig": [("prometheus_config", 1, _PROMETHEUS)],
+}
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """One model: its folder, the versions wanted and what they are also called."""
+
+    name: str
+    base_path: Path
+    latest: int = 1  # how many of the newest; 0 takes all
+    specific: tuple[int, ...] = ()  # these alone, where given
+    labels: dict[str, int] = field(default_factory=dict)
+
+    def wanted(self, versions: Iterable[int]) -> list[int]:
+        """Of the versions that are there, those to serve, ascending."""
+        there = sorted(versions)
+        if self.specific:
+            return [version for version in there if version in self.specific]
+        return there[-self.latest :] if self.latest else there
+
+    def versions(self) -> list[int]:
+        """What is in the folder now. A folder that cannot be read has none."""
+        try:
+            entries = list(self.base_path.iterdir())
+        except OSError:
+            return []
+        return sorted(int(one.name) for one in entries if one.name.isdecimal() and one.is_dir())
+
+
+def models_of(config: Any) -> list[ModelConfig]:
+    """The models of a `ModelServerConfig` message; a mistake in it is a `UserError`."""
+    if config.WhichOneof("config") != "model_config_list":
+        raise UserError("the model config has no model_config_list")
+    models = [_model(one) for one in config.model_config_list.config]
+    names = [one.name for one in models]
+    if len(set(names)) != len(names):
+        raise UserError(f"the model config names a model twice: {', '.join(sorted(names))}")
+    return models
+
+
+def _model(config: Any) -> ModelConfig:
+    if not config.name or not config.base_path:
+        raise UserError("the model config has a model without name or base_path")
+    if config.model_platform not in ("", "tensorflow"):
+        raise UserError(f"model {config.name}: model_platform {config.model_platform!r}; only tensorflow is served")
+    base = Path(config.base_path)
+    if not base.is_absolute():
+        raise UserError(f"model {config.name}: base_path {config.base_path} must be absolute")
+    policy: Any = config.model_version_policy
+    choice = policy.WhichOneof("policy_choice")
+    latest, specific = 1, ()
+    if choice == "all":
+        latest = 0
+    elif choice == "specific":
+        specific = tuple(policy.specific.versions)
+        if not specific:
+            raise UserError(f"model {config.name}: model_version_policy specific names no version")
+    elif choice == "latest":
+        latest = policy.latest.num_versions or 1
+    return ModelConfig(config.name, base, latest, specific, dict(config.version_labels))
+
+
+def read_models(path: str) -> list[ModelConfig]:
+    """The models of a `--model_config_file`."""
+    config = model_server_config_pb2.ModelServerConfig()
+    try:
+        text_format.Parse(Path(path).read_text(encoding="utf-8"), config)
+    except OSError as error:
+        raise UserError(f"--model_config_file {path} cannot be read: {error.strerror}") from None
+    except (text_format.ParseError, UnicodeDecodeError) as error:
+        raise UserError(f"--model_config_file {path}: {error}") from None
+    return models_of(config)
+
+
+def read_batching(path: str, limits: BatchingLimits) -> BatchingLimits:
+    """The limits of a `--batching_parameters_file`, those given for what it leaves out."""
+    config = _read("--batching_parameters_file", path, "BatchingParameters")
+    given = {name: getattr(config, name).value for name in config.DESCRIPTOR.fields_by_name if config.HasField(name)}
+    for name, value in given.items():
+        if value < (0 if name == "batch_timeout_micros" else 1):
+            raise UserError(f"--batching_parameters_file {path}: {name} is {value}")
+    return dataclasses.replace(limits, **given)
+
+
+def read_credentials(path: str) -> grpc.ServerCredentials:
+    """TLS, and mutual TLS where the config verifies clients."""
+    config = _read("--ssl_config_file", path, "SSLConfig")
+    if not config.server_key or not config.server_cert:
+        raise UserError(f"--ssl_config_file {path}: server_key and server_cert (PEM text) are needed")
+    if config.client_verify and not config.custom_ca:
+        raise UserError(f"--ssl_config_file {path}: client_verify needs custom_ca, who signs the clients' certificates")
+    return grpc.ssl_server_credentials(
+        [(config.server_key.encode(), config.server_cert.encode())],
+        config.custom_ca.encode() or None,
+        config.client_verify,
+    )
+
+
+def read_metrics_path(path: str) -> str | None:
+    """Where a `--monitoring_config_file` wants the metrics; None where it turns them off."""
+    config = _read("--monitoring_config_file", path, "MonitoringConfig").prometheus_config
+    return (config.path or DEFAULT_PATH) if config.enable else None
+
+
+def _build() -> dict[str, Any]:
+    file = descriptor_pb2.FileDescriptorProto(name="serving_configs.proto", package="config", syntax="proto3")
+    for name, fields in _MESSAGES.items():
+        message = file.message_type.add(name=name)
+        for label, number, kind in fields:
+            one = message.field.add(name=label, number=number, label=_FIELD.LABEL_OPTIONAL)
+            if isinstance(kind, str):
+                one.type, one.type_name = _FIELD.TYPE_MESSAGE, kind
+            else:
+                one.type = kind
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return {name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"config.{name}")) for name in _MESSAGES}
+
+
+_CLASSES = _build()
+
+
+def _read(flag: str, path: str, message: str) -> Any:
+    """The message in a text file; an unknown field is named, never skipped."""
+    config = _CLASSES[message]()
+    try:
+        text_format.Parse(Path(path).read_text(encoding="utf-8"), config)
+    except OSError as error:
+        raise UserError(f"{flag} {path} cannot be read: {error.strerror}") from None
+    except (text_format.ParseError, UnicodeDecodeError) as error:
+        fields = ", ".join(field[0] for field in _MESSAGES[message])
+        raise UserError(f"{flag} {path}: {error} (served here: {fields})") from None
+    return config
