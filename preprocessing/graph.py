@@ -149,6 +149,8 @@ class CountMetrics(beam.DoFn):
 
     def process(self, counted: tuple[tuple[str, ...], int]) -> Iterator[tuple[tuple[str, ...], int]]:
         key, count = counted
+        if not count:
+            return
         if key[0] not in HISTOGRAMS:
             if key not in self._counters:
                 self._counters[key] = Metrics.counter(METRICS, "/".join(key))

@@ -14,6 +14,7 @@ from rich.table import Table
 from preprocessing.config import STREAM_FIELDS
 
 _QUANTILES = (0.5, 0.9, 0.99, 1.0)
+ATTRIBUTIONS = ("named its request", "fell back on a page", "history alone")
 HISTOGRAMS = ("length", "frequency")  # (one of these, of what, a number): how often that number came
 _STREAMS = ("ubi", "catalog", "searches", "actions", "impressions")
 Histogram = Mapping[int, int]
@@ -26,11 +27,14 @@ def summarise(counted: Mapping[str, Any], vocabularies: Mapping[str, int]) -> di
         kind: defaultdict(lambda: defaultdict(int)) for kind in HISTOGRAMS
     }
     examples, single = {"train": 0, "eval": 0}, {"items": 0, "shown_unknown_items": 0}
+    attribution = dict.fromkeys(ATTRIBUTIONS, 0)
     for *key, count in counted["counts"]:
         if key[0] in histograms:
             histograms[key[0]][key[1]][int(key[2])] += count
         elif key[0] == "examples":
             examples[key[1]] = count
+        elif key[0] == "attribution":
+            attribution[key[1]] = count
         elif key[0] in single:
             single[key[0]] = count
         else:
@@ -41,6 +45,7 @@ def summarise(counted: Mapping[str, Any], vocabularies: Mapping[str, int]) -> di
     return {
         "streams": {name: streams[name] for name in sorted(streams, key=_stream_order)},
         "examples": examples,
+        "attribution": attribution,
         **single,
         "searches_from_to": [iso(ts) for ts in counted["times"]],
         "searches_of_stray_clocks": counted["stray"],
@@ -149,6 +154,16 @@ def print_table(stats: Mapping[str, Any], console: Console) -> None:
         sums = (sum(stream[outcome].values()) for outcome in ("excluded", "rejected"))
         table.add_row(name, f"{stream['in']:,}", f"{stream['used']:,}", *(f"{one:,}" for one in sums), reasons)
     console.print(table)
+    for name, stream in stats["streams"].items():
+        empty = [f"{field} {share:.1%}" for field, share in stream["empty_share"].items() if share]
+        ignored = [f"{reason} {count:,}" for reason, count in stream["ignored"].items()]
+        for what, parts in (("says nothing of", empty), ("ignored values", ignored)):
+            if parts:
+                console.print(f"{name} {what}: {_words(parts)}")
+    acted = sum(stats["attribution"].values())
+    console.print(
+        f"actions: {_words(f'{count / max(acted, 1):.0%} {how}' for how, count in stats['attribution'].items())}"
+    )
     examples, lengths = stats["examples"], stats["lengths"]
     stray = stats["searches_of_stray_clocks"]
     console.print(

@@ -50,6 +50,8 @@ def make(seed: int = 1, searches: int = 600) -> Log:
     for number in range(searches):
         _search(number, draw, log)
     log.searches.append(dict(log.searches[10]))
+    page = {"ts": log.searches[20]["ts"] + 30_000, "results": ["item 1", "item 2", log.searches[20]["results"][0]]}
+    log.searches.append({**log.searches[20], **page})  # the second page of a request
     log.actions.extend([dict(log.actions[5]), {**log.actions[5], "request_id": None}])
     log.actions.append({"ts": START + DAY, "user_id": "user 1", "item_id": "gone", "action": "click"})
     return log

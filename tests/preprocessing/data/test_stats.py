@@ -26,6 +26,8 @@ COUNTED = {
         ["searches", "used", 2],
         ["searches", "excluded", "no positive", 1],
         ["examples", "train", 2],
+        ["attribution", "named its request", 6],
+        ["attribution", "history alone", 2],
         ["items", 5],
         ["length", "short", "0", 1],
         ["length", "short", "4", 1],
@@ -62,6 +64,7 @@ def test_summary_and_table() -> None:
         "empty_share": {"ts": 0.0, "user_id": 1.0, "item_id": 0.1, "action": 1.0, "request_id": 1.0},
     }
     assert stats["examples"] == {"train": 2, "eval": 0}
+    assert stats["attribution"] == {"named its request": 6, "fell back on a page": 0, "history alone": 2}
     assert stats["items"] == 5
     assert stats["searches_from_to"] == ["1970-01-01T00:00:00.000+00:00", "1970-01-02T01:00:00.000+00:00"]
     assert stats["split_at"] == "1970-01-02T00:00:00.000+00:00"
@@ -69,7 +72,15 @@ def test_summary_and_table() -> None:
     assert stats["frequency"]["query"]["top_10_percent_share"] == 0.55
     printed = io.StringIO()
     print_table(stats, Console(file=printed, width=120))
-    for told in ("unknown item 2", "no positive 1", "2 train, 0 eval", "word 3"):
+    for told in (
+        "unknown item 2",
+        "no positive 1",
+        "2 train, 0 eval",
+        "word 3",
+        "user_id 100.0%",
+        "bad request_id 1",
+        "75% named its",
+    ):
         assert told in printed.getvalue()
 
 
