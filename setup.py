@@ -14,6 +14,7 @@ setup(
     long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
+    license_files=["LICENSE"],
     python_requires=">=3.11,<3.12",
     packages=find_packages(include=["preprocessing*", "trainer*", "serving*"]),
     package_data={"preprocessing": ["**/*.yaml"], "serving": ["**/*.html"]},

@@ -18,8 +18,8 @@ Written by `python -m benchmarks.ablation`: it simulates the default market (`py
 the records, trains {rows} configs on them with one seed, and searches all {items:,} items exactly for {requests:,}
 requests of the days after the training's. Means with 95 % intervals of a bootstrap over users; differences are paired.
 Recall is the share of a request's ordered (or clicked) items among the K retrieved; `p_good` the share of the K
-retrieved that is relevant by the market's own graded truth; `pairwise` the share of pairs within a request that come in
-order. The market is simulated: the table says which part does what on these logs, not what it will do on a shop's own.
+retrieved that is relevant by the market's own graded truth; `pairwise` the share of pairs within a request that are in
+the right order. The market is simulated. The tables say what each part does on these logs, not on a shop's own.
 """
 
 
@@ -55,7 +55,7 @@ def _page(metrics: Mapping[str, Any], seconds: Mapping[str, float]) -> Iterator[
     yield from _table([(says, metrics["models"][name], seconds.get(name)) for name, says in rows])
     yield "![Recall by K](results/recall_by_k.svg)\n\n![Recall by segment](results/recall_by_segment.svg)\n"
     yield "## MGDSPR without its parts\n"
-    yield "What the whole system has more than each row; bold where the interval excludes zero.\n"
+    yield "How much more the whole system has than it has without a part; bold where the interval excludes zero.\n"
     yield from _parts(metrics, MGDSPR_PARTS, metrics["job_minus"])
     yield "![Softmax and hinge](results/softmax_and_hinge.svg)\n"
     yield "## MMSE without its parts\n"

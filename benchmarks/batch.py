@@ -24,9 +24,8 @@ import orjson
 import serving.batch  # noqa: F401 (sets up TensorFlow's environment)
 from preprocessing.command.console import run_command
 from preprocessing.command.flags import Flags
-from serving.batch.inputs import find
-from serving.batch.job import Job
-from serving.batch.jobs import Version, embed_job, find_version, retrieve_job
+from serving.batch.input_files import find
+from serving.batch.jobs import Job, Version, embed_job, find_version, retrieve_job
 from serving.batch.run import run
 from serving.inputs import ITEM_INPUTS, VECTOR_LISTS
 

@@ -10,7 +10,7 @@ _SEED, _QUERIES, _NEIGHBOURS = 17, 512, 8
 
 
 def clusters(items: int, dim: int) -> tuple[np.ndarray, np.ndarray]:
-    """Items float32 `[items, dim]` and queries from clusters of clusters; the norms of items have a long tail."""
+    """ItemLookup float32 `[items, dim]` and queries from clusters of clusters; the norms of items have a long tail."""
     random = np.random.default_rng(_SEED)
     tops = random.normal(size=[30, dim])
     leaves = np.repeat(tops, 40, axis=0) + 0.7 * random.normal(size=[1200, dim])
@@ -26,12 +26,14 @@ def clusters(items: int, dim: int) -> tuple[np.ndarray, np.ndarray]:
 
 def trained(job_dir: str, data_dir: str, items: int) -> tuple[np.ndarray, np.ndarray]:
     """A job's vectors, and new ones between neighbours where more are asked for; queries of its eval requests."""
+    from preprocessing.data.spec import read_spec
     from trainer.data.dataset import requests
-    from trainer.evaluation.exact_top_k import Blocks
+    from trainer.evaluation.exact_top_k import item_vectors
     from trainer.job.restore import restore
 
     towers = restore(job_dir, data_dir)
-    vectors = np.concatenate(list(Blocks(towers, data_dir, 10**9, 0)))
+    count = int(read_spec(data_dir)["items"])
+    vectors = item_vectors(towers, data_dir, count, memory=4 * count * towers.dim)
     random = np.random.default_rng(_SEED)
     batches = requests(data_dir, "eval", _QUERIES // 2, towers.request_columns).take(2)
     queries = np.concatenate([towers.query(batch).numpy() for batch in batches])

@@ -37,7 +37,7 @@ _KS = (10, 100, 1000)
 _MEMORY = 512 << 20
 _WEIGHTS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0)  # of a model's place against BM25's
 # Rated queries have no user, and no item was ever chosen: neither a past nor an id says anything.
-_COLD = ("horizons.realtime.on=false", "horizons.short.on=false", "horizons.long.on=false")
+_COLD: tuple[str, ...] = ("horizons.realtime.on=false", "horizons.short.on=false", "horizons.long.on=false")
 _COLD += ("grains.history=false", "item.id=false")
 MODELS: dict[str, tuple[str, ...]] = {
     "tfrs": ("tfrs.dim=64",),
@@ -45,7 +45,7 @@ MODELS: dict[str, tuple[str, ...]] = {
     "mgdspr": tuple(f"mgdspr.{one}" for one in _COLD),
     "mmse": tuple(f"mmse.{one}" for one in _COLD),
 }
-_TRAINING = ("data.batch=256", "training.histograms=false", "loss.catalog_negatives=1024")
+_TRAINING: tuple[str, ...] = ("data.batch=256", "training.histograms=false", "loss.catalog_negatives=1024")
 # The requests to validate on are the fold's own: the one validation is at the end, and chooses nothing.
 _TRAINING += ("validation.every_steps=1000000", "validation.requests=64")
 
@@ -101,26 +101,27 @@ def fold_folder(folder: Path, fold: int, given: argparse.Namespace) -> Path:
 
 def ask_fold(own: Path) -> tuple[list[str], dict[str, np.ndarray]]:
     """The fold's queries, and by retriever Recall `[queries, Ks]`."""
-    from trainer.evaluation.exact_top_k import fused
-    from trainer.evaluation.live_items import Catalogue
-    from trainer.evaluation.questions import Questions
+    from trainer.evaluation.catalogue import Catalogue
+    from trainer.evaluation.eval_requests import EvalRequests
+    from trainer.evaluation.rank_fusion import fused
     from trainer.evaluation.retrievers import Setting, ask_bm25, ask_job
 
     data = str(own / "data")
     catalogue = Catalogue(data)
-    questions = Questions(data, catalogue, None)
-    setting = Setting(data, catalogue, questions, None, None, min(max(_KS), len(catalogue)), _MEMORY)
+    eval_requests = EvalRequests(data, catalogue, None)
+    setting = Setting(data, catalogue, eval_requests, None, None, min(max(_KS), len(catalogue)), _MEMORY)
     bm25 = ask_bm25(setting)
     jobs = [ask_job(name, str(own / name), setting) for name in MODELS]
     relevant = [
-        np.concatenate([questions.stages[s].of(n) for s in ("ordered", "clicked")]) for n in range(len(questions))
+        np.concatenate([eval_requests.stages[s].of(n) for s in ("ordered", "clicked")])
+        for n in range(len(eval_requests))
     ]
     found = {one.name: recall(one.ranking.rows, relevant) for one in (bm25, *jobs)}
     for job in jobs:
         for weight in _WEIGHTS:
             both = fused(job.ranking, bm25.ranking, weight=weight)
             found[f"{job.name} + BM25, {weight:g}"] = recall(both.rows, relevant)
-    return [query.decode() for query in questions.queries], found
+    return [query.decode() for query in eval_requests.queries], found
 
 
 def asked_once(own: Path, seconds: Mapping[str, float]) -> tuple[list[str], dict[str, np.ndarray]]:

@@ -52,7 +52,8 @@ def spread(adapted: Path, raw: Path, seed: int) -> None:
     for one in lines:
         if one["ts"] < TEST_AT:
             of_user.setdefault(one["user_id"], []).append(one["request_id"])
-    random_, times = random.Random(seed), {}
+    random_ = random.Random(seed)
+    times: dict[str, int] = {}
     for requests in of_user.values():
         random_.shuffle(requests)
         times |= {request: TEST_AT - _HOUR - place * _SPAN // len(requests) for place, request in enumerate(requests)}
@@ -133,24 +134,24 @@ def hits(ranked: np.ndarray, targets: np.ndarray, seen: list[set[int]] | None) -
 
 
 def measure(data_dir: str, job_dir: str, seed: int) -> dict[str, Any]:
-    """Both, on the same questions."""
+    """Both, on the same requests."""
     import tensorflow as tf
 
     from trainer.evaluation.bootstrap import Bootstrap
-    from trainer.evaluation.live_items import Catalogue
-    from trainer.evaluation.questions import Questions
+    from trainer.evaluation.catalogue import Catalogue
+    from trainer.evaluation.eval_requests import EvalRequests
     from trainer.evaluation.retrievers import Setting, ask_job
 
     catalogue = Catalogue(data_dir)
     train, test = read_ratings(data_dir, "train"), read_ratings(data_dir, "eval")
-    questions = Questions(data_dir, catalogue, None)
+    eval_requests = EvalRequests(data_dir, catalogue, None)
     targets = catalogue.rows(test.films.tolist())
     seen_by: dict[bytes, set[int]] = {}
     for user, row in zip(train.users.tolist(), catalogue.rows(train.films.tolist()).tolist(), strict=True):
         seen_by.setdefault(user, set()).add(row)
     seen = [seen_by.get(user, set()) for user in test.users.tolist()]
 
-    setting = Setting(data_dir, catalogue, questions, None, None, len(catalogue), _MEMORY)
+    setting = Setting(data_dir, catalogue, eval_requests, None, None, len(catalogue), _MEMORY)
     users, movies = train_tutorial(train, np.unique(catalogue.item_ids), seed)
     scores = tf.matmul(users(tf.constant(test.users)), movies(tf.constant(catalogue.item_ids)), transpose_b=True)
     rankings = {

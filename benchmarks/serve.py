@@ -7,6 +7,7 @@ examples:
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import random
@@ -164,9 +165,8 @@ def benchmark(base: Path, scratch: Path, seconds: float) -> dict[str, Any]:
         capacity = max(one["answered_per_s"] for one in figures["closed"].values())
         for share in _SHARES:
             rate = share * capacity
-            figures[f"open_{share:.0%}"] = measured(
-                server, lambda rate=rate: load(target, single, rate=rate, seconds=seconds, timeout=_DEADLINE_S)
-            )  # type: ignore[misc]
+            offered = functools.partial(load, target, single, rate=rate, seconds=seconds, timeout=_DEADLINE_S)
+            figures[f"open_{share:.0%}"] = measured(server, offered)
         figures["swap"] = swap(server, target, single, base, max(12.0, 2 * seconds))
     figures["load_average"] = os.getloadavg()
     return figures
@@ -207,7 +207,7 @@ def main(argv: list[str] | None = None) -> None:
     given = flags.parse_args(argv)
     results: dict[str, Any] = {"cores": os.cpu_count(), "models": {}}
     with tempfile.TemporaryDirectory() as scratch:
-        bases = {}
+        bases: dict[str, Path] = {}
         for path in given.model_base_path:
             copy = Path(scratch) / f"copy{len(bases)}"  # the swap adds a version
             newest = max((int(one.name) for one in Path(path).iterdir() if one.name.isdecimal()), default=None)

@@ -23,12 +23,12 @@ from preprocessing.command.console import run_command
 from preprocessing.command.flags import Flags
 from serving.catalogue.table import NAMED, Table
 from serving.config import ServingConfig, TuningConfig
-from serving.graph.item_table import Items
+from serving.graph.item_lookup import ItemLookup
+from serving.graph.over_retrieval import OverRetrieval, growing_efforts
 from serving.graph.signatures import save
-from serving.graph.widening import Widening, widening_efforts
 from serving.index.base import Index
 from serving.index.ground_truth import exact_rows
-from serving.release.build import build_index
+from serving.release.build_model import build_index
 from serving.release.fresh_items import FRESH_FILE, write_fresh_ids
 from serving.release.tune_effort import Tuned, served_effort, tune
 
@@ -38,15 +38,15 @@ _DIM, _K, _TUNED_BY = 64, 100, 500
 class Made(tf.Module):
     """Q query vectors and a searcher."""
 
-    def __init__(self, queries: np.ndarray, items: Items, widening: Widening) -> None:
+    def __init__(self, queries: np.ndarray, items: ItemLookup, over_retrieval: OverRetrieval) -> None:
         super().__init__()
         self.queries = tf.Variable(queries, trainable=False)
-        self.items, self.widening = items, widening
+        self.items, self.over_retrieval = items, over_retrieval
 
     def answer(self, query: tf.Tensor) -> dict[str, tf.Tensor]:
         """A query `[B]` -> the items of the vector that its text picks."""
         embeddings = tf.gather(self.queries, tf.strings.to_hash_bucket_fast(query, self.queries.shape[0]))
-        scores, rows = self.widening(embeddings, tf.fill([tf.shape(query)[0]], _K), None)
+        scores, rows = self.over_retrieval(embeddings, tf.fill([tf.shape(query)[0]], _K), None)
         return {"item_ids": self.items.ids_of(rows), "scores": scores}
 
 
@@ -59,8 +59,8 @@ def write_model(base: Path, items: int, kind: str) -> dict[str, Any]:
         index = build_index(vectors, ServingConfig.model_validate({"index": kind}), f"{base.name}/{items}")
         tuned = _tuned(index, vectors, queries[:_TUNED_BY])
         table = _items(aside, items)
-        efforts = widening_efforts(served_effort(tuned), index.size)
-        model = Made(queries, table, Widening(index, table, efforts, ServingConfig().max_k))
+        efforts = growing_efforts(served_effort(tuned), index.size)
+        model = Made(queries, table, OverRetrieval(index, table, efforts, ServingConfig().max_k))
         answer = tf.function(model.answer, autograph=False)
         signature = answer.get_concrete_function(tf.TensorSpec([None], tf.string, "query"))
         save(model, str(aside / "model"), {"serving_default": signature})
@@ -72,7 +72,7 @@ def _tuned(index: Index, vectors: np.ndarray, queries: np.ndarray) -> Tuned:
     return tune(index, queries, exact_rows([vectors], queries, _K), TuningConfig())
 
 
-def _items(aside: Path, count: int) -> Items:
+def _items(aside: Path, count: int) -> ItemLookup:
     """A table of ids; the items have no words and no names."""
     ids = np.array([f"P{number:08d}".encode() for number in range(count)], object)
     (aside / "items.txt").write_bytes(b"".join(one + b"\n" for one in ids.tolist()))
@@ -80,7 +80,7 @@ def _items(aside: Path, count: int) -> Items:
     names = {name: np.array([b""], object) for name in NAMED}
     numbers = {name: np.zeros(count, np.int32) for name in NAMED}
     table = Table(ids, names, numbers, np.zeros(0, np.int64), np.zeros(count + 1, np.int64))
-    return Items(table, str(aside / "items.txt"), str(aside / FRESH_FILE), 256, 32)
+    return ItemLookup(table, str(aside / "items.txt"), str(aside / FRESH_FILE), 256, 32)
 
 
 def main(argv: list[str] | None = None) -> int:

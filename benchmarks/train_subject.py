@@ -42,15 +42,15 @@ class Model:
         from preprocessing.data.spec import read_spec
         from trainer.config import TrainerConfig
         from trainer.job.job_folder import Job
-        from trainer.training.distribution import place_of
+        from trainer.training.distribution import placement_of
         from trainer.training.loop import Trainer
 
         self._tf = tf
         config = TrainerConfig.model_validate({"model": name, "data": {"batch": batch}})
         tf.keras.utils.set_random_seed(config.seed)
         self._folder = tempfile.TemporaryDirectory()
-        place = place_of(config.distribution)
-        self._trainer = Trainer(config, data_dir, Job(self._folder.name), place, read_spec(data_dir))
+        placement = placement_of(config.distribution)
+        self._trainer = Trainer(config, data_dir, Job(self._folder.name), placement, read_spec(data_dir))
         self._steps, self._batch, self._drained = steps, batch, config.data.prefetch + 1
         self._batches = self._trainer.batches(0)
         self._step = tf.function(self._trainer.replica_step, reduce_retracing=True)

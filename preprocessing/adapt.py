@@ -29,7 +29,7 @@ and judgments.jsonl.gz, which trainer.evaluate --judgments reads. The folder app
 examples:
   python -m preprocessing.adapt judged --products p.jsonl --judgments j.jsonl --stages 'ordered>=3,clicked>=2' out/raw
 
-Each KIND has a --help of its own, with what its labels mean.
+Each KIND has its own --help, which says what its labels mean.
 """
 
 

@@ -12,15 +12,17 @@ from apache_beam.options.pipeline_options import GoogleCloudOptions
 from rich.console import Console
 
 from preprocessing.command.console import counted_progress, fail, run_command
+from preprocessing.command.experiment import load_section
 from preprocessing.command.flags import Flags
-from preprocessing.command.runners import beam_options, new_pipeline
-from preprocessing.config import PreprocessingConfig, load_section
+from preprocessing.command.runners import beam_options, new_pipeline, run_to_end
+from preprocessing.config import PreprocessingConfig
 from preprocessing.data import stats as statistics
-from preprocessing.data.data_folder import FAILED, DataFolder
-from preprocessing.data.finish import finish, finish_inside
-from preprocessing.graph import build, shard_keys
-from preprocessing.logs.parse import document_loader, parser
-from preprocessing.logs.sources import Source, find, sniff
+from preprocessing.data.data_folder import FAILED, DataFolder, finish, finish_inside
+from preprocessing.data.write_folder import WriteDataFolder, shard_counts
+from preprocessing.graph import MakeExamples, Partitions
+from preprocessing.logs.documents import Document
+from preprocessing.logs.parse import Parse, document_loader, parser
+from preprocessing.logs.sources import Read, Source, find, refuse_inside, sniff
 
 OWN_FLAGS = ("--config", "--input", "--output", "--set")
 _HELP = """\
@@ -49,8 +51,8 @@ def arguments(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]
         epilog="Every other flag is Beam's own (--runner, --direct_num_workers, --parallelism, ...).",
     )
     flags.add_argument("--config", required=True, help="the experiment's YAML; its `preprocessing` section is read")
-    flags.add_argument("--input", required=True, help="folder of the raw logs; the config's patterns are below it")
-    flags.add_argument("--output", required=True, help="folder for the records; what an earlier run left is replaced")
+    flags.add_argument("--input", required=True, help="folder of the raw logs; the config's file patterns start here")
+    flags.add_argument("--output", required=True, help="folder for the records; an earlier run's files are replaced")
     flags.add_argument("--set", action="append", default=[], metavar="A.B=C", help="overrides one key of the config")
     return flags.parse_known_args(argv)
 
@@ -66,25 +68,32 @@ def sources_of(config: PreprocessingConfig, folder: str) -> list[Source]:
     sources = [find(stream, folder, pattern) for stream, pattern in patterns.items()]
     for source in sources:
         parse = parser(source.stream, config.input)
-        sniff(source, document_loader(source, config.input), functools.partial(parse, source=""))
+        sniff(source, document_loader(source.stream, config.input), functools.partial(_parse_only, parse))
     return sources
+
+
+def _parse_only(parse: Parse, document: Document) -> None:
+    parse(document, "", 0, [])
 
 
 def run(config: PreprocessingConfig, input_folder: str, output: str, flags: Sequence[str]) -> dict | None:
     """Runs the pipeline to its end; returns the statistics. As a template it only launches, and returns None."""
     sources = sources_of(config, input_folder)
+    refuse_inside(output, sources)
     options = beam_options(flags, OWN_FLAGS, sum(source.size for source in sources))
     template = options.view_as(GoogleCloudOptions).template_location is not None
     pipeline = new_pipeline(options)
     folder = DataFolder(output)
     folder.prepare()
-    written = build(pipeline, sources, config, folder.staging)
+    streams = {source.stream: pipeline | Read(source) for source in sources}
+    parts = streams | MakeExamples(config, Partitions.of(sources, config.output.partition_mb))
+    written = parts | WriteDataFolder(config, folder.staging)
     if template:
-        finish_inside(pipeline, written, folder, config)
+        finish_inside(written, folder, config)
     try:
-        files = len(shard_keys(config)) + len(config.text.grains) + 6
+        files = sum(shard_counts(config).values()) + len(config.text.grains) + 6
         with counted_progress("reading, joining, writing", files, lambda: len(folder.staged())):
-            pipeline.run().wait_until_finish()
+            run_to_end(pipeline)
     except Exception as error:
         folder.mark(FAILED, traceback.format_exc())
         cause = str(error).strip().splitlines() or [type(error).__name__]

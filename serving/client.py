@@ -20,20 +20,31 @@ from serving.retriever.asynchronous import Answer, AsyncRetriever, Hit
 from serving.retriever.blocking import Retriever
 from serving.retriever.request import User
 from serving.retriever.shard import CallPolicy, RetrievalError
+from serving.retriever.sharded import AsyncShardedRetriever
 
-__all__ = ["Answer", "AsyncRetriever", "CallPolicy", "Hit", "RetrievalError", "Retriever", "User"]
+__all__ = [
+    "Answer",
+    "AsyncRetriever",
+    "AsyncShardedRetriever",
+    "CallPolicy",
+    "Hit",
+    "RetrievalError",
+    "Retriever",
+    "User",
+]
 
 _MISTAKE, _UNANSWERED = 2, 1
 _HELP = """\
 Asks a served model for the best items of a query and shows them.
 
-Each --target is a shard; servers that hold the same items stand in one target with commas between them. With several
-shards the query is embedded once, searched everywhere, and merged by score.
+Each --target is a shard; servers of the same items go into one target, with commas between them. With several shards
+the query is embedded once, searched in each of them, and the answers are merged by score.
 
 examples:
   python -m serving.client "red running shoes"
   python -m serving.client "red running shoes" --k 5 --user history.json --catalog out/raw/catalog.jsonl.gz
   python -m serving.client "red running shoes" --target a:8500,b:8500 c:8500,d:8500 --json
+  python -m serving.client "red running shoes" --shards out/models/retrieval/shards.json
 
 A --user file holds what the user did, newest first:
   {"history_queries": ["trainers"], "realtime_items": ["i7"], "short_items": [], "long_click_items": ["i3", "i9"]}
@@ -71,24 +82,36 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         allow_abbrev=False,
     )
     flags.add_argument("query", help="what the user typed")
-    flags.add_argument(
-        "--target", nargs="+", default=["localhost:8500"], metavar="HOST:PORT,...", help="one a shard (localhost:8500)"
+    where = flags.add_mutually_exclusive_group()
+    where.add_argument(
+        "--target",
+        nargs="+",
+        default=["localhost:8500"],
+        metavar="HOST:PORT,...",
+        help="one target a shard (default localhost:8500)",
+    )
+    where.add_argument(
+        "--shards", metavar="PATH", help="the shards.json of a sharded export: it says which servers have which models"
     )
     flags.add_argument("--model", default="retrieval", help="the model's name (default %(default)s)")
     which = flags.add_mutually_exclusive_group()
-    which.add_argument("--version", type=int, help="of the model; the newest without it")
-    which.add_argument("--label", help="what a version is called, such as canary")
+    which.add_argument("--version", type=int, help="version of the model (default: the newest)")
+    which.add_argument("--label", help="label of a version, such as canary")
     flags.add_argument("--k", type=int, default=10, help="how many items (default %(default)s)")
-    flags.add_argument("--user", metavar="JSON", help="a file with the user's past")
-    flags.add_argument("--required-terms", nargs="+", default=[], metavar="TERM", help="every title must have them")
-    flags.add_argument("--allowed-leaves", nargs="+", default=[], metavar="LEAF", help="leaf categories to stay within")
-    flags.add_argument("--catalog", metavar="JSONL", help="a catalogue file, .gz or not: titles are shown from it")
-    flags.add_argument("--timeout", type=float, default=5.0, help="seconds (default %(default)s)")
-    flags.add_argument("--hedge-ms", type=float, help="asks a second server of the shard after so long")
-    flags.add_argument("--tls-ca", metavar="PEM", help="TLS: who signed the servers' certificates")
+    flags.add_argument("--user", metavar="JSON", help="a file with the user's history")
+    flags.add_argument(
+        "--required-terms", nargs="+", default=[], metavar="TERM", help="words that title or brand must contain"
+    )
+    flags.add_argument(
+        "--allowed-leaves", nargs="+", default=[], metavar="LEAF", help="leaf categories that items must be in"
+    )
+    flags.add_argument("--catalog", metavar="JSONL", help="a catalogue file, .gz or not, to show titles from")
+    flags.add_argument("--timeout", type=float, default=5.0, help="seconds for the whole call (default %(default)s)")
+    flags.add_argument("--hedge-ms", type=float, help="ask a second server of the shard after so many milliseconds")
+    flags.add_argument("--tls-ca", metavar="PEM", help="TLS: the certificate of the authority that signed the servers'")
     flags.add_argument("--tls-cert", metavar="PEM", help="mutual TLS: this client's certificate")
     flags.add_argument("--tls-key", metavar="PEM", help="mutual TLS: its key")
-    flags.add_argument("--json", action="store_true", help="prints JSON instead of a table")
+    flags.add_argument("--json", action="store_true", help="print JSON instead of a table")
     return flags.parse_args(argv)
 
 
@@ -135,18 +158,21 @@ def ask(flags: argparse.Namespace) -> Answer:
         raise _Mistake(f"--k {flags.k}: at least 1")
     if flags.timeout <= 0:
         raise _Mistake(f"--timeout {flags.timeout}: more than 0")
+    if flags.shards and (flags.version is not None or flags.label):
+        raise _Mistake("--shards names the version itself; leave --version and --label out")
     try:
         user = User.read(flags.user) if flags.user else User()
         hedge = None if flags.hedge_ms is None else flags.hedge_ms / 1000
-        with Retriever(
-            flags.target,
-            flags.model,
-            version=flags.version,
-            label=flags.label,
-            timeout=flags.timeout,
-            policy=CallPolicy(hedge_after=hedge),
-            credentials=credentials(flags),
-        ) as retriever:
+        shared: dict[str, Any] = {
+            "timeout": flags.timeout,
+            "policy": CallPolicy(hedge_after=hedge),
+            "credentials": credentials(flags),
+        }
+        if flags.shards:
+            opened = Retriever(shards=flags.shards, **shared)
+        else:
+            opened = Retriever(flags.target, flags.model, version=flags.version, label=flags.label, **shared)
+        with opened as retriever:
             return retriever.retrieve(
                 flags.query, user, flags.k, required_terms=flags.required_terms, allowed_leaves=flags.allowed_leaves
             )

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import importlib.util
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from preprocessing.config import Section
+from preprocessing.command.experiment import Section
 
 Kind = Literal["scann", "portable", "brute_force"]
+
+
+def scann_installed() -> bool:
+    """Whether there is a wheel of ScaNN here; it is not imported for that."""
+    return importlib.util.find_spec("scann") is not None
+
+
+def default_index() -> Kind:
+    """ScaNN where it is installed, elsewhere the index that needs nothing but TensorFlow."""
+    return "scann" if scann_installed() else "portable"
 
 
 class WidthsConfig(Section):
@@ -65,12 +76,20 @@ class GateConfig(Section):
 class ServingConfig(Section):
     """How a model is exported."""
 
-    index: Kind = "scann"
+    index: Kind = Field(default_factory=default_index)
     default_k: int = Field(100, ge=1)  # of `serving_default`, which takes no k
     max_k: int = Field(10_000, ge=1)  # a larger k is cut to it: a request must not be able to ask for the whole memory
     keep_versions: int = Field(3, ge=1)
+    shard_target: str = Field("{name}:8500", pattern=r"^[^{}]*(\{name\}[^{}]*)*$")  # where a shard's model is served
     widths: WidthsConfig = WidthsConfig()
     scann: ScannConfig = ScannConfig()
     portable: PortableConfig = PortableConfig()
     tuning: TuningConfig = TuningConfig()
     gate: GateConfig = GateConfig()
+
+    @field_validator("index")
+    @classmethod
+    def _index_can_be_built(cls, index: Kind) -> Kind:
+        if index == "scann" and not scann_installed():
+            raise ValueError("scann is not installed here (its wheels are for Linux on x86-64); ask for portable")
+        return index

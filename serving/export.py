@@ -6,25 +6,27 @@ import argparse
 import logging
 import tempfile
 from collections.abc import Sequence
+from pathlib import Path
+from typing import get_args
 
 import preprocessing  # noqa: F401 (sets up TensorFlow's environment)
 from preprocessing.command.console import UserError, quiet_native_code, run_command
+from preprocessing.command.experiment import load_section
 from preprocessing.command.flags import Flags
-from preprocessing.config import load_section
-from serving.config import ServingConfig
+from serving.config import Kind, ServingConfig, default_index
 
 _HELP = """\
 Writes a new version of the served model: the query tower, the item tower, the catalogue and its nearest-neighbour
-index in one SavedModel. The version appears when it has passed the gate, whole; else the one in place stays.
+index in one SavedModel. The version appears, complete, if it passes the gate; otherwise the one in place stays.
 
-A new catalogue needs no training: the same command again, with the new --data.
+A new catalogue needs no training: run the same command with the new --data.
 
 examples:
   python -m serving.export --job-dir out/job --data out/data --output out/models/retrieval
   python -m serving.export --job-dir out/job --data out/data --output out/models/retrieval --index portable \\
       --target-recall 0.98
 
-New items and items that are gone reach the version in place in seconds, without its index being built again:
+New items can be added and removed ones taken out within seconds, without building the index again:
   python -m serving.export --data out/data --output out/models/retrieval --fresh new.jsonl --tombstones gone.txt
 """
 
@@ -35,21 +37,26 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         prog="python -m serving.export",
         description=_HELP,
     )
-    flags.add_argument("--job-dir", help="the folder of trainer.task; without it the version in place is changed")
+    flags.add_argument("--job-dir", help="the folder of trainer.task; without it the version in place is amended")
     flags.add_argument("--data", required=True, help="the folder of preprocessing.pipeline; its catalogue is indexed")
     flags.add_argument("--output", required=True, help="the model folder; versions 1, 2, ... appear in it")
-    flags.add_argument("--config", help="the experiment's YAML; its `serving` section is read, defaults without it")
-    flags.add_argument("--set", action="append", default=[], metavar="A.B=C", help="overrides one key of the config")
-    flags.add_argument("--index", choices=("scann", "portable", "brute_force"), help="short for serving.index")
-    flags.add_argument("--target-recall", type=float, help="short for serving.tuning.target_recall")
     flags.add_argument("--shards", type=int, help="models to spread the catalogue over; shards.json names them")
     flags.add_argument(
-        "--fresh", help="JSON Lines of catalogue records, searched beside the index until it is built anew"
+        "--fresh", help="JSON Lines of catalogue records, searched beside the index until the next build"
     )
-    flags.add_argument("--tombstones", help="a file of item ids, one a line, that no answer may hold")
+    flags.add_argument("--tombstones", help="a file of item ids, one a line, that must not be returned")
     flags.add_argument("--vectors", help="a folder of serving.batch --mode embed; only items not in it are embedded")
-    flags.add_argument("--max-regression", type=float, help="short for serving.gate.max_regression")
+    add_config_flags(flags)
     return flags.parse_args(argv)
+
+
+def add_config_flags(flags: Flags) -> None:
+    """The config and its short cuts, of every command that builds an index."""
+    flags.add_argument("--config", help="the experiment's YAML; its `serving` section is read, defaults without it")
+    flags.add_argument("--set", action="append", default=[], metavar="A.B=C", help="overrides one key of the config")
+    flags.add_argument("--index", choices=get_args(Kind), help=f"short for serving.index (default {default_index()})")
+    flags.add_argument("--target-recall", type=float, help="short for serving.tuning.target_recall")
+    flags.add_argument("--max-regression", type=float, help="short for serving.gate.max_regression")
 
 
 def configured(flags: argparse.Namespace) -> ServingConfig:
@@ -77,8 +84,11 @@ def export(
     vectors: str | None = None,
 ) -> int:
     """Writes a version; returns the exit status."""
-    from serving.release.fresh_items import read_changes  # TensorFlow comes with it: `--help` does not wait for that
+    from serving.batch.output_folder import locked  # TensorFlow comes with these: `--help` does not wait for that
+    from serving.release.fresh_items import read_changes
     from serving.release.publish import Release
+    from serving.release.sharded_publish import ShardedRelease
+    from serving.release.shards import SHARDS
 
     changes = read_changes(fresh, tombstones)
     if vectors is not None and job_dir is None:
@@ -87,10 +97,14 @@ def export(
         raise UserError("name --job-dir to build a version, or --fresh or --tombstones to change the one in place")
     if shards is not None and (shards < 1 or job_dir is None or any(part is not None for part in changes)):
         raise UserError("--shards takes a number from 1, goes with --job-dir, and not with --fresh or --tombstones")
-    release = Release(config, data_dir, output, vectors)
-    if job_dir is None:
-        return release.change(changes)
-    return release.build(job_dir, changes) if shards is None else release.build_shards(job_dir, shards)
+    in_shards = shards is not None or (job_dir is None and Path(output, SHARDS).exists())
+    release = (ShardedRelease if in_shards else Release)(config, data_dir, output, vectors)
+    with locked(output, "--output"):
+        if job_dir is None:
+            return release.change(changes)
+        if shards is not None and isinstance(release, ShardedRelease):
+            return release.build_shards(job_dir, shards)
+        return release.build(job_dir, changes)
 
 
 def main(argv: list[str] | None = None) -> int:

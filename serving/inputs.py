@@ -1,4 +1,4 @@
-"""The names of a served model's inputs, as DESIGN section 6 fixes them."""
+"""The names of a served model's inputs: its signatures' contract with every client."""
 
 from __future__ import annotations
 

@@ -13,28 +13,28 @@ from typing import Any
 import serving.batch  # noqa: F401 (sets up TensorFlow's environment)
 from preprocessing.command.console import UserError, fail, run_command
 from preprocessing.command.flags import Flags
-from serving.batch.inputs import find
+from serving.batch.input_files import find
 from serving.batch.jobs import embed_job
 from serving.batch.output_folder import locked
 from serving.batch.run import JobStopped, run
 from serving.config import ServingConfig
-from serving.export import configured
+from serving.export import add_config_flags, configured
 from serving.release.versions import ModelFolder
 
 _MAX_BATCH = 512
 _HELP = """\
-Brings the served model up to date: embeds the items that are new or changed, builds the index, holds the version
-against the gate, and places it.
+Brings the served model up to date: embeds new and changed items, builds the index, and puts the version in place if it
+passes the gate.
 
-Made to be called again and again: nothing happens where towers, catalogue and config are those of the version in place
-or of one that the gate turned down (--force tries that again); two at a time do not meet; one that was killed goes on
-where it was.
+Made for a scheduler. Nothing happens if towers, catalogue and config are those of the version in place, or of one that
+the gate turned down (--force tries that again). Two runs at a time exclude each other. A killed run is resumed by the
+next.
 
 examples:
   python -m serving.refresh --job-dir out/job --data out/data --output out/models/retrieval
   0 4 * * *  cd /srv/multigrain && python -m serving.refresh --config configs/mgdspr.yaml --job-dir ... (cron)
 
-exit status: 0 a new version or nothing to do, 1 the job stopped, 2 a mistake in the flags or files, 3 the gate's no
+exit status: 0 a new version or nothing to do, 1 the job stopped, 2 a mistake in flags or files, 3 the gate refused
 """
 
 
@@ -50,12 +50,9 @@ def arguments(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]
     flags.add_argument("--data", required=True, help="the folder of preprocessing.pipeline, with today's catalogue")
     flags.add_argument("--output", required=True, help="the model folder; versions 1, 2, ... appear in it")
     flags.add_argument("--vectors", help="where items' vectors are kept between runs (default: <output>-vectors)")
-    flags.add_argument("--config", help="the experiment's YAML; its `serving` section is read, defaults without it")
-    flags.add_argument("--set", action="append", default=[], metavar="A.B=C", help="overrides one key of the config")
-    flags.add_argument("--index", choices=("scann", "portable", "brute_force"), help="short for serving.index")
-    flags.add_argument("--target-recall", type=float, help="short for serving.tuning.target_recall")
-    flags.add_argument("--max-regression", type=float, help="short for serving.gate.max_regression")
-    flags.add_argument("--force", action="store_true", help="builds a version although nothing has changed")
+    add_config_flags(flags)
+    flags.add_argument("--shards", type=int, help="models to spread the catalogue over, as in serving.export")
+    flags.add_argument("--force", action="store_true", help="build a version even if nothing has changed")
     return flags.parse_known_args(argv)
 
 
@@ -67,31 +64,29 @@ def refresh(
     vectors: str | None = None,
     flags: Sequence[str] = (),
     force: bool = False,
+    shards: int | None = None,
 ) -> int:
     """Embeds, exports, judges and places; returns the exit status."""
     import tensorflow as tf
 
     from preprocessing.data.spec import read_spec
-    from serving.graph.towers import towers_hash
     from serving.release.fresh_items import Changes
-    from serving.release.manifest import data_hash  # TensorFlow comes with it: `--help` does not wait for that
+    from serving.release.manifest import source_hashes  # TensorFlow comes with it: `--help` does not wait for that
     from serving.release.publish import REJECTED, Release
+    from serving.release.sharded_publish import ShardedRelease
+    from serving.release.shards import QUERY
 
     read_spec(data_dir)  # a folder that is not whole is told before anything is done
-    folder = ModelFolder(output)
+    folder = ModelFolder(output if shards is None else f"{output}/{QUERY}")
     with locked(output, "--output"):
         job = embed_job(job_dir, None, _MAX_BATCH, output=vectors or f"{output}-vectors", format="parquet")
-        sources = {
-            "towers_hash": towers_hash(job_dir),
-            "data_hash": data_hash(data_dir),
-            "config": config.model_dump(mode="json"),
-        }
+        sources = source_hashes(config, job_dir, data_dir) | ({} if shards is None else {"shards": shards})
         if not force:
             latest = folder.latest()
             if latest is not None and _of(folder.manifest(latest), sources):
                 print(f"nothing changed: version {latest} is of these towers and this catalogue; {output}")
                 return 0
-            turned_down = _rejected(folder.path, latest or 0, sources)
+            turned_down = _rejected(Path(output), latest or 0, sources)
             if turned_down is not None:
                 sys.stderr.write(f"nothing changed since the gate turned {turned_down} down; --force tries again\n")
                 return REJECTED
@@ -101,6 +96,8 @@ def refresh(
             raise UserError("--template_location: a refresh waits for its job; leave the flag out")
         counts = outcome.manifest["counts"]
         print(f"{counts['computed']} items embedded, {counts['written'] - counts['computed']} carried over")
+        if shards is not None:
+            return ShardedRelease(config, data_dir, output, job.output).build_shards(job_dir, shards)
         return Release(config, data_dir, output, job.output).build(job_dir, Changes())
 
 
@@ -124,9 +121,11 @@ def main(argv: list[str] | None = None) -> int:
     for name in ("", "apache_beam", "tensorflow"):  # what stops the job is told once, by us
         logging.getLogger(name).setLevel(logging.CRITICAL)
     config = configured(flags)
+    if flags.shards is not None and flags.shards < 1:
+        raise UserError(f"--shards {flags.shards}: it takes a number from 1")
     job_dir, data_dir, output = (one.rstrip("/") for one in (flags.job_dir, flags.data, flags.output))
     try:
-        return refresh(config, job_dir, data_dir, output, flags.vectors, beam_flags, flags.force)
+        return refresh(config, job_dir, data_dir, output, flags.vectors, beam_flags, flags.force, flags.shards)
     except JobStopped as stopped:
         fail(str(stopped), status=1)
 

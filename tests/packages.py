@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("preprocessing", "trainer", "serving")
+SOURCES = ("setup.py", "pyproject.toml", "README.md", "LICENSE")
 
 
 class Built(NamedTuple):
@@ -23,7 +24,7 @@ def build(folder: Path) -> Built:
     """Into `<folder>/dist`."""
     for name in (*PACKAGES, "tests"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("setup.py", "pyproject.toml", "README.md"):
+    for name in SOURCES:
         shutil.copy(ROOT / name, folder / name)
     command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder / "dist"), str(folder)]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)

@@ -6,144 +6,14 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from preprocessing.config import Grain, Section
+from preprocessing.command.experiment import Section
 from trainer.config_keys import annotation_of, with_keys
+from trainer.config_models import DnnConfig, MgdsprConfig, MmseConfig, TfrsConfig
 
 Stage = Literal["ordered", "clicked"]
-Attribute = Literal["item", "brand", "shop", "leaf", "top"]
-SideAttribute = Literal["brand", "shop", "leaf", "top"]
-LongAttribute = Literal["item", "shop", "leaf", "brand"]
-LongAction = Literal["long_click", "long_order", "long_collect"]
 StagePair = Literal[
     "ordered>clicked", "ordered>shown", "ordered>random", "clicked>shown", "clicked>random", "shown>random"
 ]
-
-
-class TablesConfig(Section):
-    """Embedding widths that are not the model's `dim`; words, grams and items are `dim` wide."""
-
-    brand: int = Field(16, gt=0)
-    shop: int = Field(16, gt=0)
-    leaf: int = Field(16, gt=0)
-    top: int = Field(8, gt=0)
-
-
-class GrainsConfig(Section):
-    """The query's grains; `mix` is the sum of the others."""
-
-    grams: tuple[Grain, ...] = ("char", "bigram", "word")  # each a mean of embeddings; "trigram" where the data has it
-    sequence: bool = True  # a Transformer block over the words
-    sequence_heads: int = Field(4, gt=0)
-    sequence_hidden: int = Field(128, gt=0)
-    history: bool = True  # attention over the user's previous queries
-    mix: bool = True
-
-    @model_validator(mode="after")
-    def _words_lead(self) -> GrainsConfig:
-        if "word" not in self.grams:
-            raise ValueError("grams must hold 'word': the sequence and the previous queries are read by it")
-        return self
-
-
-class RealtimeConfig(Section):
-    """Today: LSTM, self-attention, zero vector, query attention."""
-
-    on: bool = True
-    lstm_layers: int = Field(1, ge=0)  # the paper has 2; a day here is short
-    dropout: float = Field(0.2, ge=0, lt=1)
-    heads: int = Field(4, gt=0)
-
-
-class ShortConfig(Section):
-    """The days before today: self-attention, zero vector, query attention."""
-
-    on: bool = True
-    self_attention: bool = True
-    heads: int = Field(4, gt=0)
-
-
-class LongConfig(Section):
-    """The month before that: means by attribute and action, zero vector, query attention."""
-
-    on: bool = True
-    attributes: tuple[LongAttribute, ...] = ("item", "shop", "leaf", "brand")
-    actions: tuple[LongAction, ...] = ("long_click", "long_order", "long_collect")
-
-
-class HorizonsConfig(Section):
-    """What the user did before."""
-
-    realtime: RealtimeConfig = RealtimeConfig()
-    short: ShortConfig = ShortConfig()
-    long: LongConfig = LongConfig()
-    zero_vector: bool = True  # lets a query ignore a past that does not concern it
-
-
-class ItemConfig(Section):
-    """The item tower: e + tanh(W . mean(title))."""
-
-    id: bool = True
-    side: tuple[SideAttribute, ...] = ("brand", "shop", "leaf", "top")
-    title_grams: tuple[Grain, ...] = ("word",)
-    id_dropout: float = Field(0.3, ge=0, lt=1)  # of items trained without their id, as a new item is served
-
-    @model_validator(mode="after")
-    def _something_is_left(self) -> ItemConfig:
-        if not (self.id or self.side or self.title_grams):
-            raise ValueError("id, side and title_grams are all off: nothing of the item is left")
-        return self
-
-
-class MgdsprConfig(Section):
-    """Embedding-based product retrieval in Taobao search (arXiv 2106.09297)."""
-
-    dim: int = Field(64, gt=0)
-    grains: GrainsConfig = GrainsConfig()
-    horizons: HorizonsConfig = HorizonsConfig()
-    fusion: Literal["cls", "mean"] = "cls"
-    fusion_heads: int = Field(4, gt=0)
-    item: ItemConfig = ItemConfig()
-    normalize: bool = False  # unit vectors on both sides; choose a temperature near 0.05 with it
-    tables: TablesConfig = TablesConfig()
-
-
-class MmseConfig(Section):
-    """Multi-stage multi-grained semantic embeddings (arXiv 2303.11009): similarities fused, not representations."""
-
-    dim: int = Field(32, gt=0)  # of one level; the served vector holds all levels side by side
-    item_dim: int = Field(64, gt=0)  # of the item's one vector, which each level has its own view of
-    grains: GrainsConfig = GrainsConfig(mix=False)
-    horizons: HorizonsConfig = HorizonsConfig()
-    level_weights: bool = True  # learned w_g >= 0; off: every level weighs 1
-    item: ItemConfig = ItemConfig(title_grams=("bigram", "word"))
-    normalize: bool = False  # each level's vectors to length 1
-    tables: TablesConfig = TablesConfig()
-
-
-class DnnConfig(Section):
-    """alpha-DNN style two-tower: averaged grams through an MLP a side, as semantic product search has it."""
-
-    dim: int = Field(64, gt=0)
-    query_grams: tuple[Grain, ...] = ("bigram", "word")
-    title_grams: tuple[Grain, ...] = ("bigram", "word")
-    attributes: tuple[Attribute, ...] = ()  # of items, beside their titles; with "item" it is more than the paper's
-    behaviours: bool = False  # the averaged past beside the query, by the same attributes
-    id_dropout: float = Field(0.3, ge=0, lt=1)
-    hidden: tuple[int, ...] = (128,)
-    normalize: bool = False
-    tables: TablesConfig = TablesConfig()
-
-    @model_validator(mode="after")
-    def _behaviours_have_attributes(self) -> DnnConfig:
-        if self.behaviours and not self.attributes:
-            raise ValueError("behaviours are read by attributes: name some, like [item, leaf]")
-        return self
-
-
-class TfrsConfig(Section):
-    """The stock TFRS retrieval tutorial: ids and bags of words, nothing else."""
-
-    dim: int = Field(64, gt=0)
 
 
 class HardNegativesConfig(Section):
@@ -191,6 +61,11 @@ class LossConfig(Section):
     hinge_margin: float = Field(1.0, gt=0)  # for kind "hinge"
     hard_negatives: HardNegativesConfig = HardNegativesConfig()
     ranking: RankingConfig = RankingConfig()
+
+    @property
+    def shared_negatives(self) -> int:
+        """Items of the catalogue a step; TFRS's own task takes its negatives from the batch alone."""
+        return 0 if self.kind == "tfrs" else self.catalog_negatives
 
     @model_validator(mode="after")
     def _has_negatives(self) -> LossConfig:

@@ -13,9 +13,9 @@ from preprocessing.command.console import UserError, run_command
 from preprocessing.command.flags import Flags
 
 _HELP = """\
-Exact top-K over the full catalogue for every eval request, for the job, for BM25 and for other jobs: Recall and NDCG
-of ordered and of clicked items, by segment; pairwise accuracy within a request; the share of relevant items where
-graded judgments are given; coverage and popularity. Writes metrics.json and report.html into the job folder.
+Searches the whole catalogue exactly for every eval request, with the job, with BM25 and with other jobs. Reports Recall
+and NDCG of ordered and of clicked items, by segment; pairwise accuracy within a request; coverage and popularity; and,
+with graded judgments, the share of relevant items. Writes metrics.json and report.html into the job folder.
 
 examples:
   python -m trainer.evaluate --data out/data --job-dir out/mgdspr
@@ -32,13 +32,17 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     flags.add_argument("--data", required=True, help="the folder that preprocessing.pipeline wrote")
     flags.add_argument("--job-dir", required=True, help="a folder that trainer.task wrote")
-    flags.add_argument("--k", default="10,100,1000", help="depths of the figures (default %(default)s)")
-    flags.add_argument("--compare", action="append", default=[], metavar="JOB", help="another job; may be repeated")
+    flags.add_argument("--k", default="10,100,1000", help="the K of the metrics (default %(default)s)")
+    flags.add_argument(
+        "--compare", action="append", default=[], metavar="JOB", help="another job to compare with; may be repeated"
+    )
     flags.add_argument("--judgments", help="graded relevance, JSON Lines of query, item_id, grade (0 to 3)")
-    flags.add_argument("--fuse", choices=["bm25"], help="a further row: the job and BM25 by reciprocal rank")
-    flags.add_argument("--limit", type=int, help="only the first requests, for a quick look")
-    flags.add_argument("--memory-mb", type=int, default=2048, help="for vectors and scores (default %(default)s)")
-    flags.add_argument("--seed", type=int, default=17, help="of the bootstrap (default %(default)s)")
+    flags.add_argument("--fuse", choices=["bm25"], help="also evaluate the job fused with BM25 by reciprocal rank")
+    flags.add_argument("--limit", type=int, help="use only the first LIMIT requests, for a quick look")
+    flags.add_argument(
+        "--memory-mb", type=int, default=2048, help="memory for vectors and scores (default %(default)s)"
+    )
+    flags.add_argument("--seed", type=int, default=17, help="seed of the bootstrap (default %(default)s)")
     return flags.parse_args(argv)
 
 
@@ -70,12 +74,12 @@ def evaluate(flags: argparse.Namespace) -> dict[str, Any]:
 
     from preprocessing.command.console import progress
     from trainer.evaluation.bootstrap import Bootstrap
-    from trainer.evaluation.figures import figures
-    from trainer.evaluation.live_items import Catalogue
-    from trainer.evaluation.questions import Questions
-    from trainer.evaluation.relevance import Judgments
-    from trainer.evaluation.report import write_report
+    from trainer.evaluation.catalogue import Catalogue
+    from trainer.evaluation.eval_requests import EvalRequests
+    from trainer.evaluation.html_report import write_report
+    from trainer.evaluation.judgments import Judgments
     from trainer.evaluation.retrievers import Setting, ask_bm25, ask_job, fuse
+    from trainer.evaluation.scorecard import scorecard
     from trainer.evaluation.summary import metrics_of, show_table
     from trainer.job.job_folder import Job
 
@@ -85,12 +89,18 @@ def evaluate(flags: argparse.Namespace) -> dict[str, Any]:
     names = _job_names(jobs)
     with progress("evaluating", total=len(jobs) + 2) as bar:
         catalogue = Catalogue(data_dir)
-        questions = Questions(data_dir, catalogue, flags.limit)
-        if not len(questions):
+        eval_requests = EvalRequests(data_dir, catalogue, flags.limit)
+        if not len(eval_requests):
             raise UserError(f"--data {data_dir} has no eval request; set preprocessing.split so that some are left")
         judgments = Judgments(flags.judgments, catalogue) if flags.judgments else None
         setting = Setting(
-            data_dir, catalogue, questions, judgments, flags.limit, min(max(ks), len(catalogue)), flags.memory_mb << 20
+            data_dir,
+            catalogue,
+            eval_requests,
+            judgments,
+            flags.limit,
+            min(max(ks), len(catalogue)),
+            flags.memory_mb << 20,
         )
         bar.advance()
         answers = [ask_bm25(setting)]
@@ -99,11 +109,11 @@ def evaluate(flags: argparse.Namespace) -> dict[str, Any]:
             answers.append(ask_job(name, job, setting))
     if flags.fuse:
         answers.append(fuse(answers[1], answers[0]))
-    found = {one.name: figures(one, questions, catalogue, judgments, ks) for one in answers}
-    by_user = Bootstrap(questions.users, flags.seed)
+    found = {one.name: scorecard(one, eval_requests, catalogue, judgments, ks) for one in answers}
+    by_user = Bootstrap(eval_requests.users, flags.seed)
     by_query = Bootstrap(np.arange(len(judgments.queries)), flags.seed) if judgments else None
     metrics = metrics_of(found, names[0], by_user, by_query)
-    metrics |= {"data": data_dir, "k": ks, "requests": len(questions), "items": len(catalogue)}
+    metrics |= {"data": data_dir, "k": ks, "requests": len(eval_requests), "items": len(catalogue)}
     Job(jobs[0]).write("metrics.json", json.dumps(metrics, indent=1))
     write_report(jobs, names, answers, metrics, setting)
     show_table(metrics)

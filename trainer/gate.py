@@ -1,4 +1,4 @@
-"""python -m trainer.gate: whether a job is good enough to go on with; status 1 where it is not."""
+"""python -m trainer.gate: whether a job's metric reaches a bound, or another job's; status 1 if it does not."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from preprocessing.command.console import UserError, fail, nearest, run_command
 from preprocessing.command.flags import Flags
 
 _HELP = """\
-Compares one figure of a job's metrics.json (python -m trainer.evaluate writes it) with a bound, and with what another
-job reached. Made for a delivery pipeline: status 0 lets it go on, 1 stops it, 2 is a mistake.
+Compares one metric of a job's metrics.json (written by python -m trainer.evaluate) with a lower bound, and with another
+job's. Made for a delivery pipeline: the exit status is 0 if the job passes, 1 if it does not, 2 for a mistake.
 
 examples:
   python -m trainer.gate --job-dir out/mgdspr --least 0.05
@@ -26,11 +26,13 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         prog="python -m trainer.gate",
         description=_HELP,
     )
-    flags.add_argument("--job-dir", required=True, help="the job in question, evaluated")
+    flags.add_argument("--job-dir", required=True, help="the job to judge, already evaluated")
     flags.add_argument("--figure", default="recall@100/clicked", help="a key of metrics.json (default %(default)s)")
-    flags.add_argument("--least", type=float, default=0.0, help="what the figure must reach (default %(default)s)")
-    flags.add_argument("--baseline", metavar="JOB", help="another evaluated job, which may not be much better")
-    flags.add_argument("--drop", type=float, default=0.01, help="how much less than --baseline is let pass")
+    flags.add_argument("--least", type=float, default=0.0, help="the lowest value that passes (default %(default)s)")
+    flags.add_argument("--baseline", metavar="JOB", help="another evaluated job to compare with")
+    flags.add_argument(
+        "--drop", type=float, default=0.01, help="how far below --baseline still passes (default %(default)s)"
+    )
     return flags.parse_args(argv)
 
 

@@ -10,17 +10,17 @@ from collections.abc import Sequence
 from typing import Any
 
 from preprocessing.command.console import UserError, fail, run_command
+from preprocessing.command.experiment import load_section, resolved_yaml
 from preprocessing.command.flags import Flags
-from preprocessing.config import load_section, resolved_yaml
 from trainer.cloud.machines import GPUS, Machines
-from trainer.cloud.submission import Place, Submission
+from trainer.cloud.submission import ProjectRegion, Submission
 from trainer.config import TrainerConfig
 
 _HELP = """\
 Submits trainer.task to Vertex AI as a custom job, or with --tune the search of the config's trainer.tune.ranges as a
-hyperparameter tuning job. The config goes along as it was understood here, into <job-dir>/submit/. How to distribute is
-decided by the machines: several GPUs are mirrored, several replicas are workers by TF_CONFIG. A job that is
-interrupted, or submitted again with the same folder, goes on from its last checkpoint.
+hyperparameter tuning job. The resolved config is written to <job-dir>/submit/. The machines decide how
+training is distributed: several GPUs are mirrored, several replicas are workers by TF_CONFIG. A job that is
+interrupted, or submitted again with the same folder, resumes from its last checkpoint.
 
 examples:
   python -m trainer.submit --config configs/mgdspr.yaml --data gs://b/data --job-dir gs://b/jobs/mgdspr --project p \\
@@ -61,23 +61,27 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     flags.add_argument("--package", metavar="SDIST", help="this package's sdist on gs://, for an --image without it")
     flags.add_argument("--name", help="the job's display name (default multigrain-MODEL)")
     _machine_flags(flags.add_argument_group("machines"))
-    flags.add_argument("--hours", type=float, default=24, help="the job is stopped after them (default %(default)s)")
-    flags.add_argument("--label", action="append", default=[], metavar="KEY=VALUE", help="may be repeated")
+    flags.add_argument("--hours", type=float, default=24, help="stop the job after so many hours (default %(default)s)")
+    flags.add_argument(
+        "--label", action="append", default=[], metavar="KEY=VALUE", help="a label of the job; may be repeated"
+    )
     flags.add_argument("--service-account", help="the account the job acts as; Vertex AI's own by default")
     flags.add_argument(
         "--tensorboard", metavar="NAME", help="projects/P/locations/R/tensorboards/NUMBER to show logs in"
     )
-    flags.add_argument("--tune", action="store_true", help="search trainer.tune.ranges; a folder a trial in --job-dir")
+    flags.add_argument(
+        "--tune", action="store_true", help="search trainer.tune.ranges; one folder a trial in --job-dir"
+    )
     flags.add_argument("--parallel", type=int, default=2, help="trials at once, with --tune (default %(default)s)")
     flags.add_argument("--dry-run", action="store_true", help="print the job as JSON and send nothing")
-    flags.add_argument("--wait", action="store_true", help="follow the job to its end; its bad end is status 1")
+    flags.add_argument("--wait", action="store_true", help="follow the job to its end; status 1 if it fails")
     return flags.parse_args(argv)
 
 
 def _machine_flags(group: Any) -> None:
     group.add_argument("--machine-type", default="n1-standard-8", help="of every replica (default %(default)s)")
     group.add_argument("--gpu", metavar="TYPE", help=f"one of {', '.join(GPUS)}")
-    group.add_argument("--gpus", type=int, default=0, metavar="N", help="GPUs a machine")
+    group.add_argument("--gpus", type=int, default=0, metavar="N", help="GPUs in each machine")
     group.add_argument("--replicas", type=int, default=1, metavar="N", help="machines (default %(default)s)")
     group.add_argument("--disk-gb", type=int, default=100, help="boot disk, 100 or more (default %(default)s)")
     group.add_argument("--spot", action="store_true", help="cheaper machines that may be taken away; the job resumes")
@@ -124,7 +128,7 @@ def _label(text: str) -> tuple[str, str]:
 
 def build(flags: argparse.Namespace) -> tuple[Any, str, str]:
     """(the job, the path its config is to have, that config's text)."""
-    from trainer.cloud.job import custom_job, tuning_job
+    from trainer.cloud.vertex_jobs import custom_job, tuning_job
 
     config = load_section(flags.config, "trainer", TrainerConfig, flags.set)
     submission = submission_of(flags, config)
@@ -170,7 +174,7 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     from trainer.cloud.follow import client_of, create, links
 
-    place = Place(flags.project, flags.region)
+    place = ProjectRegion(flags.project, flags.region)
     client = client_of(place.region)
     send_config(flags.data.rstrip("/"), path, text)
     job = create(client, place, job)

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 
 import preprocessing  # noqa: F401 (sets up TensorFlow's environment)
 from preprocessing.command.console import fail, run_command
+from preprocessing.command.experiment import load_section
 from preprocessing.command.flags import Flags
-from preprocessing.config import load_section
 from trainer.config import TrainerConfig
 
 _HELP = """\
-Trains the model of a config and writes its towers. The same command again goes on where a broken run stopped.
+Trains the model of a config and writes its towers. The same command resumes an interrupted run.
 
 examples:
   python -m trainer.task --config configs/mgdspr.yaml --data out/data --job-dir out/mgdspr
@@ -30,7 +30,9 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     flags.add_argument("--config", required=True, help="the experiment's YAML; its `trainer` section is read")
     flags.add_argument("--data", required=True, help="the folder that preprocessing.pipeline wrote")
-    flags.add_argument("--job-dir", required=True, help="folder for checkpoints, logs and towers; resumed if begun")
+    flags.add_argument(
+        "--job-dir", required=True, help="folder for checkpoints, logs and towers; resumed if it has checkpoints"
+    )
     flags.add_argument("--set", action="append", default=[], metavar="A.B=C", help="overrides one key of the config")
     return flags.parse_args(argv)
 
@@ -40,22 +42,22 @@ def train(config: TrainerConfig, data_dir: str, job_dir: str) -> float | None:
     import tensorflow as tf  # after the flags are read: `--help` does not wait for it
 
     from preprocessing.data.spec import read_spec
-    from trainer.job.export_towers import export_towers
     from trainer.job.job_folder import Job
-    from trainer.training.distribution import place_of
+    from trainer.job.served_towers import write_towers
+    from trainer.training.distribution import placement_of
     from trainer.training.loop import Trainer
 
     spec = read_spec(data_dir)
-    place = place_of(config.distribution)
+    placement = placement_of(config.distribution)
     tf.keras.utils.set_random_seed(config.seed)
     tf.config.optimizer.set_jit("autoclustering" if config.training.xla else False)
     tf.keras.mixed_precision.set_global_policy("mixed_bfloat16" if config.training.mixed_precision else "float32")
     job = Job(job_dir)
-    if place.chief:
+    if placement.chief:
         job.begin(config, data_dir)
-    recall = Trainer(config, data_dir, job, place, spec).run()
-    if place.chief:
-        export_towers(job, data_dir)
+    recall = Trainer(config, data_dir, job, placement, spec).run()
+    if placement.chief:
+        write_towers(job, data_dir)
     return recall
 
 

@@ -13,22 +13,22 @@ from pydantic import ValidationError
 
 import preprocessing  # noqa: F401 (sets up TensorFlow's environment)
 from preprocessing.command.console import USER_MISTAKE, UserError, run_command
+from preprocessing.command.experiment import load_section
 from preprocessing.command.flags import Flags
-from preprocessing.config import load_section
 from preprocessing.data.spec import read_spec
 from trainer.config import TrainerConfig
 from trainer.config_keys import with_keys
 from trainer.job.job_folder import Job
 from trainer.training.checkpoints import best_recall
+from trainer.tuning.child_process import run_trial
+from trainer.tuning.results import draw, print_table, shortly, write_config, write_trials
 from trainer.tuning.search import Search, Trial
-from trainer.tuning.search_report import draw, print_table, shortly, write_config, write_trials
-from trainer.tuning.trial import run_trial
 
 _HELP = """\
 Searches the ranges under `trainer.tune` of a config for the best validation recall (Optuna's TPE). Each trial is a run
-of trainer.task in a folder of its own; the same command again goes on where a broken search stopped.
+of trainer.task in a folder of its own; the same command resumes an interrupted search.
 
-  tune/config.yaml   what is searched                tune/trials/N/      a trial's job, towers included
+  tune/config.yaml   what is searched                tune/trials/N/      a trial's job, with its towers
   tune/study.log     Optuna's journal                tune/trials.jsonl   each trial: values, state, recall
   tune/best.yaml     the best trial's config         tune/history.png    recall by trial and by each key
 
@@ -48,8 +48,10 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     flags.add_argument("--config", required=True, help="the experiment's YAML, with its ranges under trainer.tune")
     flags.add_argument("--data", required=True, help="the folder that preprocessing.pipeline wrote")
-    flags.add_argument("--output", required=True, help="folder of the search, on this machine; resumed if begun")
-    flags.add_argument("--trials", type=int, help="trials in all, those of a resumed search included")
+    flags.add_argument(
+        "--output", required=True, help="folder of the search, on this machine; an earlier search in it is resumed"
+    )
+    flags.add_argument("--trials", type=int, help="trials in all, including those of a resumed search")
     flags.add_argument("--set", action="append", default=[], metavar="A.B=C", help="overrides one key of the config")
     return flags.parse_args(argv)
 
@@ -64,8 +66,8 @@ def tune(config: TrainerConfig, data_dir: str, folder: str) -> Trial:
             trial = search.next()
             _say(f"trial {trial.number}: {', '.join(f'{key} {shortly(value)}' for key, value in trial.values.items())}")
             search.finish(trial, _train(config, trial, data_dir, f"{folder}/trials/{trial.number}"))
-            _report(search, config, folder)
-        _report(search, config, folder)
+            _write_results(search, config, folder)
+        _write_results(search, config, folder)
     if search.best is None:
         raise UserError(f"--output {folder}: none of {search.finished} trials came to its end; the reasons stand above")
     print_table(search.trials, search.best, config.validation.k)
@@ -90,7 +92,7 @@ def _train(config: TrainerConfig, trial: Trial, data_dir: str, job_dir: str) -> 
     return best_recall(Job(job_dir)) if status == 0 else None
 
 
-def _report(search: Search, config: TrainerConfig, folder: str) -> None:
+def _write_results(search: Search, config: TrainerConfig, folder: str) -> None:
     write_trials(f"{folder}/trials.jsonl", search.trials)
     draw(f"{folder}/history.png", search.trials, config)
     if search.best is not None:

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import orjson
 
 from preprocessing.config import HistoryConfig
+from preprocessing.joins.attribution import NO_REQUEST, AttributedAction
 from preprocessing.joins.history import History, previous_queries
-from preprocessing.joins.users import Deed
 from preprocessing.marketplace.market import DAY_MS, FIRST_DAY
 from serving.retriever.request import User
 
@@ -50,10 +50,10 @@ class Shop:
         self._said: dict[str, list[tuple[int, str]]] = collections.defaultdict(list)
         for one in itertools.chain.from_iterable(self._searches.values()):
             self._said[one["user_id"]].append((one["ts"], one["query"]))
-        self._deeds: dict[str, list[Deed]] = collections.defaultdict(list)
+        self._acted: dict[str, list[AttributedAction]] = collections.defaultdict(list)
         for one in itertools.chain.from_iterable(self._actions.values()):
-            deed = Deed(one["ts"], one["item_id"], one["action"], one["ts"], -1, "")
-            self._deeds[one["user_id"]].append(deed)
+            action = AttributedAction(one["ts"], one["item_id"], one["action"], one["ts"], NO_REQUEST, False, "")
+            self._acted[one["user_id"]].append(action)
         self.days = max(self._searches) + 1
         self._since = dict.fromkeys(self._items, 0)
         self._until = dict.fromkeys(self._items, _NEVER)
@@ -93,7 +93,7 @@ class Shop:
         since = FIRST_DAY + (self.day - config.long_days) * DAY_MS
         found = []
         for one in self._chance.sample(asked, min(_QUESTIONS, len(asked))):
-            past = History(self._deeds[one["user_id"]], config).at(one["ts"])
+            past = History(self._acted[one["user_id"]], config).at(one["ts"])
             said = self._said[one["user_id"]]
             times, queries = [ts for ts, _ in said], [query for _, query in said]
             before = previous_queries(times, queries, one["ts"], since, config.queries)

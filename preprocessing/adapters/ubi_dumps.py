@@ -16,8 +16,9 @@ from preprocessing.adapters.raw_folder import ACTIONS, JUDGMENTS, SEARCHES, RawF
 from preprocessing.adapters.read_table import Row, column_map, existing, lines, renamed, rows
 from preprocessing.command.console import UserError, nearest, progress
 from preprocessing.config import UbiConfig
+from preprocessing.logs.documents import Document, descend
 from preprocessing.logs.records import Action, Excluded, Impression, Rejected, Search, TimeBounds
-from preprocessing.logs.ubi import UbiParser, descend, load
+from preprocessing.logs.ubi import UbiParser, load
 
 # A sample of a log may be shorter than the demo's days.
 CONFIG = "configs/demo.yaml --set 'preprocessing.split={eval_days: null, eval_share: 0.2}'"
@@ -46,7 +47,7 @@ example:
       ubi_log.tsv.gz out/raw
 """
 _ENDINGS = (".ndjson", ".jsonl", ".json", ".tsv")
-_OBJECT = "event_attributes.object"
+_OBJECT = ("event_attributes", "object")
 _BOUNDS = TimeBounds.between("2000-01-01", "2100-01-01")
 _JUDGMENT_FIELDS = ("query", "item_id", "label")
 
@@ -174,7 +175,7 @@ class _Log:
         results = page or [self._ids.get(item_id, item_id) for item_id in record.results]
         return {**_without_source(record), "results": list(dict.fromkeys(results))}
 
-    def _records(self, raw: RawFolder | None) -> Iterator[tuple[dict[str, Any], Search | Action | Impression]]:
+    def _records(self, raw: RawFolder | None) -> Iterator[tuple[Document, Search | Action | Impression]]:
         for path in self._files:
             for line in lines(path):
                 if not line.strip():

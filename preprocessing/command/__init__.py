@@ -1,1 +1,1 @@
-"""How every command meets a person and a runner; trainer and serving use it too."""
+"""What all commands share: flags, messages, progress, runners; trainer and serving use it too."""

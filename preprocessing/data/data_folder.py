@@ -3,22 +3,35 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
+import apache_beam as beam
 from apache_beam.io.filesystems import FileSystems
+from apache_beam.pvalue import AsIter
 
 from preprocessing.command.console import UserError
-from preprocessing.config import PreprocessingConfig, VocabulariesConfig, resolved_yaml
+from preprocessing.command.experiment import resolved_yaml
+from preprocessing.config import InputConfig, PreprocessingConfig, StreamConfig, VocabulariesConfig
 from preprocessing.data.features import SCHEMA_VERSION, catalog_features, request_features
-from preprocessing.data.stats import summarise
+from preprocessing.data.stats import summarise, too_many_rejected
 from preprocessing.logs.records import ATTRIBUTES
 
 SUCCESS, FAILED, STAGING = "_SUCCESS", "FAILED", "_staging"
 SPEC, STATS, CONFIG = "spec.json", "stats.json", "config.yaml"
 COUNTS_FILE = "counts.json"  # staged, never placed
-_OURS = {SUCCESS, FAILED, STAGING, SPEC, STATS, CONFIG}
+STARTED = f"{STAGING}/STARTED"  # whose folder it is, while there is no other mark
+_MADE_HERE = re.compile(
+    rf"{SUCCESS}|{FAILED}|{SPEC}|{STATS}|{CONFIG}|{STAGING}/.*|(vocab|rejected)/[^/]*"
+    r"|(train|eval|catalog)-\d{5}-of-\d{5}\.tfrecord\.gz"
+)
 _SUBFOLDERS = {"vocab-": "vocab", "rejected-": "rejected"}
+
+
+def _is_ours(names: Collection[str]) -> bool:
+    """Whether this pipeline made the folder: other programs too leave a config.yaml or an empty _SUCCESS."""
+    return STARTED in names or (SPEC in names and (SUCCESS in names or FAILED in names))
 
 
 class DataFolder:
@@ -29,24 +42,26 @@ class DataFolder:
         self.staging = FileSystems.join(path, STAGING)
 
     def prepare(self) -> None:
-        """Clears what an earlier run left here; a folder with anything else in it is not touched."""
-        names = {name.split("/")[0] for name in self._names(self.path)}
-        if names and not names & _OURS:
+        """Clears what an earlier run left here; a folder that this pipeline did not make is not touched."""
+        names = set(self._names(self.path))
+        if names and not _is_ours(names):
             raise UserError(f"--output {self.path} holds files that are not this pipeline's; name an empty folder")
-        for mark in (SUCCESS, FAILED):  # marks go first: from here on the folder is not whole
-            self._delete(mark)
-        for name in names - {SUCCESS, FAILED}:
-            if name in _OURS or name.startswith(("train-", "eval-", "catalog-", "vocab", "rejected")):
-                self._delete(name)
-        self._delete(STAGING)  # an empty one has no file to be listed by
         try:
             FileSystems.mkdirs(self.staging)
         except OSError as error:
-            raise UserError(f"--output {self.path} cannot be written: {error}") from None
+            if not FileSystems.exists(self.staging):
+                raise UserError(f"--output {self.path} cannot be written: {error}") from None
+        self.write(STARTED, "")  # first: killed from here on, the folder is still known as ours
+        for mark in (SUCCESS, FAILED):  # then the marks: from here on the folder is not whole
+            self._delete(mark)
+        made = [name for name in names - {STARTED, SUCCESS, FAILED} if _MADE_HERE.fullmatch(name)]
+        FileSystems.delete([FileSystems.join(self.path, name) for name in made])
 
     def staged(self) -> list[str]:
         """The files that are whole in the staging folder."""
-        return [name for name in self._names(self.staging) if not name.endswith(".part")]
+        return [
+            name for name in self._names(self.staging) if not name.endswith(".part") and f"{STAGING}/{name}" != STARTED
+        ]
 
     def counts(self) -> dict[str, Any]:
         """What the pipeline counted."""
@@ -62,7 +77,7 @@ class DataFolder:
                     sizes[name.removeprefix("vocab-").removesuffix(".txt")] = file.read().count(b"\n")
         return sizes
 
-    def finish(self, config: PreprocessingConfig) -> dict[str, Any]:
+    def place(self, config: PreprocessingConfig) -> dict[str, Any]:
         """Describes the staged files and moves them to their places; returns the statistics.
 
         Broken off anywhere, it can be done again: the statistics come first, while all files are still staged.
@@ -79,9 +94,13 @@ class DataFolder:
             self.write(STATS, json.dumps(stats, indent=1))
         for name in sorted(self.staged()):
             if name != COUNTS_FILE:
-                self._place(name)
-        self._delete(STAGING)
+                self._move(name)
         return stats
+
+    def close(self, mark: str, text: str = "") -> None:
+        """Says how it ended; only then goes what else tells whose folder it is."""
+        self.mark(mark, text)
+        self._delete(STAGING)
 
     def _complete_vocabularies(self, config: PreprocessingConfig) -> dict[str, int]:
         """Every vocabulary in use has its file, also where the log gives it no word."""
@@ -92,7 +111,7 @@ class DataFolder:
                 sizes[name] = 0
         return sizes
 
-    def _place(self, name: str) -> None:
+    def _move(self, name: str) -> None:
         folder = self.path
         target = name
         for prefix, subfolder in _SUBFOLDERS.items():
@@ -149,3 +168,53 @@ def describe(config: PreprocessingConfig, sizes: Mapping[str, int], stats: Mappi
         "examples": stats["examples"],
         "items": stats["items"],
     }
+
+
+def finish(folder: DataFolder, config: PreprocessingConfig) -> dict[str, Any]:
+    """Puts everything in its place and judges it; returns the statistics. May be repeated."""
+    stats = folder.place(config)
+    problem = _problem(stats, config)
+    folder.close(FAILED if problem else SUCCESS, json.dumps({"reason": problem}) if problem else "")
+    if problem:
+        raise UserError(
+            f"{problem}; nothing was marked usable, see {folder.path}/rejected and {folder.path}/stats.json"
+        )
+    return stats
+
+
+def finish_inside(written: beam.PCollection, folder: DataFolder, config: PreprocessingConfig) -> None:
+    """The same as a step of the job itself, behind all that writes: for a launcher that does not wait."""
+    written.pipeline | "Once" >> beam.Create([folder]) | "Finish" >> beam.Map(_finish, config, AsIter(written))
+
+
+def _finish(folder: DataFolder, config: PreprocessingConfig, written: Iterable[str]) -> None:
+    finish(folder, config)
+
+
+def _problem(stats: dict[str, Any], config: PreprocessingConfig) -> str | None:
+    rejected = too_many_rejected(stats, config.input.max_rejected_share)
+    if rejected:
+        return f"{rejected}; preprocessing.input.max_rejected_share allows more"
+    never = _never_filled(stats, config.input)
+    if never:
+        return never
+    for split, kind, side in (("train", "training", "before"), ("eval", "evaluation", "from")):
+        if not stats["examples"][split]:
+            return (
+                f"no {kind} example came out: no request {side} {stats['split_at']} has an action on a known item "
+                "(preprocessing.split decides that moment)"
+            )
+    return None
+
+
+def _never_filled(stats: dict[str, Any], config: InputConfig) -> str | None:
+    """A field that the config maps and no record fills is a wrong name, though the field be optional."""
+    for name, stream in stats["streams"].items():
+        settings: StreamConfig | None = getattr(config, name, None)
+        for field, column in (settings.columns if isinstance(settings, StreamConfig) else {}).items():
+            if stream["empty_share"].get(field) == 1.0:
+                return (
+                    f"{name}: {field} is empty in all {stream['in']:,} records: is {column!r} in "
+                    f"preprocessing.input.{name}.columns its name there?"
+                )
+    return None

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from preprocessing.data.example_proto import FeatureWriter
 from preprocessing.logs.records import ATTRIBUTES, CART, CLICK, COLLECT, ORDER
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # also to be raised where the same log gives other ids
 STAGES = ("ordered", "clicked", "shown")
 LENGTH = "_length"
 LONG_ACTIONS = {"long_click": (CLICK,), "long_order": (ORDER,), "long_collect": (COLLECT, CART)}
@@ -62,24 +62,40 @@ def parsing_spec(features: Iterable[Feature]) -> dict[str, Any]:
     return spec
 
 
-def item_columns(title_grains: Iterable[str]) -> list[tuple[str, str]]:
-    """(name, dtype) of what one item gives to a stage of a request, in the order of a known item's contents."""
-    columns = [("item_id", "string"), *((name, "int64") for name in ATTRIBUTES), ("log_prob", "float32")]
-    for grain in title_grains:
-        columns += [(f"title_{grain}", "int64"), (f"title_{grain}{LENGTH}", "int64")]
-    return columns
+class EncodedItem(NamedTuple):
+    """An item as the contents of its features: encoded once, then copied into every example that holds the item."""
+
+    item_id: bytes
+    attributes: tuple[bytes, ...]  # in the order of ATTRIBUTES
+    log_prob: bytes
+    title: tuple[bytes, ...]  # of each title grain its ids, then how many they are
+
+    @staticmethod
+    def attribute_columns() -> list[tuple[str, str]]:
+        """(name, dtype) of `attributes`, which is all that a horizon holds of an item."""
+        return [(name, "int64") for name in ATTRIBUTES]
+
+    @classmethod
+    def columns(cls, title_grains: Iterable[str]) -> list[tuple[str, str]]:
+        """(name, dtype) of `contents`, which is what a stage holds of an item."""
+        titles = [(f"title_{grain}{part}", "int64") for grain in title_grains for part in ("", LENGTH)]
+        return [("item_id", "string"), *cls.attribute_columns(), ("log_prob", "float32"), *titles]
+
+    @property
+    def contents(self) -> tuple[bytes, ...]:
+        """All of them, in the order of `columns`."""
+        return (self.item_id, *self.attributes, self.log_prob, *self.title)
 
 
-ATTRIBUTE_COLUMNS = slice(1, 1 + len(ATTRIBUTES))  # of `item_columns`
-
-
-class ItemsWriter:
-    """Writes some items' columns as the features of one stage or horizon."""
+class ColumnsWriter:
+    """Writes rows of contents as one feature a column."""
 
     def __init__(self, prefix: str, columns: Iterable[tuple[str, str]]) -> None:
         self._writers = [FeatureWriter(f"{prefix}_{name}", dtype) for name, dtype in columns]
 
-    def __call__(self, items: Sequence[Sequence[bytes]]) -> bytes:
-        """The features, from each item's contents in the order of the columns."""
-        columns = zip(*items, strict=True) if items else ()
-        return b"".join([write(b"".join(column)) for write, column in zip(self._writers, columns, strict=False)])
+    def __call__(self, rows: Sequence[Sequence[bytes]]) -> bytes:
+        """The features; without a row there are none."""
+        if not rows:
+            return b""
+        columns = zip(*rows, strict=True)
+        return b"".join([write(b"".join(column)) for write, column in zip(self._writers, columns, strict=True)])

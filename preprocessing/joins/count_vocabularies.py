@@ -2,86 +2,74 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
 
 import apache_beam as beam
-from apache_beam.io.filesystems import FileSystems
 
 from preprocessing.config import VocabulariesConfig, VocabularyConfig
-from preprocessing.data.record_files import write_file
 
-QUERY = "query"  # counted like a vocabulary, for the statistics alone
-Token = tuple[tuple[str, str], int]  # ((vocabulary, token), count)
-
-
-def _rank(counted: tuple[str, int]) -> tuple[int, str]:
-    token, count = counted
-    return -count, token
-
-
-def _is_query(token: Token) -> bool:
-    return token[0][0] == QUERY
-
-
-def _query_frequency(token: Token) -> tuple[tuple[str, ...], int]:
-    return ("frequency", "query", str(token[1])), 1
-
-
-class MostFrequent(beam.PTransform):
-    """Tokens -> (vocabulary, its words)."""
-
-    def __init__(self, config: VocabulariesConfig) -> None:
-        super().__init__()
-        self._config = {name: getattr(config, name) for name in VocabulariesConfig.model_fields}
-
-    def expand(self, tokens: beam.PCollection) -> beam.PCollection:
-        limits, largest = self._config, max(one.max_size for one in self._config.values())
-        return (
-            tokens
-            | "Often enough" >> beam.FlatMap(_often_enough, limits)
-            | "Most frequent" >> beam.combiners.Top.PerKey(largest, key=_rank, reverse=True)
-            | "Words alone" >> beam.Map(_words, limits)
-        )
-
-
-def _often_enough(token: Token, limits: dict[str, VocabularyConfig]) -> Iterator[tuple[str, tuple[str, int]]]:
-    (name, word), count = token
-    if count >= limits[name].min_count:
-        yield name, (word, count)
-
-
-def _words(named: tuple[str, list[tuple[str, int]]], limits: dict[str, VocabularyConfig]) -> tuple[str, list[str]]:
-    name, ranked = named
-    return name, [word for word, _ in ranked[: limits[name].max_size]]
+QUERY = "query"  # counted like the words of a vocabulary, for the statistics alone
+Token = tuple[tuple[str, str], int]  # ((vocabulary, word), count)
+_Ranked = tuple[str, list[tuple[int, str]]]  # a vocabulary's name; (-count, word), so that smaller is better
 
 
 class CountTokens(beam.PTransform):
-    """Token counts of all partitions -> vocabularies, and how often queries occur."""
+    """Token counts of all partitions -> (vocabulary, its words), and how often queries occur."""
 
     def __init__(self, config: VocabulariesConfig) -> None:
         super().__init__()
-        self._config = config
+        self._limits: dict[str, VocabularyConfig] = {name: getattr(config, name) for name in type(config).model_fields}
 
     def expand(self, tokens: beam.PCollection) -> tuple[beam.PCollection, beam.PCollection]:
         summed = tokens | "Sum tokens" >> beam.CombinePerKey(sum)
-        frequencies = summed | "Queries" >> beam.Filter(_is_query) | "Query frequency" >> beam.Map(_query_frequency)
-        words = summed | "Vocabularies" >> beam.Filter(_is_word) | MostFrequent(self._config)
-        return words, frequencies
+        vocabularies = (
+            summed
+            | "Often enough" >> beam.FlatMap(_often_enough, self._limits)
+            | "Most frequent"
+            >> beam.CombinePerKey(MostFrequent({name: one.max_size for name, one in self._limits.items()}))
+        )
+        return vocabularies, summed | "Frequency of queries" >> beam.FlatMap(_query_frequency)
 
 
-def _is_word(token: Token) -> bool:
-    return not _is_query(token)
+class MostFrequent(beam.CombineFn):
+    """(vocabulary, word, count) -> its words, no more than it may have: Beam's Top has one limit for all."""
+
+    def __init__(self, max_size: Mapping[str, int]) -> None:
+        self._max_size = dict(max_size)
+
+    def create_accumulator(self) -> _Ranked:
+        return "", []
+
+    def add_input(self, accumulator: _Ranked, counted: tuple[str, str, int]) -> _Ranked:
+        name, word, count = counted
+        ranked = accumulator[1]
+        ranked.append((-count, word))
+        if len(ranked) >= 2 * self._max_size[name]:
+            ranked = self._best(name, ranked)
+        return name, ranked
+
+    def merge_accumulators(self, accumulators: Iterable[_Ranked]) -> _Ranked:
+        merged: _Ranked = self.create_accumulator()
+        for name, ranked in accumulators:
+            if ranked:
+                merged = name, self._best(name, merged[1] + ranked)
+        return merged
+
+    def extract_output(self, accumulator: _Ranked) -> list[str]:
+        name, ranked = accumulator
+        return [word for _, word in self._best(name, ranked)] if ranked else []
+
+    def _best(self, name: str, ranked: list[tuple[int, str]]) -> list[tuple[int, str]]:
+        return sorted(ranked)[: self._max_size[name]]
 
 
-class WriteVocabulary(beam.DoFn):
-    """(name, words) -> `<name>.txt`."""
+def _often_enough(token: Token, limits: Mapping[str, VocabularyConfig]) -> Iterator[tuple[str, tuple[str, str, int]]]:
+    (name, word), count = token
+    if name != QUERY and count >= limits[name].min_count:
+        yield name, (name, word, count)
 
-    def __init__(self, folder: str) -> None:
-        self._folder = folder
 
-    def process(self, element: tuple[str, Iterable[str]]) -> Iterator[Any]:
-        name, words = element
-        path = FileSystems.join(self._folder, f"vocab-{name}.txt")
-        write_file(path, (f"{word}\n".encode() for word in words))
-        yield path
+def _query_frequency(token: Token) -> Iterator[tuple[tuple[str, ...], int]]:
+    (name, _), count = token
+    if name == QUERY:
+        yield ("frequency", "query", str(count)), 1

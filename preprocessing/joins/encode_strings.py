@@ -66,6 +66,12 @@ class Encoder:
         self._encode = tf.function(encode, input_signature=_STRINGS, autograph=False)
         self._lookups = {name: Lookup(vocabularies[name], name) for name in ATTRIBUTES}
 
+    @classmethod
+    def of(cls, words: Mapping[str, Sequence[str]], hash_buckets: Mapping[str, int], config: TextConfig) -> Encoder:
+        """From each vocabulary's words; one that the log gave no word is hash buckets alone."""
+        vocabularies = {name: Vocabulary(words.get(name, ()), buckets) for name, buckets in hash_buckets.items()}
+        return cls(vocabularies, config)
+
     def texts(self, texts: Sequence[str], grains: Sequence[str]) -> list[tuple[list[int], ...]]:
         """For each text the ids of each of `grains`."""
         rows: list[tuple[list[int], ...]] = []
@@ -84,15 +90,3 @@ def _rows(ragged: tf.RaggedTensor) -> list[list[int]]:
     splits = ragged.row_splits.numpy().tolist()
     values = ragged.values.numpy().tolist()
     return [values[start:end] for start, end in itertools.pairwise(splits)]
-
-
-_latest: list[tuple[int, Encoder]] = []  # the process's encoder: its tables are too large to build for every bundle
-
-
-def encoder(words: Mapping[str, Sequence[str]], buckets: Mapping[str, int], config: TextConfig) -> Encoder:
-    """The process's encoder for these vocabularies."""
-    fingerprint = hash(tuple((name, tuple(known)) for name, known in sorted(words.items())))
-    if not _latest or _latest[0][0] != fingerprint:
-        vocabularies = {name: Vocabulary(words.get(name, ()), size) for name, size in buckets.items()}
-        _latest[:] = [(fingerprint, Encoder(vocabularies, config))]
-    return _latest[0][1]

@@ -4,29 +4,37 @@ from __future__ import annotations
 
 import bisect
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from preprocessing.config import HistoryConfig
 from preprocessing.data.features import LONG_ACTIONS
-from preprocessing.joins.users import Deed
+from preprocessing.joins.attribution import AttributedAction
 from preprocessing.logs.records import day_start, days
 
-# A horizon looks at no more than this many deeds for each place it fills: a bot's day is long.
+# A horizon looks at no more than this many actions for each place it fills: a bot's day is long.
 _LOOKED_AT = 20
 
 
+class Past(NamedTuple):
+    """What a user did strictly before a request."""
+
+    day: int  # the midnight before it: the horizons that end there are the same all day
+    horizons: Mapping[str, Sequence[str]]  # item ids
+    queries: Sequence[str]
+
+
 class Timeline(NamedTuple):
-    """Deeds of some kinds in order of effect."""
+    """Actions of some kinds in order of effect."""
 
     times: list[int]
     items: list[str]
 
     @classmethod
-    def of(cls, deeds: Iterable[Deed], actions: Sequence[str] | None = None) -> Timeline:
-        """The deeds whose action is among `actions`, or all."""
-        kept = [deed for deed in deeds if actions is None or deed.action in actions]
-        return cls([deed.effective for deed in kept], [deed.item_id for deed in kept])
+    def of(cls, actions: Iterable[AttributedAction], kinds: Sequence[str] | None = None) -> Timeline:
+        """The actions whose kind is among `kinds`, or all."""
+        kept = [one for one in actions if kinds is None or one.action in kinds]
+        return cls([one.effective_ts for one in kept], [one.item_id for one in kept])
 
     def newest(self, since: int, before: int, limit: int) -> list[str]:
         """Up to `limit` different items of `[since, before)`, newest first."""
@@ -38,11 +46,11 @@ class Timeline(NamedTuple):
 class History:
     """One user's past, asked for at each of the user's requests in order of time."""
 
-    def __init__(self, deeds: Sequence[Deed], config: HistoryConfig) -> None:
+    def __init__(self, actions: Sequence[AttributedAction], config: HistoryConfig) -> None:
         self._config = config
         self._offset = round(config.timezone_offset_h * 3_600_000)
-        self._all = Timeline.of(deeds)
-        self._by_horizon = {horizon: Timeline.of(deeds, actions) for horizon, actions in LONG_ACTIONS.items()}
+        self._all = Timeline.of(actions)
+        self._by_horizon = {horizon: Timeline.of(actions, kinds) for horizon, kinds in LONG_ACTIONS.items()}
         self.day = -1  # the midnight that `at` was last asked behind
         self._before_today: dict[str, list[str]] = {}
 

@@ -1,19 +1,21 @@
-"""Users with their past: everything one user did comes together, and says which items it needs to know."""
+"""Users with their past: everything one user did comes together, and says which items it has to look up."""
 
 from __future__ import annotations
 
 import collections
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import apache_beam as beam
 
-from preprocessing.config import PreprocessingConfig
-from preprocessing.joins.users import UserEvents, UserLog
+from preprocessing.config import PreprocessingConfig, StagesConfig
+from preprocessing.joins.attribution import answers_by_request
+from preprocessing.joins.request_stages import labels_of, positives
+from preprocessing.joins.user_log import UserEvents, UserLog
 from preprocessing.logs.parse import COUNTS, partition_of
 from preprocessing.logs.records import Action, Impression, Search, pack, unpack
 
-LOGS, NEEDS, TOKENS = "logs", "needs", "tokens"
+LOGS, LOOKUPS, TOKENS = "logs", "lookups", "tokens"
 _EVENTS: dict[str, Callable[[Any], Search | Action | Impression]] = {
     "searches": Search._make,
     "actions": Action._make,
@@ -21,8 +23,17 @@ _EVENTS: dict[str, Callable[[Any], Search | Action | Impression]] = {
 }
 
 
+class ItemLookup(NamedTuple):
+    """A partition of users asks for an item, and says how often they chose it in the training time."""
+
+    item_id: str
+    user_partition: int
+    actions: int
+    positives: int
+
+
 class JoinUsers(beam.DoFn):
-    """(partition, batches by stream) -> logs in order, items needed with their counts, tokens of queries."""
+    """(partition, batches by stream) -> logs in order, lookups of items, tokens of queries."""
 
     def __init__(self, config: PreprocessingConfig, item_partitions: int) -> None:
         self._config = config
@@ -45,31 +56,32 @@ class JoinUsers(beam.DoFn):
         for user_id in sorted(users):
             logs.append(_without_idle_pages(users[user_id].log(user_id, self._config.join)))
             counts.update(users[user_id].dropped)
+            counts.update([("attribution", action.attribution) for action in logs[-1].actions])
         yield beam.pvalue.TaggedOutput(LOGS, (partition, pack(log.packable() for log in logs)))
-        for need in self._needs(partition, logs, cut):
-            yield beam.pvalue.TaggedOutput(NEEDS, need)
+        for lookups in self._lookups(partition, logs, cut):
+            yield beam.pvalue.TaggedOutput(LOOKUPS, lookups)
         for token in self._tokens(logs, cut):
             yield beam.pvalue.TaggedOutput(TOKENS, token)
         for count in counts.items():
             yield beam.pvalue.TaggedOutput(COUNTS, count)
 
-    def _needs(self, partition: int, logs: Iterable[UserLog], cut: int) -> Iterator[tuple[int, bytes]]:
-        """What to ask of each item partition: (item, who asks, deeds and positives of the training time)."""
-        needed: set[str] = set()
-        deeds: collections.Counter[str] = collections.Counter()
-        positives: collections.Counter[str] = collections.Counter()
+    def _lookups(self, partition: int, logs: Iterable[UserLog], cut: int) -> Iterator[tuple[int, bytes]]:
+        """(item partition, its lookups): every item that was shown or acted on."""
+        items: set[str] = set()
+        actions: collections.Counter[str] = collections.Counter()
+        chosen: collections.Counter[str] = collections.Counter()
         for log in logs:
             for request in log.requests:
-                needed.update(request.results)
-            needed.update([deed.item_id for deed in log.deeds])
-            deeds.update([deed.item_id for deed in log.deeds if deed.effective < cut])
-            positives.update([item_id for _, item_id in _training_positives(log, cut)])
-        asked: dict[int, list[tuple]] = collections.defaultdict(list)
-        for item_id in needed:
-            need = (item_id, partition, deeds[item_id], positives[item_id])
-            asked[partition_of(item_id, self._item_partitions)].append(need)
-        for item_partition, needs in asked.items():
-            yield item_partition, pack(needs)
+                items.update(request.results)
+            items.update([action.item_id for action in log.actions])
+            actions.update([action.item_id for action in log.actions if action.effective_ts < cut])
+            chosen.update(_training_positives(log, cut, self._config.stages))
+        by_partition: dict[int, list[ItemLookup]] = collections.defaultdict(list)
+        for item_id in items:
+            lookup = ItemLookup(item_id, partition, actions[item_id], chosen[item_id])
+            by_partition[partition_of(item_id, self._item_partitions)].append(lookup)
+        for item_partition, lookups in by_partition.items():
+            yield item_partition, pack(lookups)
 
     def _tokens(self, logs: Iterable[UserLog], cut: int) -> Iterator[tuple[tuple[str, str], int]]:
         """((vocabulary, token), count) of the training time's queries, and the queries themselves."""
@@ -82,13 +94,17 @@ class JoinUsers(beam.DoFn):
 
 def _without_idle_pages(log: UserLog) -> UserLog:
     """Leaves out what was shown in requests that nobody answered: it makes no example, and would be joined in vain."""
-    answered = {deed.request for deed in log.deeds}
+    answered = {action.request for action in log.actions}
     requests = [
-        request if index in answered else request._replace(results=()) for index, request in enumerate(log.requests)
+        request if place in answered else request._replace(results=()) for place, request in enumerate(log.requests)
     ]
     return log._replace(requests=requests)
 
 
-def _training_positives(log: UserLog, cut: int) -> set[tuple[int, str]]:
-    """(request, item) pairs that were acted on before the cut."""
-    return {(deed.request, deed.item_id) for deed in log.deeds if deed.request >= 0 and deed.effective < cut}
+def _training_positives(log: UserLog, cut: int, limits: StagesConfig) -> Iterator[str]:
+    """The items that the training examples of a user will be written with as positives."""
+    for place, answers in answers_by_request(log.actions).items():
+        request = log.requests[place]
+        if request.ts < cut:
+            chosen = positives(request, labels_of(request, answers, cut), limits)
+            yield from (*chosen.ordered, *chosen.clicked)

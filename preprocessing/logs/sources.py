@@ -1,27 +1,29 @@
-"""Finds the raw files and reads them: JSON Lines (plain or gzip) and Parquet, from any filesystem Beam knows."""
+"""Finds the raw files and looks into them: JSON Lines (plain, gzip, bzip2) and Parquet, on any filesystem of Beam's."""
 
 from __future__ import annotations
 
-import gzip
+import functools
 import itertools
-import zlib
-from collections.abc import Callable, Iterator, Mapping
+import os
+import posixpath
+import re
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import apache_beam as beam
-import orjson
-import pyarrow.parquet
-from apache_beam.coders import BytesCoder
-from apache_beam.io.filesystem import CompressionTypes, FileMetadata
+from apache_beam.io.filesystem import FileMetadata
 from apache_beam.io.filesystems import FileSystems
 
 from preprocessing.command.console import UserError
 from preprocessing.config import join_path
+from preprocessing.logs.arrow_rows import records_of
+from preprocessing.logs.documents import Document
+from preprocessing.logs.read_blocks import COMPRESSED, PARQUET, ReadBlocks, blocks, spans
 from preprocessing.logs.records import Excluded, Rejected
 
 TEXT_ENDINGS = (".jsonl", ".ndjson", ".json", ".tsv")
 _SNIFFED = 200
-_SPLIT = 16 << 20  # bytes of a text file that are read in one go: workers share even one file
+_WILD = re.compile(r"[*?\[\]]")
 
 
 class Source(NamedTuple):
@@ -29,12 +31,8 @@ class Source(NamedTuple):
 
     stream: str
     paths: tuple[str, ...]
-    size: int  # bytes, gzip counted as it will unfold
-
-    @property
-    def parquet(self) -> bool:
-        """Whether the files are Parquet; a stream is of one kind."""
-        return self.paths[0].endswith(".parquet")
+    size: int  # bytes, a compressed file counted as it will unfold
+    root: str = ""  # the folder below which its files were looked for
 
 
 def find(stream: str, folder: str, pattern: str) -> Source:
@@ -48,54 +46,46 @@ def find(stream: str, folder: str, pattern: str) -> Source:
     if not files:
         raise UserError(f"{stream}: no file matches {path}; check --input and preprocessing.input in the config")
     for file in files:
-        plain = file.path.removesuffix(".gz")
-        if not file.path.endswith(".parquet") and not plain.endswith(TEXT_ENDINGS):
-            raise UserError(
-                f"{stream}: {file.path} is neither JSON Lines ({', '.join(TEXT_ENDINGS)}, .gz) nor .parquet"
-            )
-    if len({file.path.endswith(".parquet") for file in files}) > 1:
+        if _WILD.search(file.path):
+            raise UserError(f"{stream}: {file.path} has a wildcard in its name; rename it, or Beam reads others for it")
+        plain = functools.reduce(str.removesuffix, COMPRESSED, file.path)
+        if not file.path.endswith(PARQUET) and not plain.endswith(TEXT_ENDINGS):
+            endings = ", ".join((*TEXT_ENDINGS, *COMPRESSED))
+            raise UserError(f"{stream}: {file.path} is neither JSON Lines ({endings}) nor {PARQUET}")
+    if len({file.path.endswith(PARQUET) for file in files}) > 1:
         raise UserError(f"{stream}: {path} matches both Parquet and JSON Lines; narrow the pattern")
-    size = sum(file.size_in_bytes * (8 if file.path.endswith(".gz") else 1) for file in files)
-    return Source(stream, tuple(file.path for file in files), size)
+    size = sum(file.size_in_bytes * (8 if file.path.endswith(COMPRESSED) else 1) for file in files)
+    return Source(stream, tuple(file.path for file in files), size, _root(path))
 
 
-def loader(columns: Mapping[str, str]) -> Callable[[bytes], Mapping[str, Any]]:
-    """Reads one line of JSON as a record under our field names; `columns` maps ours to theirs."""
-    rename = renamer(columns)
-
-    def load(line: bytes) -> Mapping[str, Any]:
-        try:
-            document = orjson.loads(line)
-        except orjson.JSONDecodeError:
-            raise Rejected("unparsable") from None
-        if not isinstance(document, dict):
-            raise Rejected("not an object")
-        return rename(document)
-
-    return load
+def _root(pattern: str) -> str:
+    """The part of a pattern's path that comes before its first wildcard."""
+    steps = pattern.split("/")[:-1]
+    wild = [place for place, step in enumerate(steps) if _WILD.search(step)]
+    return "/".join(steps[: wild[0]] if wild else steps) or "/"
 
 
-def renamer(columns: Mapping[str, str]) -> Callable[[dict[str, Any]], Mapping[str, Any]]:
-    """Applies a column map; a dotted name descends."""
-    if not columns:
-        return lambda document: document
-    paths = {ours: theirs.split(".") for ours, theirs in columns.items()}
-
-    def rename(document: dict[str, Any]) -> Mapping[str, Any]:
-        return {**document, **{ours: _descend(document, path) for ours, path in paths.items()}}
-
-    return rename
-
-
-def _descend(document: Any, path: list[str]) -> Any:
-    for step in path:
-        if not isinstance(document, Mapping):
-            return None
-        document = document.get(step)
-    return document
+def refuse_inside(output: str, sources: Iterable[Source]) -> None:
+    """An output that is, holds or lies in the folder of a source would be read as raw logs, or replace them."""
+    place = _steps(output)
+    for source in sources:
+        for path in (source.root, *source.paths):
+            other = _steps(path)
+            if place == other[: len(place)] or (path == source.root and other == place[: len(other)]):
+                raise UserError(
+                    f"--output {output} and the raw logs of {source.stream} ({path}) lie in one another; "
+                    "name a folder beside them"
+                )
 
 
-def sniff(source: Source, load: Callable[[Any], Mapping[str, Any]], parse: Callable[[Mapping[str, Any]], Any]) -> None:
+def _steps(path: str) -> list[str]:
+    """A path's steps from its bucket or its disk's root, links followed."""
+    scheme, mark, rest = path.partition("://")
+    plain = posixpath.normpath(rest) if mark else os.path.realpath(path)
+    return [scheme if mark else "", *filter(None, plain.split("/"))]
+
+
+def sniff(source: Source, load: Callable[[Any], Document], parse: Callable[[Document], Any]) -> None:
     """Reads the head of a stream, so that a wrong file or column map is told now and not after an hour."""
     reasons: list[str] = []
     seen: dict[str, None] = {}
@@ -123,48 +113,19 @@ def sniff(source: Source, load: Callable[[Any], Mapping[str, Any]], parse: Calla
 def _head(source: Source) -> Iterator[Any]:
     path = source.paths[0]
     try:
-        with FileSystems.open(path) as file:
-            if source.parquet:
-                for batch in pyarrow.parquet.ParquetFile(file).iter_batches(batch_size=_SNIFFED):
-                    yield from batch.to_pylist()
-            else:
-                lines = (line.strip() for line in iter(file.readline, b""))  # a compressed file is not iterable
-                yield from filter(None, lines)
-    except Exception as error:
+        for span in spans(path):
+            for block in blocks(span):
+                yield from records_of(block)
+    except (OSError, ValueError) as error:
         raise UserError(f"{source.stream}: cannot read {path}: {error}") from None
 
 
 class Read(beam.PTransform):
-    """Source -> (path, lines as bytes, or an Arrow table)."""
+    """Source -> blocks of its records."""
 
     def __init__(self, source: Source) -> None:
         super().__init__(f"Read {source.stream}")
         self._source = source
 
     def expand(self, root: beam.pvalue.PBegin) -> beam.PCollection:
-        if self._source.parquet:
-            return root | beam.Create(self._source.paths) | beam.io.ReadAllFromParquetBatched(with_filename=True)
-        plain = [path for path in self._source.paths if not path.endswith(".gz")]
-        zipped = [path for path in self._source.paths if path.endswith(".gz")]
-        lines = (
-            root
-            | "Plain files" >> beam.Create(plain)
-            | beam.io.ReadAllFromText(coder=BytesCoder(), with_filename=True, desired_bundle_size=_SPLIT)
-        )
-        unzipped = root | "Gzip files" >> beam.Create(zipped) | beam.ParDo(ReadGzip())
-        return (lines, unzipped) | beam.Flatten()
-
-
-class ReadGzip(beam.DoFn):
-    """path -> (path, line); Beam's own reader takes a file that breaks off for a whole one."""
-
-    def process(self, path: str) -> Iterator[tuple[str, bytes]]:
-        try:
-            with (
-                FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as raw,
-                gzip.GzipFile(fileobj=raw) as file,
-            ):
-                for line in file:
-                    yield path, line.rstrip(b"\r\n")
-        except (EOFError, OSError, zlib.error) as error:
-            raise OSError(f"{path}: {error}") from error
+        return root | beam.Create(self._source.paths) | ReadBlocks()

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import orjson
-
+from preprocessing.logs import values
+from preprocessing.logs.documents import Document, descend, document_of
 from preprocessing.logs.records import (
     Action,
     Excluded,
@@ -19,34 +19,20 @@ from preprocessing.logs.records import (
     Rejected,
     Search,
     TimeBounds,
-    optional_identifier,
     parse_action,
     parse_search,
     parse_time,
+    required,
 )
 
 _BULK_HEADERS = ({"index"}, {"create"}, {"update"}, {"delete"})
 
 
-def descend(document: Any, path: str) -> Any:
-    """The value at a dotted path, None where a step is missing."""
-    for step in path.split("."):
-        if not isinstance(document, Mapping):
-            return None
-        document = document.get(step)
-    return document
-
-
-def load(line: bytes) -> dict[str, Any]:
-    """The document of one line."""
-    if line[:1] not in (b"{", b"["):
-        _, _, line = line.partition(b"\t")
-    try:
-        document = orjson.loads(line)
-    except orjson.JSONDecodeError:
-        raise Rejected("unparsable") from None
-    if not isinstance(document, dict):
-        raise Rejected("not an object")
+def load(raw: Any) -> Document:
+    """The document of one line, or of one that was parsed already."""
+    if isinstance(raw, bytes) and raw[:1] not in (b"{", b"["):
+        _, _, raw = raw.partition(b"\t")
+    document = document_of(raw)
     if document.keys() in _BULK_HEADERS:
         raise Excluded("bulk header")
     source = document.get("_source")
@@ -57,12 +43,14 @@ class UbiParser:
     """Turns UBI documents into searches, actions and impressions."""
 
     def __init__(self, item_id: str, position: str, actions: Mapping[str, str], bounds: TimeBounds) -> None:
-        self._item_id = item_id
-        self._position = position
+        self._item_id = item_id.split(".")
+        self._position = position.split(".")
         self._actions = dict(actions)
         self._bounds = bounds
 
-    def __call__(self, document: Mapping[str, Any], source: str) -> Search | Action | Impression:
+    def __call__(
+        self, document: Mapping[str, Any], source: str, ignored: list[str] | None = None
+    ) -> Search | Action | Impression:
         """Reads one document; `Excluded` for events that are not about an item's fate in a search."""
         fields = {
             "ts": document.get("timestamp"),
@@ -77,7 +65,7 @@ class UbiParser:
             raise Excluded("other event")
         fields["item_id"] = descend(document, self._item_id)
         if meaning != "impression":
-            return parse_action({**fields, "action": meaning}, self._bounds, source)
+            return parse_action({**fields, "action": meaning}, self._bounds, source, ignored)
         return self._impression(document, fields, source)
 
     def _search(self, document: Mapping[str, Any], fields: dict[str, Any], source: str) -> Search:
@@ -85,17 +73,16 @@ class UbiParser:
         return parse_search({**fields, "query": document.get("user_query"), "results": shown}, self._bounds, source)
 
     def _impression(self, document: Mapping[str, Any], fields: dict[str, Any], source: str) -> Impression:
-        position = descend(document, self._position)
-        if isinstance(position, bool) or not isinstance(position, int):
-            raise Rejected("missing position" if position is None else "bad position")
-        names = ("user_id", "request_id", "item_id")
-        ids = {name: optional_identifier(fields, name) for name in names}
-        for name in names:
-            if not ids[name]:
-                raise Rejected(f"missing {name}")
-        if fields["ts"] is None:
-            raise Rejected("missing ts")
+        fields = {**fields, "position": descend(document, self._position)}
         ts = parse_time(fields["ts"])
         if not self._bounds.earliest <= ts < self._bounds.latest:
             raise Rejected("ts out of bounds")
-        return Impression(ts, ids["user_id"], ids["request_id"], ids["item_id"], position, source)
+        user_id, request_id, item_id = (
+            required(fields, name, values.identifier) for name in ("user_id", "request_id", "item_id")
+        )
+        return Impression(ts, user_id, request_id, item_id, required(fields, "position", _ordinal), source)
+
+
+def _ordinal(value: Any) -> int | None:
+    found = values.number(value)
+    return None if found is None else int(found)

@@ -9,21 +9,21 @@ from typing import Any
 
 from preprocessing.command.console import UserError, fail, run_command
 from preprocessing.command.flags import Flags
-from serving.batch.finish import Outcome
-from serving.batch.inputs import find
-from serving.batch.job import Job
+from serving.batch.commit import Outcome
+from serving.batch.input_files import find
+from serving.batch.jobs import Job
 from serving.batch.output_folder import MANIFEST
 from serving.batch.run import JobStopped, run
 
 _HELP = """\
 Runs the exported model over many rows, on any runner that Apache Beam knows.
 
-  --mode embed     a catalogue -> a vector an item. Only items that are new or changed since the last run into the same
-                   --output pass through the model; the vectors of the others are carried over.
-  --mode retrieve  queries, with their users' pasts or without -> the K best items of each.
+  --mode embed     a catalogue -> a vector for each item. Only items that are new or changed since the last run into the
+                   same --output pass through the model; the vectors of the others are carried over.
+  --mode retrieve  queries, with or without their users' history -> the K best items of each.
 
-A row that cannot be used goes to rejected-*.jsonl with its reason. The output appears when it is whole; a run that
-broke off goes on where it was.
+A row that cannot be used goes to rejected-*.jsonl with its reason. The output appears when it is complete; the
+same command resumes an interrupted run.
 
 examples:
   python -m serving.batch --mode embed --input out/data --job-dir out/job --output out/vectors
@@ -48,19 +48,28 @@ def arguments(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]
         "--input", required=True, help="a file, a pattern, or (embed) a folder of preprocessing.pipeline"
     )
     flags.add_argument("--output", required=True, help="a folder; batch.json in it names the files of the last run")
-    flags.add_argument("--job-dir", help="embed by a job's item tower, as serving.export does")
-    flags.add_argument("--model", help="by a model folder's version in place, or by one version (models/retrieval/3)")
-    flags.add_argument("--target", nargs="+", metavar="HOST:PORT,...", help="retrieve by running servers, one a shard")
-    flags.add_argument("--model-name", default="retrieval", help="what the servers call it (default %(default)s)")
-    flags.add_argument("--timeout", type=float, default=10.0, help="seconds a server has for a query (%(default)s)")
-    flags.add_argument("--k", type=int, default=100, help="items a query, where the row says none (%(default)s)")
-    flags.add_argument("--format", choices=("parquet", "tfrecord", "jsonl"), default="parquet", help="(%(default)s)")
-    flags.add_argument("--columns", nargs="+", default=[], metavar="OURS=THEIRS", help="other names of the fields")
-    flags.add_argument("--shards", type=int, default=16, help="files of the output (default %(default)s)")
+    flags.add_argument("--job-dir", help="embed with a job's item tower, as serving.export does")
+    flags.add_argument("--model", help="use a model folder's newest version, or one version (models/retrieval/3)")
     flags.add_argument(
-        "--max-batch", type=int, default=512, help="the most rows Beam may put into a call (%(default)s)"
+        "--target", nargs="+", metavar="HOST:PORT,...", help="retrieve from running servers, one target a shard"
     )
-    flags.add_argument("--max-rejected-share", type=float, default=0.05, help="a larger share fails (%(default)s)")
+    flags.add_argument(
+        "--model-name", default="retrieval", help="the model's name on the servers (default %(default)s)"
+    )
+    flags.add_argument("--timeout", type=float, default=10.0, help="seconds a server has for a query (%(default)s)")
+    flags.add_argument("--k", type=int, default=100, help="items for a query whose row has no k (%(default)s)")
+    flags.add_argument("--format", choices=("parquet", "tfrecord", "jsonl"), default="parquet", help="(%(default)s)")
+    flags.add_argument(
+        "--columns", nargs="+", default=[], metavar="OURS=THEIRS", help="column names that differ from ours"
+    )
+    flags.add_argument("--shards", type=int, default=16, help="files of the output (default %(default)s)")
+    flags.add_argument("--max-batch", type=int, default=512, help="most rows in one call of the model (%(default)s)")
+    flags.add_argument(
+        "--max-rejected-share",
+        type=float,
+        default=0.05,
+        help="fail if a larger share of rows is rejected (%(default)s)",
+    )
     return flags.parse_known_args(argv)
 
 

@@ -14,7 +14,7 @@ from apache_beam.io.filesystems import FileSystems
 
 from preprocessing.data.example_proto import FeatureWriter, example, strings
 from preprocessing.data.record_files import framed, write_file
-from serving.batch.blocks import CONTENT, HASH, pack, unpack
+from serving.batch.rows import CONTENT, HASH, pack, unpack
 
 ENDINGS = {"parquet": ".parquet", "tfrecord": ".tfrecord.gz", "jsonl": ".jsonl"}
 PART = ".arrow"  # of what is put aside on the way

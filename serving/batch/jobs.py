@@ -1,19 +1,59 @@
-"""The two jobs: which model answers, and what of."""
+"""A batch job: what is asked of which model, of which rows, and where the answers go."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
+from collections.abc import Callable, Mapping
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
+import pyarrow
 from apache_beam.io.filesystems import FileSystems
 
 from preprocessing.command.console import UserError
-from serving.batch.blocks import ITEMS, QUERIES
-from serving.batch.job import Job
-from serving.batch.models import ItemEmbedder, ModelRetriever, SavedModel
-from serving.batch.remote import ServerRetriever, Servers, check_servers
-from serving.batch.rows import QueryRow, item_row
+from serving.batch.inference import (
+    BlockHandler,
+    ItemEmbedder,
+    ModelRetriever,
+    SavedModel,
+    ServerRetriever,
+    Servers,
+    check_servers,
+)
+from serving.batch.rows import ITEMS, QUERIES, QueryRow, Row, item_row
+from serving.config import scann_installed
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """What is asked of a model, and where the answers go."""
+
+    mode: str  # embed or retrieve
+    id_name: str
+    parse: Callable[[Mapping[str, Any]], Row]
+    schema: pyarrow.Schema  # of the rows
+    handler: BlockHandler
+    identity: dict[str, Any]  # of the model: answers of another are not carried over
+    incremental: bool  # whether the output in place is, too, carried over
+    output: str
+    format: str
+    columns: dict[str, str] = dataclasses.field(default_factory=dict)
+    shards: int = 16
+    max_rejected_share: float = 0.05
+
+    def name(self, before: dict[str, Any] | None) -> str:
+        """Of the output's files: no two runs' names meet, so that a reader of the last run's is never disturbed."""
+        return f"{'vectors' if self.mode == 'embed' else 'answers'}-{generation(before):05d}"
+
+    def comparable(self, before: dict[str, Any] | None) -> bool:
+        """Whether what is in place is of the same model, so that it can be carried over."""
+        return before is not None and self.incremental and before["identity"] == self.identity
+
+
+def generation(before: dict[str, Any] | None) -> int:
+    """The number of the run that comes behind one that wrote this manifest."""
+    return before["generation"] + 1 if before else 1
 
 
 class Version(NamedTuple):
@@ -84,4 +124,7 @@ def _version(path: str) -> Version:
         described = json.loads(file.read())
     if "index" not in described:
         raise UserError(f"--model {path} is a shard; serve them all and name --target")
-    return Version(path, described)
+    version = Version(path, described)
+    if version.scann and not scann_installed():
+        raise UserError(f"--model {path} has a ScaNN index, and scann is not installed here; name a portable version")
+    return version

@@ -19,10 +19,9 @@ from preprocessing.data.record_files import write_file
 from preprocessing.logs.parse import rejection
 from preprocessing.logs.records import Excluded, Rejected
 from serving.batch.answer_files import PART, read_table, write_table
-from serving.batch.blocks import CONTENT, ID, blocks, by_shard, unpack
-from serving.batch.inputs import Load
-from serving.batch.models import Answered
-from serving.batch.rows import Row
+from serving.batch.inference import Answered
+from serving.batch.input_files import Load
+from serving.batch.rows import CONTENT, ID, Row, blocks, by_shard, unpack
 
 COUNTS, REJECTED, PARTS = "counts", "rejected", "parts"
 _BUFFERED = 4_096

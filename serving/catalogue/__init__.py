@@ -1,1 +1,1 @@
-"""A catalogue on its way into a version."""
+"""The catalogue as an export reads it: its records, and the table of attributes."""

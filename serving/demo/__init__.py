@@ -1,1 +1,1 @@
-"""The whole way on a simulated market, from raw logs to answers, as `make demo` runs it."""
+"""Everything on a simulated market, from raw logs to answers, as `make demo` runs it."""

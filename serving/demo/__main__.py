@@ -17,13 +17,13 @@ from rich.table import Table
 import preprocessing  # noqa: F401 (sets up the environment)
 from preprocessing.command.console import UserError, run_command
 from preprocessing.command.flags import Flags
+from serving.demo.run_once import Stages
 from serving.demo.shoppers import Market, read_market, write_users
-from serving.demo.stages import Stages
 from serving.retriever.blocking import Retriever
 
 _HELP = """\
-The whole way on this machine, from a simulated market's raw logs to answers over gRPC. What is done is not done again:
-the same command goes on where it was interrupted.
+Everything on this machine, from a simulated market's raw logs to answers over gRPC. Finished steps are not repeated:
+the same command resumes an interrupted run.
 
 examples:
   python -m serving.demo
@@ -38,10 +38,14 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         prog="python -m serving.demo",
         description=_HELP,
     )
-    flags.add_argument("--model", choices=("mgdspr", "mmse", "dnn"), default="mgdspr", help="default %(default)s")
-    flags.add_argument("--output", default="out", help="folder of everything (default %(default)s)")
-    flags.add_argument("--items", type=int, default=20_000, help="of the simulated market (default %(default)s)")
-    flags.add_argument("--users", type=int, help="of the simulated market, by default the simulator's own number")
+    flags.add_argument(
+        "--model", choices=("mgdspr", "mmse", "dnn"), default="mgdspr", help="model to train (default %(default)s)"
+    )
+    flags.add_argument("--output", default="out", help="folder for all output (default %(default)s)")
+    flags.add_argument("--items", type=int, default=20_000, help="items in the simulated market (default %(default)s)")
+    flags.add_argument(
+        "--users", type=int, help="users in the simulated market (default: as in preprocessing.simulate)"
+    )
     return flags.parse_args(argv)
 
 

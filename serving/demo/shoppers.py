@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import orjson
 
 from preprocessing.config import HistoryConfig
+from preprocessing.joins.attribution import NO_REQUEST, AttributedAction
 from preprocessing.joins.history import History
-from preprocessing.joins.users import Deed
 from serving.retriever.request import User
 
 
@@ -21,7 +21,7 @@ class Shopper(NamedTuple):
     """A user and what is known of them."""
 
     name: str
-    likes: str  # the top category of most of their deeds
+    likes: str  # the top category of most of their actions
     user: User
 
 
@@ -37,14 +37,15 @@ def read_market(raw: Path, queries: int) -> Market:
     """The most frequent queries, and the two busiest users of different favourite categories."""
     catalog = {one["item_id"]: one for one in _records(raw / "catalog.jsonl.gz")}
     searches = list(_records(raw / "searches.jsonl.gz"))
-    deeds: dict[str, list[Deed]] = collections.defaultdict(list)
+    actions: dict[str, list[AttributedAction]] = collections.defaultdict(list)
     for one in _records(raw / "actions.jsonl.gz"):
-        deeds[one["user_id"]].append(Deed(one["ts"], one["item_id"], one["action"], one["ts"], -1, ""))
+        action = AttributedAction(one["ts"], one["item_id"], one["action"], one["ts"], NO_REQUEST, False, "")
+        actions[one["user_id"]].append(action)
     asked = collections.Counter(one["query"] for one in searches)
-    busiest = sorted(deeds, key=lambda user: (-len(deeds[user]), user))
+    busiest = sorted(actions, key=lambda user: (-len(actions[user]), user))
     chosen: dict[str, str] = {}  # by favourite category
     for user in busiest:
-        tops = collections.Counter(catalog[deed.item_id]["category_top"] for deed in deeds[user])
+        tops = collections.Counter(catalog[action.item_id]["category_top"] for action in actions[user])
         chosen.setdefault(tops.most_common(1)[0][0], user)
         if len(chosen) == 2:
             break
@@ -52,7 +53,7 @@ def read_market(raw: Path, queries: int) -> Market:
     said: dict[str, list[str]] = collections.defaultdict(list)
     for one in searches:
         said[one["user_id"]].append(one["query"])
-    shoppers = [Shopper(user, top, _past(deeds[user], said[user], now)) for top, user in chosen.items()]
+    shoppers = [Shopper(user, top, _past(actions[user], said[user], now)) for top, user in chosen.items()]
     titles = {item_id: one["title"] for item_id, one in catalog.items()}
     return Market(titles, [query for query, _ in asked.most_common(queries)], shoppers)
 
@@ -63,9 +64,9 @@ def write_users(market: Market, path: Path) -> None:
     path.write_bytes(b"".join(orjson.dumps(line) + b"\n" for line in lines))
 
 
-def _past(deeds: list[Deed], queries: list[str], now: int) -> User:
+def _past(actions: list[AttributedAction], queries: list[str], now: int) -> User:
     config = HistoryConfig()
-    horizons = History(sorted(deeds), config).at(now)
+    horizons = History(sorted(actions), config).at(now)
     newest = list(dict.fromkeys(reversed(queries)))[: config.queries]
     return User(history_queries=newest, **{f"{horizon}_items": items for horizon, items in horizons.items()})
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import config_pb2
+
+from serving.index.scann_ops import load_scann_ops
 
 
 class ServedModel:
@@ -23,7 +24,7 @@ class ServedModel:
 
     def __init__(self, path: str, with_scann: bool, threads: int = 0, inter_op: int | None = None) -> None:
         if with_scann:
-            importlib.import_module("scann.scann_ops.py.scann_ops")  # registers the ops
+            load_scann_ops()
         inter_op = threads if inter_op is None else inter_op
         config = config_pb2.ConfigProto(
             intra_op_parallelism_threads=threads,

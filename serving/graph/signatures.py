@@ -8,9 +8,9 @@ from typing import Any
 import tensorflow as tf
 
 from serving.catalogue.data_records import Strings
-from serving.graph.item_table import Items
+from serving.graph.item_lookup import ItemLookup
+from serving.graph.over_retrieval import Conditions, OverRetrieval
 from serving.graph.towers import Tower
-from serving.graph.widening import Conditions, Widening
 from serving.inputs import FILTER_LISTS, ITEM_INPUTS, ITEM_LISTS, PLURALS, TOWER_LISTS, VECTOR_LISTS
 
 Outputs = dict[str, tf.Tensor]
@@ -22,7 +22,7 @@ _K = {"k": tf.TensorSpec([None], tf.int32, "k")}
 class Embedder(tf.Module):
     """`embed_query` and `embed_item`."""
 
-    def __init__(self, query_tower: Tower, item_tower: Tower, items: Items, widths: Mapping[str, int]) -> None:
+    def __init__(self, query_tower: Tower, item_tower: Tower, items: ItemLookup, widths: Mapping[str, int]) -> None:
         super().__init__(name="embedder")
         self.query_tower, self.item_tower, self.items = query_tower, item_tower, items
         self._widths = dict(widths)
@@ -47,14 +47,14 @@ class Embedder(tf.Module):
 class Searcher(tf.Module):
     """`search`, and for shards `search_filtered`."""
 
-    def __init__(self, items: Items, widening: Widening, widths: Mapping[str, int]) -> None:
+    def __init__(self, items: ItemLookup, over_retrieval: OverRetrieval, widths: Mapping[str, int]) -> None:
         super().__init__(name="searcher")
-        self.items, self.widening = items, widening
+        self.items, self.over_retrieval = items, over_retrieval
         self._widths = dict(widths)
 
     def signatures(self, filtered: bool) -> Signatures:
         """By name, traced."""
-        dim = self.widening.index.dim
+        dim = self.over_retrieval.index.dim
         vector = {"embedding": tf.TensorSpec([None, dim], tf.float32, "embedding")} | _K
         found = {"search": _traced(self.search, vector)}
         if filtered:
@@ -68,16 +68,15 @@ class Searcher(tf.Module):
 
     def search_filtered(self, **inputs: tf.Tensor) -> Outputs:
         """A vector `[B, dim]`, k and conditions -> the k best that meet them."""
-        return self.answer(inputs["embedding"], inputs["k"], self.conditions(inputs))
+        return self.answer(inputs["embedding"], inputs["k"], Conditions.read(self.items, inputs))
 
-    def conditions(self, inputs: Strings) -> Conditions:
-        """What a client's filters ask for."""
-        return Conditions(self.items.wanted_words(inputs["required_terms"]), inputs["allowed_leaves"])
-
-    def answer(self, embeddings: tf.Tensor, k: tf.Tensor, conditions: Conditions | None) -> Outputs:
-        """Item ids and scores `[B, max k]`."""
-        scores, rows = self.widening(embeddings, k, conditions)
-        return {"item_ids": self.items.ids_of(rows), "scores": scores}
+    def answer(
+        self, embeddings: tf.Tensor, k: tf.Tensor, conditions: Conditions | None, width: int | None = None
+    ) -> Outputs:
+        """Item ids and scores `[B, max k]`; where that is known, as `width`, the signature states it."""
+        scores, rows = self.over_retrieval(embeddings, k, conditions)
+        found = {"item_ids": self.items.ids_of(rows), "scores": scores}
+        return {name: tf.ensure_shape(one, [None, width]) for name, one in found.items()}
 
 
 class Retrieval(tf.Module):
@@ -86,7 +85,7 @@ class Retrieval(tf.Module):
     def __init__(self, embedder: Embedder, searcher: Searcher, widths: Mapping[str, int], default_k: int) -> None:
         super().__init__(name="retrieval")
         self.embedder, self.searcher = embedder, searcher
-        self.items, self.widening = searcher.items, searcher.widening
+        self.items, self.over_retrieval = searcher.items, searcher.over_retrieval
         self._widths, self._default_k = dict(widths), default_k
 
     def signatures(self) -> Signatures:
@@ -104,15 +103,16 @@ class Retrieval(tf.Module):
         query = inputs["query"]
         batch = tf.shape(query)[0]
         embeddings = self.embedder.query_tower({"query": query, **dict.fromkeys(TOWER_LISTS, tf.fill([batch, 1], ""))})
-        return self.searcher.answer(embeddings, tf.fill([batch], self._default_k), None)
+        width = min(self._default_k, self.over_retrieval.max_k)
+        return self.searcher.answer(embeddings, tf.fill([batch], self._default_k), None, width)
 
     def retrieve(self, **inputs: tf.Tensor) -> Outputs:
         """A query, its user's past, k and conditions -> the k best that meet them."""
         embeddings = self.embedder.embed_query(**inputs)["embedding"]
-        return self.searcher.answer(embeddings, inputs["k"], self.searcher.conditions(inputs))
+        return self.searcher.answer(embeddings, inputs["k"], Conditions.read(self.items, inputs))
 
 
-def tower_inputs(items: Items, inputs: Strings) -> Strings:
+def tower_inputs(items: ItemLookup, inputs: Strings) -> Strings:
     """What the query tower takes, from what a client sends: brand, shop and categories of its items are looked up."""
     features = {"query": inputs["query"], "history_queries": inputs["history_queries"]}
     for name in ITEM_LISTS:

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-Found = tuple[tf.Tensor, tf.Tensor]  # scores float32 [B, n], rows int32 [B, n]; -inf and -1 where there is none
+Candidates = tuple[tf.Tensor, tf.Tensor]  # scores float32 [B, n], rows int32 [B, n]; -inf and -1 where there is none
 Accept = Callable[[tf.Tensor], tf.Tensor]  # rows int32 [B, n] -> bool [B, n]
 _BLOCK = 16_384
 _ALIGNED = 64  # bytes, for the widest registers
-NONE = -float("inf")
+NO_SCORE = -float("inf")
 
 
 class Effort(NamedTuple):
@@ -37,7 +37,7 @@ class Index(tf.Module):
         """What its variables hold."""
         return sum(int(tf.size(one)) * one.dtype.size for one in self.variables if one.dtype != tf.string)
 
-    def search(self, embeddings: tf.Tensor, effort: Effort) -> Found:
+    def search(self, embeddings: tf.Tensor, effort: Effort) -> Candidates:
         """The `effort.candidates` best of float32 `[B, dim]` by inner product, best first."""
         raise NotImplementedError
 
@@ -63,7 +63,7 @@ def leaf_steps(leaves: int) -> list[int]:
     return [*sorted(step for step in steps if step < leaves), leaves]
 
 
-def exact_search(index: Index, embeddings: tf.Tensor, k: tf.Tensor, accept: Accept | None = None) -> Found:
+def exact_search(index: Index, embeddings: tf.Tensor, k: tf.Tensor, accept: Accept | None = None) -> Candidates:
     """The `k` best among all accepted items, scored block by block.
 
     Args:
@@ -83,26 +83,26 @@ def exact_search(index: Index, embeddings: tf.Tensor, k: tf.Tensor, accept: Acce
         scores = tf.matmul(embeddings, vectors, transpose_b=True)
         rows = tf.tile(rows[None, :], [batch, 1])
         allowed = rows >= 0 if accept is None else (rows >= 0) & accept(rows)
-        scores = tf.where(allowed, scores, NONE)
+        scores = tf.where(allowed, scores, NO_SCORE)
         return end, *best_of([best, scores], [found, rows], k)
 
-    start = (tf.constant(0), tf.fill([batch, k], NONE), tf.fill([batch, k], -1))
+    start = (tf.constant(0), tf.fill([batch, k], NO_SCORE), tf.fill([batch, k], -1))
     shapes = (tf.TensorShape([]), tf.TensorShape([None, None]), tf.TensorShape([None, None]))
     _, best, found = tf.while_loop(lambda begin, *_: begin < index.slots, step, start, shapes, parallel_iterations=1)
     return best, found
 
 
-def best_of(scores: Sequence[tf.Tensor], rows: Sequence[tf.Tensor], k: tf.Tensor) -> Found:
+def best_of(scores: Sequence[tf.Tensor], rows: Sequence[tf.Tensor], k: tf.Tensor) -> Candidates:
     """The `k` best of several lists of scores and rows `[B, n]`, padded to `k`; an item of score -inf is none."""
     all_scores, all_rows = tf.concat(scores, axis=1), tf.concat(rows, axis=1)
     width = tf.minimum(k, tf.shape(all_scores)[1])
     best, place = tf.math.top_k(all_scores, width)
-    found = tf.where(best > NONE, tf.gather(all_rows, place, batch_dims=1), -1)
+    found = tf.where(best > NO_SCORE, tf.gather(all_rows, place, batch_dims=1), -1)
     missing = [[0, 0], [0, k - width]]
-    return tf.pad(best, missing, constant_values=NONE), tf.pad(found, missing, constant_values=-1)
+    return tf.pad(best, missing, constant_values=NO_SCORE), tf.pad(found, missing, constant_values=-1)
 
 
-def in_place(vectors: np.ndarray) -> tf.Tensor:
+def zero_copy(vectors: np.ndarray) -> tf.Tensor:
     """Float32 `[N, dim]` as a tensor over the same memory, mapped from a file or not; a copy where that cannot be."""
     if vectors.flags.c_contiguous and vectors.flags.writeable and vectors.ctypes.data % _ALIGNED == 0:
         return tf.experimental.dlpack.from_dlpack(vectors.__dlpack__())
@@ -121,3 +121,18 @@ def variable(value: Any, dtype: tf.DType, name: str, grows: bool = False) -> tf.
     """A value that is saved beside the graph, so that the graph stays small; one that grows may change its length."""
     shape = tf.TensorShape([None, *value.shape[1:]]) if grows else None
     return tf.Variable(value, trainable=False, dtype=dtype, name=name, shape=shape)
+
+
+def multipliers_of(vectors: np.ndarray) -> np.ndarray:
+    """int8 steps to one, float32 `[dim]`: a 127th of the largest component of each column of vectors `[N, dim]`."""
+    largest = np.maximum(vectors.max(axis=0), -vectors.min(axis=0))
+    return (127 / np.maximum(largest, np.finfo(np.float32).tiny)).astype(np.float32)
+
+
+def quantised(vectors: np.ndarray, multipliers: np.ndarray) -> np.ndarray:
+    """Vectors `[N, dim]` in steps, int8: a quarter of their bytes."""
+    steps: np.ndarray = np.empty(vectors.shape, np.int8)
+    for begin in range(0, len(vectors), _BLOCK):
+        part = slice(begin, begin + _BLOCK)
+        np.rint(vectors[part] * multipliers, out=steps[part], casting="unsafe")
+    return steps

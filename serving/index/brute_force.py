@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from serving.index.base import Effort, Found, Index, exact_search, in_place, variable
+from serving.index.base import Candidates, Effort, Index, exact_search, variable, zero_copy
 
 
 class BruteForce(Index):
@@ -17,11 +17,11 @@ class BruteForce(Index):
 
     def __init__(self, vectors: np.ndarray) -> None:
         super().__init__(name="brute_force")
-        self.vectors = variable(in_place(vectors), tf.float32, "vectors")
+        self.vectors = variable(zero_copy(vectors), tf.float32, "vectors")
         self.size = self.slots = int(vectors.shape[0])
         self.dim = int(vectors.shape[1])
 
-    def search(self, embeddings: tf.Tensor, effort: Effort) -> Found:
+    def search(self, embeddings: tf.Tensor, effort: Effort) -> Candidates:
         """As `Index.search`."""
         return exact_search(self, embeddings, tf.constant(min(effort.candidates, self.size)))
 

@@ -9,9 +9,20 @@ import numpy as np
 import tensorflow as tf
 
 from serving.config import PortableConfig
-from serving.index.balanced import assign, train_centroids
-from serving.index.base import NONE, Effort, Found, Index, aligned_zeros, best_of, in_place, leaf_steps, variable
-from serving.index.int8 import multipliers_of, quantised
+from serving.index.balanced_kmeans import assign, train_centroids
+from serving.index.base import (
+    NO_SCORE,
+    Candidates,
+    Effort,
+    Index,
+    aligned_zeros,
+    best_of,
+    leaf_steps,
+    multipliers_of,
+    quantised,
+    variable,
+    zero_copy,
+)
 
 _ONE_BY_ONE = 128  # leaves at most that a graph has ops each for
 _LEAST = 64  # items a leaf: to open one costs as much as to score them
@@ -40,16 +51,16 @@ class Portable(Index):
             blocks[leaf, : len(held)] = held if steps is None else quantised(held, steps)
             if len(held):
                 means[leaf] = held.mean(axis=0)
-        self.blocks = variable(blocks, tf.int8, "blocks") if int8 else variable(in_place(blocks), tf.float32, "blocks")
+        self.blocks = variable(blocks, tf.int8, "blocks") if int8 else variable(zero_copy(blocks), tf.float32, "blocks")
         self.centroids = variable(means, tf.float32, "centroids")
 
-    def search(self, embeddings: tf.Tensor, effort: Effort) -> Found:
+    def search(self, embeddings: tf.Tensor, effort: Effort) -> Candidates:
         """As `Index.search`: the centroids choose the leaves, every item in them is scored."""
         opened = min(effort.leaves, self._leaves)
         _, leaves = tf.math.top_k(tf.matmul(embeddings, self.centroids, transpose_b=True), opened)
         found = tf.reshape(tf.gather(self.rows.read_value(), leaves), [-1, opened * self._leaf_size])
         in_steps = embeddings if self.multipliers is None else embeddings / self.multipliers
-        scores = tf.where(found >= 0, tf.reshape(self._scores(in_steps, leaves), tf.shape(found)), NONE)
+        scores = tf.where(found >= 0, tf.reshape(self._scores(in_steps, leaves), tf.shape(found)), NO_SCORE)
         return best_of([scores], [found], tf.constant(min(effort.candidates, self.size)))
 
     def _scores(self, embeddings: tf.Tensor, leaves: tf.Tensor) -> tf.Tensor:

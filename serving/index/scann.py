@@ -8,12 +8,20 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from scann.proto import scann_pb2
-from scann.scann_ops.py import scann_ops
 
 from serving.config import ScannConfig
-from serving.index.base import NONE, Effort, Found, Index, in_place, leaf_steps, variable
-from serving.index.int8 import multipliers_of, quantised
+from serving.index.base import (
+    NO_SCORE,
+    Candidates,
+    Effort,
+    Index,
+    leaf_steps,
+    multipliers_of,
+    quantised,
+    variable,
+    zero_copy,
+)
+from serving.index.scann_ops import load_scann_ops, reordering_config
 
 _REORDERS = (16, 12, 8, 6, 4, 3, 2, 1.5)  # candidates scored again for each one wanted
 # The state of a searcher, in the order in which ScaNN hands it out and `TensorsToScann` does not take it back.
@@ -44,8 +52,9 @@ class Scann(Index):
             setattr(self, name, variable(state[name], state[name].dtype, name))
         self._int8 = self.int8_dataset.shape.rank == 2
 
-    def search(self, embeddings: tf.Tensor, effort: Effort) -> Found:
+    def search(self, embeddings: tf.Tensor, effort: Effort) -> Candidates:
         """As `Index.search`."""
+        scann_ops = load_scann_ops()
         handle = scann_ops.tensors_to_scann(
             self.dataset,
             self.scann_config,
@@ -65,7 +74,7 @@ class Scann(Index):
         found = scann_ops.scann_search_batched(handle, queries, count, max(effort.reorder, count), leaves, False)
         rows, scores = found.indices[:batch], found.distances[:batch]
         there = tf.math.is_finite(scores)  # a search that opens leaves of fewer items fills up with NaN
-        return tf.where(there, scores, NONE), tf.where(there, rows, -1)
+        return tf.where(there, scores, NO_SCORE), tf.where(there, rows, -1)
 
     def slice(self, begin: tf.Tensor, end: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """As `Index.slice`; a slot is a row."""
@@ -91,8 +100,8 @@ def build_scann(vectors: np.ndarray, config: ScannConfig, name: str) -> Scann:
     """Trains a searcher on float32 vectors `[N, dim]`; small catalogues are scored exactly."""
     size, dim = vectors.shape
     shared_name = f"{name}/{secrets.token_hex(8)}"  # one server may hold two folders' versions of one name and number
-    dataset = in_place(vectors)
-    builder = scann_ops.builder(dataset, min(100, size), "dot_product")
+    dataset = zero_copy(vectors)
+    builder = load_scann_ops().builder(dataset, min(100, size), "dot_product")
     if size < config.exact_below:
         state = _trained(builder.score_brute_force(config.int8), shared_name)
         return Scann(state, shared_name, size, dim, 0)
@@ -105,7 +114,7 @@ def build_scann(vectors: np.ndarray, config: ScannConfig, name: str) -> Scann:
         training_sample_size=sample,
     )
     state = _trained(builder, shared_name)
-    state["scann_config"] = tf.strings.join([state["scann_config"], _reordering_config(config.int8)])
+    state["scann_config"] = tf.strings.join([state["scann_config"], reordering_config(config.int8)])
     if config.int8:
         multipliers = multipliers_of(vectors)
         state |= {"int8_dataset": quantised(vectors, multipliers), "int8_multipliers": multipliers}
@@ -117,17 +126,6 @@ def build_scann(vectors: np.ndarray, config: ScannConfig, name: str) -> Scann:
 def _trained(builder: Any, shared_name: str) -> dict[str, Any]:
     """The state of a searcher that is made and given back."""
     searcher = builder.build(shared_name=f"{shared_name}/building")
-    state = dict(zip(_STATE, scann_ops.scann_to_tensors(searcher.searcher_handle), strict=True))
+    state = dict(zip(_STATE, load_scann_ops().scann_to_tensors(searcher.searcher_handle), strict=True))
     tf.raw_ops.DestroyResourceOp(resource=searcher.searcher_handle)  # it holds vectors of its own
     return state
-
-
-def _reordering_config(int8: bool) -> bytes:
-    """What stands behind a searcher's config to make it reorder; protocol buffers are merged by joining them.
-
-    A searcher that is built with reordering copies all vectors, and once more when it hands out its state.
-    """
-    config = scann_pb2.ScannConfig()
-    config.exact_reordering.approx_num_neighbors = 1  # each search says how many
-    config.exact_reordering.fixed_point.enabled = int8
-    return config.SerializeToString()

@@ -18,7 +18,7 @@ from tensorflow_serving.config import model_server_config_pb2
 
 from preprocessing.command.console import UserError
 from serving.runtime.batching import BatchingLimits
-from serving.runtime.metrics import DEFAULT_PATH
+from serving.runtime.prometheus import DEFAULT_PATH
 
 VersionPolicy = source_pb2.FileSystemStoragePathSourceConfig.ServableVersionPolicy
 _NUMBER = re.compile("[0-9]+")  # of a version: `007` is 7, as there

@@ -24,9 +24,9 @@ from serving.runtime.batching import Batcher, BatchingLimits
 from serving.runtime.config_files import ModelConfig
 from serving.runtime.grpc_handlers import MODEL_SERVICE, PREDICTION_SERVICE, add_service, register_services
 from serving.runtime.manager import Manager
-from serving.runtime.metrics import Metrics
 from serving.runtime.model_states import Retries
 from serving.runtime.predictor import Admission, Predictor, RequestLimits
+from serving.runtime.prometheus import Metrics
 from serving.runtime.servable import Parallelism, Servable
 from serving.runtime.services import ModelService, PredictionService
 

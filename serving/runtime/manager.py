@@ -14,8 +14,8 @@ import grpc
 
 from serving.runtime.config_files import ModelConfig
 from serving.runtime.memory import give_back
-from serving.runtime.metrics import Metrics
 from serving.runtime.model_states import Model, Retries, Version, find
+from serving.runtime.prometheus import Metrics
 from serving.runtime.servable import Servable
 from serving.runtime.status import ServingError, invalid, not_found, of_exception
 

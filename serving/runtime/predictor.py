@@ -17,7 +17,7 @@ from tensorflow_serving.apis import get_model_metadata_pb2, predict_pb2, predict
 
 from serving.runtime.batching import Batcher, Task
 from serving.runtime.manager import Manager
-from serving.runtime.metrics import Metrics
+from serving.runtime.prometheus import Metrics
 from serving.runtime.servable import Servable, Signature
 from serving.runtime.status import ServingError, code_of, exhausted, invalid
 from serving.runtime.tensors import fill_proto

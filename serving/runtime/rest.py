@@ -18,8 +18,8 @@ from google.protobuf import json_format
 from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, model_pb2
 
 from serving.runtime.grpc_server import ModelServer
-from serving.runtime.metrics import CONTENT_TYPE
 from serving.runtime.predictor import Admission, signature_of
+from serving.runtime.prometheus import CONTENT_TYPE
 from serving.runtime.rest_json import from_arrays, read_body, to_arrays
 from serving.runtime.rest_limits import Budget, Connections, check_values
 from serving.runtime.services import logged, status_response

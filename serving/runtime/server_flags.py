@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 _HELP = """\
 Serves exported models by TensorFlow Serving's own protocol: gRPC (PredictionService, ModelService, health,
-reflection), REST on a second port, Prometheus metrics. Takes ScaNN exports, which a stock TensorFlow Serving cannot.
-New versions are picked up from the folder, warmed and switched to without dropping a request.
+reflection), REST on a second port, Prometheus metrics. It loads ScaNN exports, which stock TensorFlow Serving cannot.
+New versions in the folder are loaded, warmed up and switched to without dropping a request.
 
 examples:
   python -m serving.server --model-base-path out/models/retrieval --model-name retrieval
@@ -112,7 +112,7 @@ def settings_of(flags: argparse.Namespace) -> Settings:
 def rest_settings_of(flags: argparse.Namespace) -> RestSettings | None:
     """The REST port's settings, where there is to be one."""
     from serving.runtime.config_files import read_metrics_path
-    from serving.runtime.metrics import DEFAULT_PATH
+    from serving.runtime.prometheus import DEFAULT_PATH
     from serving.runtime.rest import RestSettings
 
     if flags.rest_api_port is None:
@@ -186,14 +186,14 @@ def _model_flags(group: Any) -> None:
         "model_config_file_poll_wait_seconds",
         type=float,
         default=0,
-        help="reads that file again after so many seconds; 0 reads it once (default)",
+        help="read that file again after so many seconds; 0 reads it once (default)",
     )
     _add(
         group,
         "file_system_poll_wait_seconds",
         type=float,
         default=1,
-        help="between looks for new versions; 0 never looks again (default %(default)s)",
+        help="seconds between looks for new versions; 0 never looks again (default %(default)s)",
     )
     _add(
         group,
@@ -221,15 +221,26 @@ def _model_flags(group: Any) -> None:
         "enable_model_warmup",
         type=_truth,
         default=True,
-        help="plays assets.extra/tf_serving_warmup_requests to a version first (default true)",
+        help="play assets.extra/tf_serving_warmup_requests to a new version first (default true)",
     )
 
 
 def _port_flags(group: Any) -> None:
     _add(group, "host", default="127.0.0.1", help="address of both ports (default %(default)s: this machine alone)")
     _add(group, "port", type=int, default=8500, help="gRPC; 0 takes a free one (default %(default)s)")
-    _add(group, "rest_api_port", type=int, help="REST and metrics; 0 takes a free one, none without it")
-    _add(group, "rest_api_timeout_in_ms", type=int, default=30_000, help="of a REST call (default %(default)s)")
+    _add(
+        group,
+        "rest_api_port",
+        type=int,
+        help="REST and metrics; 0 takes a free one; without this flag there is neither",
+    )
+    _add(
+        group,
+        "rest_api_timeout_in_ms",
+        type=int,
+        default=30_000,
+        help="milliseconds for a REST call (default %(default)s)",
+    )
     _add(
         group,
         "rest_api_num_threads",
@@ -245,18 +256,18 @@ def _port_flags(group: Any) -> None:
 
 
 def _page_flags(group: Any) -> None:
-    _add(group, "ui", action="store_true", help="serves a page to search on, at /ui of the REST port")
+    _add(group, "ui", action="store_true", help="serve a page to search on, at /ui of the REST port")
     _add(group, "ui_catalog", metavar="JSONL", help="the catalogue, .gz or not: titles, brands, reasons come from it")
     _add(
         group,
         "ui_users",
         metavar="JSONL",
-        help="users to pick from: a line has user_id and the lists that serving.client --user takes",
+        help="users to pick from: one a line, with user_id and the lists that serving.client --user takes",
     )
 
 
 def _running_flags(group: Any) -> None:
-    _add(group, "enable_batching", type=_truth, default=True, help="joins concurrent requests (default true)")
+    _add(group, "enable_batching", type=_truth, default=True, help="run concurrent requests together (default true)")
     _add(group, "batching_parameters_file", help="max_batch_size and the rest, as a text BatchingParameters")
     _add(group, "monitoring_config_file", help="path of the metrics, as a text MonitoringConfig (on by default)")
     _add(group, "tensorflow_intra_op_parallelism", type=int, default=0, help="threads in one op (default: all cores)")
@@ -280,11 +291,11 @@ def _limit_flags(group: Any) -> None:
     cores = os.cpu_count() or 1
     _add(group, "max_k", type=int, default=10_000, help="the largest k of a request (default %(default)s)")
     _add(group, "max_request_rows", type=int, default=4_096, help="queries in one request (default %(default)s)")
-    _add(group, "max_request_bytes", type=int, default=16 << 20, help="of one message (default %(default)s)")
+    _add(group, "max_request_bytes", type=int, default=16 << 20, help="bytes in one message (default %(default)s)")
     _add(
         group,
         "max_concurrency",
         type=int,
         default=max(64, 16 * cores),
-        help="requests at a time; one more gets RESOURCE_EXHAUSTED at once (default %(default)s)",
+        help="concurrent requests; one more gets RESOURCE_EXHAUSTED at once (default %(default)s)",
     )

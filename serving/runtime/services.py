@@ -17,8 +17,8 @@ from tensorflow_serving.apis import (
 from preprocessing.command.console import UserError
 from serving.runtime.config_files import models_of
 from serving.runtime.manager import Manager
-from serving.runtime.metrics import Metrics
 from serving.runtime.predictor import Admission, Predictor
+from serving.runtime.prometheus import Metrics
 from serving.runtime.status import ServingError, code_of, invalid, of_exception, too_late
 
 _LOG = logging.getLogger("serving")

@@ -12,7 +12,7 @@ import pytest
 from preprocessing.command.console import UserError
 from serving.batch import lease as leases
 from serving.batch.answer_files import read_table
-from serving.batch.inputs import find
+from serving.batch.input_files import find
 from serving.batch.jobs import embed_job
 from serving.batch.lease import Lease, leased
 from serving.batch.output_folder import BatchFolder

@@ -7,7 +7,7 @@ import zipfile
 
 import pytest
 
-from tests.packages import PACKAGES, ROOT, Built, build
+from tests.packages import PACKAGES, ROOT, SOURCES, Built, build
 
 
 @pytest.fixture(scope="module")
@@ -22,11 +22,12 @@ def test_all_of_the_packages_and_nothing_else(built: Built) -> None:
         for path in (ROOT / name).rglob("*")
         if path.is_file() and path.suffix != ".pyc"
     }
-    held = {name for name in zipfile.ZipFile(built.wheel).namelist() if ".dist-info/" not in name}
-    assert held == files
+    names = zipfile.ZipFile(built.wheel).namelist()
+    assert {name for name in names if ".dist-info/" not in name} == files
+    assert sum(name.endswith(".dist-info/licenses/LICENSE") for name in names) == 1
     with tarfile.open(built.sdist) as archive:
         sent = {name.partition("/")[2] for name in archive.getnames()}
-    assert files | {"setup.py", "pyproject.toml", "README.md"} <= sent
+    assert files | set(SOURCES) <= sent
 
 
 def test_the_extras_bring_the_cloud_side(built: Built) -> None:

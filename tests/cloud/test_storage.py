@@ -18,8 +18,8 @@ from preprocessing.command.console import UserError
 from preprocessing.pipeline import main as preprocess
 from preprocessing.simulate import simulate
 from tests.cloud.fake_storage import serving
-from tests.cloud.fake_vertex import FakeVertex
-from tests.cloud.fake_vertex import serving as vertex_serving
+from tests.trainer.cloud.fake_vertex import FakeVertex
+from tests.trainer.cloud.fake_vertex import serving as vertex_serving
 from trainer.submit import main as submit
 from trainer.submit import send_config
 
@@ -51,7 +51,13 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         for name, value in server.environment.items():
             patch.setenv(name, value)
         simulate("gs://market/raw", items=200, users=60, days=10, seed=17)
-        for left in ("FAILED", "_staging/train-00007-of-00008.tfrecord.gz", "vocab/old.txt", "rejected/old.jsonl"):
+        for left in (
+            "FAILED",
+            "_staging/STARTED",
+            "_staging/train-00007-of-00008.tfrecord.gz",
+            "vocab/old.txt",
+            "rejected/old.jsonl",
+        ):
             server.storage.put("market", f"data/{left}", b"of another run")
         process("gs://market/raw", DATA)
         yield server

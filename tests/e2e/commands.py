@@ -14,7 +14,7 @@ from tests.e2e.market import ROOT
 _PACKAGES = ("preprocessing", "trainer", "serving", "benchmarks")
 CHILDREN = (
     "trainer.cloud.vertex_trial",
-    "trainer.tuning.trial",
+    "trainer.tuning.child_process",
 )  # what other commands start; they have the flags of trainer.task
 
 

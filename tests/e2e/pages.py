@@ -1,4 +1,4 @@
-"""README.md and docs/ as their reader meets them: the blocks, and the commands of those in bash."""
+"""README.md, its neighbours and docs/ as their reader meets them: the blocks, and the commands of those in bash."""
 
 from __future__ import annotations
 
@@ -9,9 +9,17 @@ from typing import NamedTuple
 
 from tests.e2e.market import ROOT
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+]
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _HERE = re.compile(r"<<'?(\w+)'?")
+
+
+def name_of(page: Path) -> str:
+    """How a page is called below the repository's root."""
+    return str(page.relative_to(ROOT))
 
 
 class Block(NamedTuple):

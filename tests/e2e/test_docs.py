@@ -15,7 +15,7 @@ from preprocessing.command.runners import beam_options
 from preprocessing.pipeline import OWN_FLAGS
 from tests.e2e.commands import commands, parser_of
 from tests.e2e.market import ROOT
-from tests.e2e.pages import PAGES, blocks, shell_commands
+from tests.e2e.pages import PAGES, blocks, name_of, shell_commands
 
 COMMANDS = commands()
 _MODULE = re.compile(r"\bpython -m ((?:preprocessing|trainer|serving|benchmarks)[\w.]*)")
@@ -41,7 +41,7 @@ def _lines() -> list[Line]:
             if _MODULE.search(line):
                 words = shlex.split(line[line.index("python -m ") :], comments=True)
                 end = next((place for place, word in enumerate(words) if word.rstrip(";") in _ENDS), len(words))
-                found.append(Line(page.name, words[2], tuple(words[3:end])))
+                found.append(Line(name_of(page), words[2], tuple(words[3:end])))
     return found
 
 
@@ -73,7 +73,7 @@ def test_a_command_exists_and_takes_its_flags(line: Line) -> None:
         assert not others
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_what_a_page_names_is_there(page: Path) -> None:
     text = page.read_text()
     assert set(_MODULE.findall(text)) - COMMANDS.keys() == set()

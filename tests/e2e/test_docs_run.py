@@ -17,10 +17,11 @@ import pytest
 
 import preprocessing  # noqa: F401 (sets up TensorFlow's environment)
 from preprocessing.command.console import run_command
-from preprocessing.config import SECTIONS, PreprocessingConfig, load_section
+from preprocessing.command.experiment import SECTIONS, load_section
+from preprocessing.config import PreprocessingConfig
 from tests.e2e.commands import commands
 from tests.e2e.market import ROOT
-from tests.e2e.pages import PAGES, blocks, shell_commands
+from tests.e2e.pages import PAGES, blocks, name_of, shell_commands
 from tests.ports import free_ports
 
 COMMANDS = commands()
@@ -29,7 +30,7 @@ _FEW_STEPS = "--set trainer.training.steps=24 --set trainer.training.steps_per_c
 _FEW_REQUESTS = "--set serving.tuning.queries=64 --set serving.gate.requests=64 --max-regression 0.5"
 SMALLER = {
     "preprocessing.simulate": "--items 300 --users 120 --days 12",
-    "trainer.task": f"{_FEW_STEPS} --set trainer.training.validation.requests=32",
+    "trainer.task": f"{_FEW_STEPS} --set trainer.validation.requests=32",
     "serving.export": _FEW_REQUESTS,
     "serving.refresh": _FEW_REQUESTS,
     "serving.client": "--timeout 60",
@@ -58,18 +59,28 @@ FILES = {
 }
 # Commands that no test can run, by how they begin; those of this project are read by their own parsers in test_docs.py.
 NOT_RUN = {
+    ".venv/bin/python -m pytest": "runs tests, of which this is one",
     "make ": "makes an environment of its own; test_demo.py runs what it runs",
     "python -m benchmarks.": "takes minutes to hours",
     "python -m preprocessing.pipeline --config c.yaml": "needs a cluster",
-    "python -m trainer.submit": "tests/cloud/test_submit.py sends the same to a stand-in of Vertex AI",
+    "python -m trainer.task --config configs/mgdspr.yaml --data out/data --job-dir out/try/": "takes a training each",
+    "python -m trainer.submit": "tests/trainer/cloud/test_submit.py sends the same to a stand-in of Vertex AI",
     "python -m serving.batch --mode retrieve --input queries.jsonl --target": "needs servers on three machines",
     "docker ": "needs Docker; tests/cloud reads the files",
     "gcloud ": "needs an account; tests/cloud reads the files",
     "sed ": "tests/cloud/test_template.py fills the template in",
 }
 CHAINS = {
-    "the demo's market": ("README.md", "models.md", "export.md", "serving.md", "batch.md", "operations.md"),
-    "a shop's own logs": ("data.md",),
+    "the demo's market": (
+        "README.md",
+        "docs/diagnose.md",
+        "docs/models.md",
+        "docs/export.md",
+        "docs/serving.md",
+        "docs/batch.md",
+        "docs/operations.md",
+    ),
+    "a shop's own logs": ("docs/data.md",),
 }
 
 
@@ -100,7 +111,7 @@ class Reader:
         self._typed.add(placed)
         if placed.startswith("python -m serving.server"):
             self._serve(placed)
-        elif placed.startswith("python -m "):
+        elif placed.startswith("python -m ") and placed.split()[2] in COMMANDS:
             _, _, module, *flags = shlex.split(placed)
             main = importlib.import_module(COMMANDS[module]).main
             with pytest.raises(SystemExit) as end:
@@ -165,7 +176,7 @@ def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Reader]:
 @pytest.mark.timeout(2400)
 @pytest.mark.parametrize("chain", CHAINS)
 def test_the_pages_can_be_typed_from_top_to_bottom(chain: str, reader: Reader) -> None:
-    pages = {page.name: page for page in PAGES}
+    pages = {name_of(page): page for page in PAGES}
     for name in CHAINS[chain]:
         for block in blocks(pages[name]):
             if block.language == "bash":
@@ -182,7 +193,7 @@ def typed(page: Path) -> list[str]:
 
 
 def test_what_is_not_run_stands_on_a_page_and_every_other_page_is_read() -> None:
-    every = {page.name: typed(page) for page in PAGES}
+    every = {name_of(page): typed(page) for page in PAGES}
     stale = [start for start in NOT_RUN if not any(one.startswith(start) for page in every.values() for one in page)]
     assert stale == []
     read = {name for chain in CHAINS.values() for name in chain}
@@ -190,7 +201,7 @@ def test_what_is_not_run_stands_on_a_page_and_every_other_page_is_read() -> None
     assert [one for one in others if not one.startswith(tuple(NOT_RUN))] == []
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_configs_are_configs_and_pictures_hold_no_command(page: Path, tmp_path: Path) -> None:
     for number, block in enumerate(blocks(page)):
         if block.language == "yaml":
@@ -202,4 +213,4 @@ def test_configs_are_configs_and_pictures_hold_no_command(page: Path, tmp_path: 
             begins = [
                 line for line in block.text.splitlines() if line.startswith(("python ", "make ", "pip ", "curl "))
             ]
-            assert begins == [], f"{page.name}: mark the block as bash"
+            assert begins == [], f"{name_of(page)}: mark the block as bash"

@@ -15,7 +15,7 @@ DAY = market.DAY
 KINDS = {"long_click": {"click"}, "long_order": {"order"}, "long_collect": {"cart", "collect"}}
 
 
-class Deed(NamedTuple):
+class Action(NamedTuple):
     effective: int
     item: str
     action: str
@@ -37,13 +37,20 @@ class Oracle:
         self.known = {one["item_id"] for one in run.log.catalog}
         self.requests: dict[str, list[Record]] = collections.defaultdict(list)
         for search in unique(run.log.searches, "user_id", "request_id"):
-            self.requests[search["user_id"]].append(search)
-        self.deeds: dict[str, list[Deed]] = collections.defaultdict(list)
+            self.requests[search["user_id"]].append(self._with_all_pages(search, run.log.searches))
+        self.actions: dict[str, list[Action]] = collections.defaultdict(list)
         for action in unique(run.log.actions, "user_id", "item_id", "action", "ts"):
             if action["item_id"] in self.known:
-                self.deeds[action["user_id"]].append(self._deed(action))
+                self.actions[action["user_id"]].append(self._attributed(action))
 
-    def _deed(self, action: Record) -> Deed:
+    @staticmethod
+    def _with_all_pages(search: Record, log: list[Record]) -> Record:
+        same = ("user_id", "request_id", "query")
+        pages = [one for one in log if all(one[name] == search[name] for name in same)]
+        shown = [item for page in sorted(pages, key=lambda one: one["ts"]) for item in page["results"]]
+        return {**search, "results": list(dict.fromkeys(shown))}
+
+    def _attributed(self, action: Record) -> Action:
         mine = self.requests[action["user_id"]]
         named = [one for one in mine if action.get("request_id") and one["request_id"] == action["request_id"]]
         if named:
@@ -58,10 +65,10 @@ class Oracle:
             answered = max(shown, key=lambda one: (one["ts"], one["request_id"]), default=None)
         effective = max(action["ts"], answered["ts"]) if answered else action["ts"]
         request = answered["request_id"] if answered else None
-        return Deed(effective, action["item_id"], action["action"], action["ts"], request)
+        return Action(effective, action["item_id"], action["action"], action["ts"], request)
 
     def stages(self, search: Record) -> dict[str, list[str]]:
-        answers = [one for one in self.deeds[search["user_id"]] if one.request == search["request_id"]]
+        answers = [one for one in self.actions[search["user_id"]] if one.request == search["request_id"]]
         counted = [one for one in answers if search["ts"] >= self.cut or one.effective < self.cut]
         place = {item: number for number, item in enumerate(dict.fromkeys(search["results"]))}
         ordered = {one.item for one in counted if one.action == "order"}
@@ -77,12 +84,14 @@ class Oracle:
         found = {}
         for name in ("realtime", "short", *KINDS):
             since, before, cap = spans.get(name, (today - 30 * DAY, today - 10 * DAY, 30))
-            deeds = [
+            actions = [
                 one
-                for one in sorted(self.deeds[search["user_id"]], key=lambda one: (one.effective, one.item, one.action))
+                for one in sorted(
+                    self.actions[search["user_id"]], key=lambda one: (one.effective, one.item, one.action)
+                )
                 if since <= one.effective < before and one.action in KINDS.get(name, {one.action})
             ]
-            found[name] = list(dict.fromkeys(one.item for one in reversed(deeds)))[:cap]
+            found[name] = list(dict.fromkeys(one.item for one in reversed(actions)))[:cap]
         return found
 
     def previous(self, search: Record) -> list[str]:
@@ -155,10 +164,10 @@ def test_no_record_knows_its_future(finished: Run, oracle: Oracle, records: dict
     item_of = dict(enumerate(market.vocabulary(finished.data, "item"), start=101))
     for record in records.values():
         ts, user = record["ts"][0], record["user_id"][0].decode()
-        earlier = {one.item for one in oracle.deeds[user] if one.effective < ts and one.ts < ts}
+        earlier = {one.item for one in oracle.actions[user] if one.effective < ts and one.ts < ts}
         for name in ("realtime", "short", *KINDS):
             assert {item_of[key] for key in record.get(f"{name}_item", [])} <= earlier
         if ts < oracle.cut:
             labels = record.get("ordered_item_id", []) + record.get("clicked_item_id", [])
-            before_cut = {one.item for one in oracle.deeds[user] if one.ts < oracle.cut}
+            before_cut = {one.item for one in oracle.actions[user] if one.ts < oracle.cut}
             assert {label.decode() for label in labels} <= before_cut

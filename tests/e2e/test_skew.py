@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from preprocessing.config import TextConfig, VocabulariesConfig
-from preprocessing.graph import hash_buckets
-from preprocessing.joins.encode_strings import encoder
+from preprocessing.joins.encode_strings import Encoder
 from preprocessing.text.vocabulary import TextEncoder, Vocabulary
 from tests.e2e import market
 from tests.e2e.conftest import Run
@@ -16,7 +16,7 @@ from tests.e2e.conftest import Run
 
 def graph(run: Run) -> TextEncoder:
     """The encoder over the written vocabularies, as a server would build it."""
-    text, buckets = TextConfig(), hash_buckets(VocabulariesConfig())
+    text, buckets = TextConfig(), VocabulariesConfig().hash_buckets()
     grains = {name: Vocabulary(market.vocabulary(run.data, name), buckets[name]) for name in text.grains}
     return TextEncoder(grains, text.max_chars, text.max_words)
 
@@ -53,13 +53,20 @@ def test_previous_queries_and_titles(finished: Run) -> None:
         assert titles[grain].to_list() == [one.get(f"title_{grain}", []) for one in items]
 
 
+@pytest.fixture(scope="module")
+def both(finished: Run) -> tuple[Encoder, TextEncoder]:
+    """What a worker encodes with and what a server does, each traced once."""
+    buckets = VocabulariesConfig().hash_buckets()
+    words = {name: market.vocabulary(finished.data, name) for name in buckets if name != "trigram"}
+    return Encoder.of(words, buckets, TextConfig()), graph(finished)
+
+
 @settings(max_examples=100, deadline=None)
 @given(texts=st.lists(st.text(max_size=60), min_size=1, max_size=8))
-def test_a_worker_and_the_graph_agree_on_any_text(finished: Run, texts: list[str]) -> None:
-    text, buckets = TextConfig(), hash_buckets(VocabulariesConfig())
+def test_a_worker_and_the_graph_agree_on_any_text(both: tuple[Encoder, TextEncoder], texts: list[str]) -> None:
+    worker, server = both
     texts = [one.encode("utf-8", "replace").decode() for one in texts]
-    words = {name: market.vocabulary(finished.data, name) for name in buckets if name != "trigram"}
-    rows = encoder(words, buckets, text).texts(texts, text.grains)
-    found = graph(finished)(tf.constant([one.encode() for one in texts]))
-    for number, grain in enumerate(text.grains):
+    rows = worker.texts(texts, TextConfig().grains)
+    found = server(tf.constant([one.encode() for one in texts]))
+    for number, grain in enumerate(TextConfig().grains):
         assert [row[number] for row in rows] == found[grain].to_list()

@@ -9,7 +9,8 @@ from typing import Any
 import yaml
 
 import preprocessing  # noqa: F401 (sets up TensorFlow's environment)
-from preprocessing.config import PreprocessingConfig, load_section
+from preprocessing.command.experiment import load_section
+from preprocessing.config import PreprocessingConfig
 
 ROOT = Path(__file__).parents[2]
 
@@ -68,15 +69,14 @@ def untrained_job(config_file: str, data: str, folder: Path) -> str:
     import tensorflow as tf
 
     from trainer.config import TrainerConfig
-    from trainer.job.export_towers import export_towers
     from trainer.job.job_folder import Job
-    from trainer.job.restore import fresh_model
-    from trainer.towers.noise import Noise
+    from trainer.job.served_towers import write_towers
+    from trainer.models.build import build_model
 
     job = Job(str(folder))
     config = load_section(config_file, "trainer", TrainerConfig)
     job.begin(config, data)
-    model = fresh_model(config, json.loads(Path(data, "spec.json").read_text()), Noise(1))
+    model = build_model(config, json.loads(Path(data, "spec.json").read_text()))
     tf.train.CheckpointManager(tf.train.Checkpoint(model=model), job.best_checkpoints, 1).save()
-    export_towers(job, data)
+    write_towers(job, data)
     return job.path

@@ -58,7 +58,7 @@ def test_refresh(
     exact = config("index=brute_force")
     assert refresh(exact, job, str(copied), str(output)) == 0
     manifest = json.loads((output / "manifest-1.json").read_text())
-    assert manifest["stored_vectors"] == manifest["items"] == len(shelf(str(copied)).ids)
+    assert manifest["precomputed_vectors"] == manifest["items"] == len(shelf(str(copied)).ids)
     request = {"query": "shoes", "k": 20}
     first, straight = Client(output, 1).retrieve(request), opened("brute_force").retrieve(request)
     assert first["item_ids"].tolist() == straight["item_ids"].tolist()

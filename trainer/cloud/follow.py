@@ -14,7 +14,7 @@ from google.auth.exceptions import DefaultCredentialsError
 from google.cloud import aiplatform_v1 as api
 
 from preprocessing.command.console import UserError
-from trainer.cloud.submission import Place
+from trainer.cloud.submission import ProjectRegion
 
 AnyJob: TypeAlias = api.CustomJob | api.HyperparameterTuningJob
 
@@ -34,7 +34,7 @@ def client_of(region: str) -> api.JobServiceClient:
         raise UserError("no Google credentials here; run gcloud auth application-default login") from None
 
 
-def create(client: api.JobServiceClient, place: Place, job: AnyJob) -> AnyJob:
+def create(client: api.JobServiceClient, place: ProjectRegion, job: AnyJob) -> AnyJob:
     """The job as the service has taken it, with its name."""
     try:
         if isinstance(job, api.HyperparameterTuningJob):
@@ -44,7 +44,7 @@ def create(client: api.JobServiceClient, place: Place, job: AnyJob) -> AnyJob:
         raise UserError(f"Vertex AI refused the job: {error.message}") from None
 
 
-def links(place: Place, job: AnyJob) -> dict[str, str]:
+def links(place: ProjectRegion, job: AnyJob) -> dict[str, str]:
     """Where a person sees the job and its log."""
     number = job.name.rsplit("/", 1)[-1]
     pages = "hyperparameter-tuning-jobs" if isinstance(job, api.HyperparameterTuningJob) else "training"

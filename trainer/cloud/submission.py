@@ -7,7 +7,7 @@ from typing import NamedTuple
 from trainer.cloud.machines import Machines
 
 
-class Place(NamedTuple):
+class ProjectRegion(NamedTuple):
     """Where the job belongs."""
 
     project: str

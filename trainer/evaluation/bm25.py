@@ -9,9 +9,9 @@ import numpy as np
 import tensorflow as tf
 
 from preprocessing.text import analyser
+from trainer.evaluation.catalogue import Catalogue
+from trainer.evaluation.eval_requests import EvalRequests, Lists
 from trainer.evaluation.exact_top_k import Ranking
-from trainer.evaluation.live_items import Catalogue
-from trainer.evaluation.questions import Lists, Questions
 
 logging.getLogger("bm25s").setLevel(logging.WARNING)  # it speaks at DEBUG by itself
 
@@ -30,17 +30,19 @@ class Bm25:
         self._index.index(_words(documents), show_progress=False)
         self._items = len(catalogue)
 
-    def rank(self, questions: Questions, k: int) -> tuple[Ranking, dict[str, np.ndarray]]:
+    def rank(self, eval_requests: EvalRequests, k: int) -> tuple[Ranking, dict[str, np.ndarray]]:
         """The `k` best of each request, and the scores of the stages' items, flat (nan: not live)."""
-        queries, places = np.unique(questions.queries.astype(object), return_inverse=True)
+        queries, places = np.unique(eval_requests.queries.astype(object), return_inverse=True)
         rows = np.full([len(queries), k], -1, np.int32)
         scores = np.full([len(queries), k], -np.inf, np.float32)
         asked = [np.flatnonzero(places == place) for place in range(len(queries))] if len(queries) else []
-        of_stages = {name: np.full(len(stage.values), np.nan, np.float32) for name, stage in questions.stages.items()}
+        of_stages = {
+            name: np.full(len(stage.values), np.nan, np.float32) for name, stage in eval_requests.stages.items()
+        }
         for place, words in enumerate(_words(queries.tolist())):
             found = self._index.get_scores(words) if words else np.zeros(self._items, np.float32)
             rows[place], scores[place] = _best(found, k)
-            for name, stage in questions.stages.items():
+            for name, stage in eval_requests.stages.items():
                 _write_scores(of_stages[name], stage, asked[place], found)
         return Ranking(rows[places], scores[places]), of_stages
 

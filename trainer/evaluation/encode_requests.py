@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from preprocessing.data.features import HORIZONS, STAGES
+from preprocessing.data.spec import read_spec
 from preprocessing.logs.records import ATTRIBUTES
 from trainer.data.dataset import keyed_requests
 from trainer.data.vocabularies import Vocabularies
-from trainer.evaluation.questions import Questions, eval_batches
+from trainer.evaluation.eval_requests import EvalRequests, eval_batches
 from trainer.job.restore import TrainedTowers
-from trainer.towers.item_features import stage_columns, stage_items
+from trainer.towers.stage_items import stage_columns, stage_items
 
 
 def encode(
-    towers: TrainedTowers, data_dir: str, questions: Questions, limit: int | None
+    towers: TrainedTowers, data_dir: str, eval_requests: EvalRequests, limit: int | None
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Query vectors `[n, d]`, and by stage the flat scores of its items (nan: not live)."""
     columns = set(towers.request_columns).union(*(stage_columns(stage, towers.item_columns) for stage in STAGES))
@@ -42,16 +44,17 @@ def encode(
         for stage in STAGES:
             scores[stage].append(of_stages[stage].numpy())
     live = {
-        stage: np.where(questions.stages[stage].values >= 0, np.concatenate(parts), np.nan)
+        stage: np.where(eval_requests.stages[stage].values >= 0, np.concatenate(parts), np.nan)
         for stage, parts in scores.items()
     }
     return np.concatenate(vectors), live
 
 
-def encode_queries(towers: TrainedTowers, vocabularies: Vocabularies, queries: list[bytes]) -> np.ndarray:
+def encode_queries(towers: TrainedTowers, data_dir: str, queries: Sequence[str | bytes]) -> np.ndarray:
     """Vectors `[n, d]` of queries that nobody known asks: without previous queries, without a past."""
     columns = towers.request_columns
     grams = sorted(name.removeprefix("query_") for name in columns if name.startswith("query_"))
+    vocabularies = Vocabularies(data_dir, read_spec(data_dir), set(grams))
     grains = vocabularies.grains(tf.constant(queries, tf.string), grams)
     features: dict[str, Any] = {f"query_{name}": ids for name, ids in grains.items()}
     nothing = tf.RaggedTensor.from_row_lengths(tf.zeros([0], tf.int64), tf.zeros([len(queries)], tf.int64))

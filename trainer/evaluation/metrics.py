@@ -1,10 +1,10 @@
-"""Figures of one request, as arrays over requests; nan where a request has nothing to find."""
+"""Scorecard of one request, as arrays over requests; nan where a request has nothing to find."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from trainer.evaluation.questions import Lists
+from trainer.evaluation.eval_requests import Lists
 
 PAIRS = (("ordered", "clicked"), ("ordered", "shown"), ("clicked", "shown"))
 

@@ -1,4 +1,4 @@
-"""Each retriever's answers to the same questions."""
+"""Each retriever's answers to the same requests."""
 
 from __future__ import annotations
 
@@ -6,15 +6,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from preprocessing.data.spec import read_spec
-from trainer.data.vocabularies import Vocabularies
 from trainer.evaluation.bm25 import Bm25
+from trainer.evaluation.catalogue import Catalogue
 from trainer.evaluation.encode_requests import encode, encode_queries
-from trainer.evaluation.exact_top_k import Blocks, Ranking, exact_top_k, fused
-from trainer.evaluation.figures import Answers
-from trainer.evaluation.live_items import Catalogue
-from trainer.evaluation.questions import Questions
-from trainer.evaluation.relevance import Judgments
+from trainer.evaluation.eval_requests import EvalRequests
+from trainer.evaluation.exact_top_k import Ranking, exact_top_k, item_vectors
+from trainer.evaluation.judgments import Judgments
+from trainer.evaluation.rank_fusion import fused
 from trainer.job.restore import restore
 
 
@@ -23,7 +21,7 @@ class Setting(NamedTuple):
 
     data_dir: str
     catalogue: Catalogue
-    questions: Questions
+    eval_requests: EvalRequests
     judgments: Judgments | None
     limit: int | None  # requests
     k: int
@@ -34,14 +32,23 @@ class Setting(NamedTuple):
         """The judged queries that no request asks."""
         if self.judgments is None:
             return []
-        _, nobody = self.judgments.asked_by(self.questions.queries)
+        _, nobody = self.judgments.asked_by(self.eval_requests.queries)
         return [self.judgments.queries[number] for number in nobody]
+
+
+class Answers(NamedTuple):
+    """What one retriever gave."""
+
+    name: str
+    ranking: Ranking
+    stage_scores: dict[str, np.ndarray] | None  # flat, nan where an item is not live; None: it gives no score
+    unasked: np.ndarray  # rows [m, K] for the judged queries that no request asks
 
 
 def ask_bm25(setting: Setting) -> Answers:
     """BM25 over titles and brands."""
     index = Bm25(setting.catalogue)
-    ranking, scores = index.rank(setting.questions, setting.k)
+    ranking, scores = index.rank(setting.eval_requests, setting.k)
     unasked = index.search(setting.unasked, setting.k).rows if setting.unasked else _none(setting.k)
     return Answers("BM25", ranking, scores, unasked)
 
@@ -49,14 +56,12 @@ def ask_bm25(setting: Setting) -> Answers:
 def ask_job(name: str, job_dir: str, setting: Setting) -> Answers:
     """The best checkpoint of a job, by exact search."""
     towers = restore(job_dir, setting.data_dir)
-    vectors, scores = encode(towers, setting.data_dir, setting.questions, setting.limit)
-    blocks = Blocks(towers, setting.data_dir, len(setting.catalogue), setting.memory // 2)
+    vectors, scores = encode(towers, setting.data_dir, setting.eval_requests, setting.limit)
+    items = item_vectors(towers, setting.data_dir, len(setting.catalogue), setting.memory // 2)
     nobodys = _none(towers.dim).astype(np.float32)
     if setting.unasked:
-        spec = read_spec(setting.data_dir)
-        grams = {name.removeprefix("query_") for name in towers.request_columns if name.startswith("query_")}
-        nobodys = encode_queries(towers, Vocabularies(setting.data_dir, spec, grams), setting.unasked)
-    together = exact_top_k(np.concatenate([vectors, nobodys]), blocks, setting.k, setting.memory // 2)
+        nobodys = encode_queries(towers, setting.data_dir, setting.unasked)
+    together = exact_top_k(np.concatenate([vectors, nobodys]), items, setting.k, setting.memory // 2)
     count = len(vectors)
     ranking = Ranking(together.rows[:count], together.scores[:count])
     return Answers(name, ranking, scores, together.rows[count:])

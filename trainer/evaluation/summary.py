@@ -1,4 +1,4 @@
-"""Figures as people and as programs read them: one table on the terminal, one JSON object."""
+"""Scorecard as people and as programs read them: one table on the terminal, one JSON object."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from rich.console import Console
 from rich.table import Table
 
 from trainer.evaluation.bootstrap import Bootstrap
-from trainer.evaluation.figures import Figures
+from trainer.evaluation.scorecard import Scorecard
 
 _PAIR_FIGURES = ("pairwise/ordered>clicked", "pairwise/ordered>shown", "pairwise/clicked>shown")
 
 
 def metrics_of(
-    found: Mapping[str, Figures], job: str, by_user: Bootstrap, by_query: Bootstrap | None
+    found: Mapping[str, Scorecard], job: str, by_user: Bootstrap, by_query: Bootstrap | None
 ) -> dict[str, Any]:
     """For each model its figures, and for each other model the job's paired difference to it."""
     models, differences = {}, {}
@@ -26,7 +26,7 @@ def metrics_of(
     return {"job": job, "models": models, "job_minus": differences}
 
 
-def _json(figures: Figures, by_user: Bootstrap, by_query: Bootstrap | None) -> dict[str, Any]:
+def _json(figures: Scorecard, by_user: Bootstrap, by_query: Bootstrap | None) -> dict[str, Any]:
     estimates = figures.estimates(by_user, by_query)
     shown: dict[str, Any] = {name: one.json() for name, one in estimates.items() if one is not None}
     return shown | {name: {"mean": round(value, 5)} for name, value in figures.of_catalogue.items()}

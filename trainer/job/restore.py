@@ -7,12 +7,9 @@ from typing import Any
 import tensorflow as tf
 
 from preprocessing.data.spec import read_spec
-from trainer.config import TrainerConfig
-from trainer.data.dataset import empty_batch
 from trainer.job.job_folder import Job
 from trainer.models.build import build_model
 from trainer.models.two_tower import TwoTower
-from trainer.towers.noise import Noise
 
 
 class TrainedTowers:
@@ -45,16 +42,7 @@ def restore(job_dir: str, data_dir: str) -> TrainedTowers:
     """Rebuilds the towers from `config.yaml` and the best checkpoint of a job."""
     job = Job(job_dir)
     spec = read_spec(data_dir)
-    model = fresh_model(job.config(), spec)
+    model = build_model(job.config(), spec)
     job.check_data(data_dir)
     tf.train.Checkpoint(model=model).restore(job.best_checkpoint()).expect_partial()
     return TrainedTowers(model)
-
-
-def fresh_model(config: TrainerConfig, spec: dict[str, Any], noise: Noise | None = None) -> TwoTower:
-    """The config's model with all its variables made."""
-    model = build_model(config, spec, noise or Noise(config.seed))
-    batch = empty_batch(spec, model.request_columns, model.item_columns)
-    model.query_tower(batch["requests"])
-    model.item_tower(batch["catalog"])
-    return model

@@ -8,17 +8,12 @@ import tensorflow as tf
 
 from preprocessing.data.features import STAGES
 from trainer.config import LossConfig
-from trainer.losses.pool import Pool, log_expected_count, places_of, without
+from trainer.losses.hard_negatives import hardest, mixed_negatives
+from trainer.losses.negatives import Pool, log_expected_count, places_of, without
 from trainer.losses.ranking import ranking_losses
 from trainer.losses.replicas import gathered, replica_number, replicas, summed
-from trainer.losses.retrieval import (
-    LibraryRetrieval,
-    hardest,
-    hinge_losses,
-    mixed_negatives,
-    softmax_losses,
-    softmax_losses_with_mixed,
-)
+from trainer.losses.retrieval import hinge_losses, softmax_losses, softmax_losses_with_mixed
+from trainer.losses.tfrs_retrieval import TfrsRetrieval
 from trainer.towers.noise import Noise
 
 
@@ -31,30 +26,30 @@ class Encoded(NamedTuple):
     rows: tf.Tensor  # [n], the request of each; -1 for items of the catalogue
 
 
-class Objective(tf.Module):
+class Objective(tf.keras.layers.Layer):
     """The loss of one step; under a strategy, this replica's part of it, so that the parts sum to the whole."""
 
     def __init__(self, config: LossConfig, items: int, noise: Noise) -> None:
-        super().__init__(name="objective")
+        super().__init__(name="objective", dtype="float32")
         self._config = config
         self._items = items
         self._noise = noise
-        self._weights = {stage: weight for stage, weight in config.stage_weights.items() if weight}
+        self._stage_weights = {stage: weight for stage, weight in config.stage_weights.items() if weight}
         if config.kind == "tfrs":
-            self._library = LibraryRetrieval(config.temperature, config.mined_negatives, config.mask_accidental_hits)
+            self._library = TfrsRetrieval(config.temperature, config.mined_negatives, config.mask_accidental_hits)
 
     @property
     def stages(self) -> tuple[str, ...]:
         """The stages of a request that the loss reads, best first."""
         ranked = STAGES if self._config.ranking.weight else ()
-        return tuple(stage for stage in STAGES if stage in self._weights or stage in ranked)
+        return tuple(stage for stage in STAGES if stage in self._stage_weights or stage in ranked)
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """What `__call__` gives."""
+        """What `call` gives."""
         return ("loss", "retrieval", "ranking") if self._config.ranking.weight else ("loss", "retrieval")
 
-    def __call__(self, queries: tf.Tensor, stages: dict[str, Encoded], catalog: Encoded | None) -> dict[str, tf.Tensor]:
+    def call(self, queries: tf.Tensor, stages: dict[str, Encoded], catalog: Encoded | None) -> dict[str, tf.Tensor]:
         """The total under "loss", and its parts.
 
         Args:
@@ -62,9 +57,9 @@ class Objective(tf.Module):
           stages: the items of `self.stages`.
           catalog: the shared negatives.
         """
-        chosen = [stages[stage] for stage in self._weights]
+        chosen = [stages[stage] for stage in self._stage_weights]
         positives = Encoded(*(tf.concat(parts, axis=0) for parts in zip(*chosen, strict=True)))
-        weights = tf.concat([tf.fill(tf.shape(stages[s].keys), w) for s, w in self._weights.items()], axis=0)
+        weights = tf.concat([tf.fill(tf.shape(stages[s].keys), w) for s, w in self._stage_weights.items()], axis=0)
         losses = {"retrieval": self._retrieval(queries, positives, weights, catalog)}
         total = losses["retrieval"]
         if self._config.ranking.weight:
@@ -77,7 +72,7 @@ class Objective(tf.Module):
     ) -> tf.Tensor:
         everything = tf.maximum(summed(tf.reduce_sum(weights)), 1.0)
         if self._config.kind == "tfrs":
-            return self._by_library(queries, positives, weights) / everything
+            return self._by_tfrs(queries, positives, weights) / everything
         pool, correction = self._pool(queries, positives, catalog)
         temperature = self._config.temperature
         scores = tf.matmul(queries, pool.vectors, transpose_b=True) / temperature
@@ -140,7 +135,7 @@ class Objective(tf.Module):
         losses = ranking_losses(scores, masks, self._config.ranking)
         return tf.reduce_sum(losses) / tf.cast(batch * replicas(), tf.float32)
 
-    def _by_library(self, queries: tf.Tensor, positives: Encoded, weights: tf.Tensor) -> tf.Tensor:
+    def _by_tfrs(self, queries: tf.Tensor, positives: Encoded, weights: tf.Tensor) -> tf.Tensor:
         odds = tf.exp(positives.log_prob) if self._config.correction else None
         mine = tf.gather(queries, positives.rows)
         return self._library(mine, positives.vectors, positives.rows, positives.keys, weights, odds)

@@ -6,7 +6,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from preprocessing.logs.records import ATTRIBUTES
-from trainer.config import HorizonsConfig, ItemConfig, TablesConfig, TrainerConfig
+from trainer.config import TrainerConfig
+from trainer.config_models import HorizonsConfig, ItemConfig, TablesConfig
+from trainer.data.training_data import empty_batch
 from trainer.losses.objective import Objective
 from trainer.models.dnn import DnnItemTower, DnnQueryTower
 from trainer.models.mgdspr import MgdsprItemTower, MgdsprQueryTower
@@ -17,10 +19,20 @@ from trainer.towers.embeddings import Tables
 from trainer.towers.noise import Noise
 
 
-def build_model(config: TrainerConfig, spec: dict[str, Any], noise: Noise) -> TwoTower:
-    """The model that `config.model` names, its variables not yet made."""
+def build_model(config: TrainerConfig, spec: dict[str, Any]) -> TwoTower:
+    """The model that `config.model` names, with all its variables made.
+
+    Args:
+      config: the `trainer:` section of an experiment.
+      spec: of the data folder, as `preprocessing.data.spec.read_spec` gives it.
+    """
+    noise = Noise(config.seed)
     query_tower, item_tower = _TOWERS[config.model](config, spec, noise)
-    return TwoTower(query_tower, item_tower, Objective(config.loss, int(spec["items"]), noise))
+    model = TwoTower(query_tower, item_tower, Objective(config.loss, int(spec["items"]), noise), noise)
+    batch = empty_batch(spec, model.request_columns, model.item_columns)
+    query_tower(batch["requests"])
+    item_tower(batch["catalog"])
+    return model
 
 
 def _mgdspr(config: TrainerConfig, spec: dict[str, Any], noise: Noise) -> tuple[Any, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from preprocessing.data.features import HORIZONS
-from trainer.config import DnnConfig
+from trainer.config_models import DnnConfig
 from trainer.towers.embeddings import Tables
 from trainer.towers.ragged import aligned
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from trainer.config import MgdsprConfig
-from trainer.towers.attention import ClsFusion
+from trainer.config_models import MgdsprConfig
 from trainer.towers.embeddings import Tables
+from trainer.towers.fusion import ClsFusion
 from trainer.towers.horizons import horizon_layers
 from trainer.towers.item_tower import ItemTower
 from trainer.towers.noise import Noise

@@ -6,7 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from trainer.config import MmseConfig
+from trainer.config_models import MmseConfig
 from trainer.towers.embeddings import Tables
 from trainer.towers.horizons import horizon_layers
 from trainer.towers.item_tower import ItemTower

@@ -8,18 +8,25 @@ import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
 from trainer.losses.objective import Encoded, Objective
-from trainer.towers.item_features import stage_columns, stage_items
+from trainer.towers.noise import Noise
 from trainer.towers.ragged import concat_features
+from trainer.towers.stage_items import stage_columns, stage_items
 
 
 class TwoTower(tfrs.Model):
-    """Score = inner product of the two towers' vectors."""
+    """Score = inner product of the two towers' vectors.
 
-    def __init__(self, query_tower: tf.keras.layers.Layer, item_tower: tf.keras.layers.Layer, objective: Objective):
+    Compiled with an optimizer it trains by `fit`, on the batches of `trainer.data.training_data`.
+    """
+
+    def __init__(
+        self, query_tower: tf.keras.layers.Layer, item_tower: tf.keras.layers.Layer, objective: Objective, noise: Noise
+    ) -> None:
         super().__init__()
         self.query_tower = query_tower
         self.item_tower = item_tower
         self.objective = objective
+        self.noise = noise
 
     @property
     def request_columns(self) -> set[str]:
@@ -34,13 +41,19 @@ class TwoTower(tfrs.Model):
         """The features of a catalogue item that training reads."""
         return {*self.item_tower.columns, "log_prob"}
 
-    def compute_loss(self, inputs: dict[str, Any], training: bool = False) -> tf.Tensor:
-        """The objective's total, as TFRS asks for it."""
-        return self.losses_of(inputs, training)["loss"]
+    def train_step(self, inputs: dict[str, Any]) -> dict[str, tf.Tensor]:
+        """TFRS's own step; behind it the noise moves on."""
+        shown = super().train_step(inputs)
+        self.noise.step.assign_add(1)
+        return shown
 
-    def losses_of(self, batch: dict[str, Any], training: bool = False) -> dict[str, tf.Tensor]:
+    def compute_loss(self, inputs: dict[str, Any], training: bool = False) -> tf.Tensor:
+        """The total of `compute_losses`, as TFRS's `train_step` and `test_step` ask for it."""
+        return self.compute_losses(inputs, training)["loss"]
+
+    def compute_losses(self, inputs: dict[str, Any], training: bool = False) -> dict[str, tf.Tensor]:
         """The total ("loss") and its parts, of {"requests": ..., "catalog": ...}."""
-        requests, catalog = batch["requests"], batch.get("catalog")
+        requests, catalog = inputs["requests"], inputs.get("catalog")
         queries = tf.cast(self.query_tower(requests, training=training), tf.float32)
         columns = self.item_tower.columns
         stages = {stage: stage_items(requests, stage, columns) for stage in self.objective.stages}

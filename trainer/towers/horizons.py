@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from preprocessing.logs.records import ATTRIBUTES
-from trainer.config import HorizonsConfig, LongConfig, RealtimeConfig, ShortConfig
+from trainer.config_models import HorizonsConfig, LongConfig, RealtimeConfig, ShortConfig
 from trainer.towers.attention import SelfAttention, grouped_attention, query_attention
 from trainer.towers.embeddings import Tables
 from trainer.towers.noise import Noise

@@ -6,7 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from trainer.config import ItemConfig
+from trainer.config_models import ItemConfig
 from trainer.towers.embeddings import Tables
 
 

@@ -13,7 +13,8 @@ class Noise(tf.Module):
     def __init__(self, seed: int) -> None:
         super().__init__(name="noise")
         self._seed = seed
-        self.step = tf.Variable(0, trainable=False, dtype=tf.int64, name="step")
+        once = tf.VariableAggregation.ONLY_FIRST_REPLICA  # replicas make a step together
+        self.step = tf.Variable(0, trainable=False, dtype=tf.int64, name="step", aggregation=once)
 
     def uniform(self, shape: tf.Tensor, place: str, low: float = 0.0, high: float = 1.0) -> tf.Tensor:
         """float32 in [low, high); each `place` has its own at each step, and each replica its own."""

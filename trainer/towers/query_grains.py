@@ -6,10 +6,11 @@ from typing import Any
 
 import tensorflow as tf
 
-from trainer.config import GrainsConfig
-from trainer.towers.attention import TransformerBlock, query_attention
+from trainer.config_models import GrainsConfig
+from trainer.towers.attention import TransformerBlock
 from trainer.towers.embeddings import Tables
-from trainer.towers.ragged import Ids, mean_lists, padded, ragged
+from trainer.towers.previous_queries import attend_previous
+from trainer.towers.ragged import mean_lists, ragged
 
 
 class QueryGrains(tf.keras.layers.Layer):
@@ -33,7 +34,7 @@ class QueryGrains(tf.keras.layers.Layer):
         if self._config.sequence:
             grains["sequence"] = self._read(ragged(features["query_word"]))
         if self._config.history:
-            grains["history"] = self._recall(grains["word"], features["history_word"])
+            grains["history"] = attend_previous(grains["word"], features["history_word"], self.tables)
         if self._config.mix:
             grains["mix"] = tf.add_n(list(grains.values()))
         return tf.stack(list(grains.values()), axis=1)
@@ -42,18 +43,3 @@ class QueryGrains(tf.keras.layers.Layer):
         """q_seg_seq: the mean of the Transformer's outputs over the words."""
         rows = self._sequence(words.with_values(self.tables.rows("word", words.values)))
         return mean_lists(rows.values, rows)
-
-    def _recall(self, words: tf.Tensor, history: Ids) -> tf.Tensor:
-        """q_his_seq: attention of q_seg over the previous queries, each the mean of its words."""
-        previous = previous_queries(history)
-        vectors, mask = padded(self.tables.mean("word", previous.values), previous)
-        return query_attention(words[:, None], vectors, mask, zero_vector=False)[:, 0]
-
-
-def previous_queries(history: Ids) -> tf.RaggedTensor:
-    """`[B, (queries), (words)]` of padded or ragged word ids, without queries that have no word."""
-    if isinstance(history, tf.Tensor):  # [B, N, L], padded with zeros
-        batch, width, longest = tf.unstack(tf.shape(history, tf.int64))
-        flat = ragged(tf.reshape(history, tf.stack([batch * width, longest])))
-        history = tf.RaggedTensor.from_uniform_row_length(flat, width, nrows=batch)
-    return tf.ragged.boolean_mask(history, history.with_values(history.values.row_lengths() > 0))

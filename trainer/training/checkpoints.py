@@ -9,20 +9,20 @@ import tensorflow as tf
 from trainer.config import TrainingConfig
 from trainer.job.job_folder import Job
 from trainer.models.two_tower import TwoTower
-from trainer.towers.noise import Noise
-from trainer.training.optimizers import Optimizers
+from trainer.training.optimizers import ClippedComposite
 
 
 class Checkpoints:
-    """Everything a step depends on: variables, optimizers, the step (which places the data and the noise)."""
+    """Everything a step depends on: variables, optimizer, the step (which places the data and the noise)."""
 
     def __init__(
-        self, job: Job, model: TwoTower, optimizers: Optimizers, noise: Noise, config: TrainingConfig, writes: bool
+        self, job: Job, model: TwoTower, optimizer: ClippedComposite, config: TrainingConfig, writes: bool
     ) -> None:
-        self._noise = noise
+        self._noise = model.noise
         self._writes = writes
         self._best = tf.Variable(math.nan, trainable=False, dtype=tf.float32, name="best_recall")
-        everything = tf.train.Checkpoint(model=model, optimizers=optimizers, noise=noise, best_recall=self._best)
+        optimizers = {"_adagrad": optimizer.adagrad, "_adam": optimizer.adam}  # as checkpoints on disk name them
+        everything = tf.train.Checkpoint(model=model, optimizers=optimizers, noise=model.noise, best_recall=self._best)
         self._last = tf.train.CheckpointManager(everything, job.last_checkpoints, config.keep_checkpoints)
         self._kept = tf.train.CheckpointManager(tf.train.Checkpoint(model=model), job.best_checkpoints, max_to_keep=1)
         self._everything = everything

@@ -12,22 +12,22 @@ from preprocessing.command.console import UserError
 from trainer.config import DistributionConfig
 
 
-class Place(NamedTuple):
+class Placement(NamedTuple):
     """A strategy, and whether this process is the one that writes."""
 
     strategy: tf.distribute.Strategy
     chief: bool
 
 
-def place_of(config: DistributionConfig) -> Place:
+def placement_of(config: DistributionConfig) -> Placement:
     """The strategy of the config."""
     if config.strategy == "mirrored":
-        return Place(tf.distribute.MirroredStrategy(list(config.devices) or None), True)
+        return Placement(tf.distribute.MirroredStrategy(list(config.devices) or None), True)
     if config.strategy == "multiworker":
         task = _task()
         strategy = tf.distribute.MultiWorkerMirroredStrategy()
-        return Place(strategy, task["type"] == "chief" or (task["type"] == "worker" and _is_first(task)))
-    return Place(tf.distribute.get_strategy(), True)
+        return Placement(strategy, task["type"] == "chief" or (task["type"] == "worker" and _is_first(task)))
+    return Placement(tf.distribute.get_strategy(), True)
 
 
 def _task() -> dict:

@@ -10,15 +10,13 @@ from typing import Any
 import tensorflow as tf
 
 from trainer.config import TrainerConfig
-from trainer.data.dataset import TrainingData
+from trainer.data.training_data import TrainingData
 from trainer.job.job_folder import Job
-from trainer.job.restore import fresh_model
 from trainer.losses.replicas import summed
-from trainer.models.two_tower import TwoTower
-from trainer.towers.noise import Noise
+from trainer.models.build import build_model
 from trainer.training.checkpoints import Checkpoints
-from trainer.training.distribution import Place
-from trainer.training.optimizers import Optimizers
+from trainer.training.distribution import Placement
+from trainer.training.optimizers import build_optimizer
 from trainer.training.progress import Display, display
 from trainer.training.tensorboard import Journal
 from trainer.training.validation import Validation
@@ -29,26 +27,26 @@ class NotFinite(Exception):
 
 
 class Trainer:
-    """A model, its optimizers and its data, from the last checkpoint to the last step."""
+    """A model, its optimizer and its data, from the last checkpoint to the last step."""
 
-    def __init__(self, config: TrainerConfig, data_dir: str, job: Job, place: Place, spec: dict[str, Any]) -> None:
-        self._config, self._place, self._job = config, place, job
-        with place.strategy.scope():
-            self._noise = Noise(config.seed)
-            self.model = fresh_model(config, spec, self._noise)
-            self.data = training_data(data_dir, config, self.model)
+    def __init__(
+        self, config: TrainerConfig, data_dir: str, job: Job, placement: Placement, spec: dict[str, Any]
+    ) -> None:
+        self._config, self._placement, self._job = config, placement, job
+        with placement.strategy.scope():
+            self.model = build_model(config, spec)
+            self.data = TrainingData(data_dir, config, self.model.request_columns, self.model.item_columns)
             self.steps = steps_of(config, self.data.requests)
-            tables, dense = by_group(self.model)
-            self._optimizers = Optimizers(tables, dense, config.optimizer, self.steps)
-        self.checkpoints = Checkpoints(job, self.model, self._optimizers, self._noise, config.training, place.chief)
+            self._optimizer = build_optimizer(self.model, config.optimizer, self.steps)
+        self.checkpoints = Checkpoints(job, self.model, self._optimizer, config.training, placement.chief)
         self._validation = Validation(self.model, data_dir, config.validation)
-        self._journal = Journal(job.logs, self.model, self._optimizers, config, place.chief)
+        self._journal = Journal(job.logs, self.model, self._optimizer, config, placement.chief)
 
     def run(self) -> float | None:
         """Trains to the last step; returns the best recall."""
         step = self.checkpoints.resume()
         batches = self.batches(step)
-        with display(self._config.model, self.steps, step, self._place.chief) as shown:
+        with display(self._config.model, self.steps, step, self._placement.chief) as shown:
             while step < self.steps:
                 step = self._advance(batches, step, shown)
                 if self._due(step, self._config.validation.every_steps) and self._validation.possible:
@@ -61,14 +59,14 @@ class Trainer:
 
     def batches(self, step: int) -> Iterator[Any]:
         """The batches from `step` on."""
-        replicas = self._place.strategy.num_replicas_in_sync
+        replicas = self._placement.strategy.num_replicas_in_sync
         if replicas == 1:
             return iter(self.data.batches(step))
 
         def of_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
             return self.data.batches(step, context.num_input_pipelines, context.input_pipeline_id, replicas)
 
-        return iter(self._place.strategy.distribute_datasets_from_function(of_worker))
+        return iter(self._placement.strategy.distribute_datasets_from_function(of_worker))
 
     def _due(self, step: int, every: int) -> bool:
         return step % every == 0 or step == self.steps
@@ -78,13 +76,13 @@ class Trainer:
         training = self._config.training
         everys = (training.steps_per_call, training.checkpoint_every_steps, self._config.validation.every_steps)
         halt = min(self.steps, *((step // every + 1) * every for every in everys))
-        if self._place.strategy.num_replicas_in_sync > 1:
+        if self._placement.strategy.num_replicas_in_sync > 1:
             halt = step + 1  # collectives of unlike sizes do not stand a loop around them
         begun = time.monotonic()
         done, losses, norm, finite = self.train(batches, tf.constant(halt - step))
         step += int(done)
         if not bool(finite):
-            raise NotFinite(self._report(step - 1))
+            raise NotFinite(self._not_finite(step - 1))
         speed = int(done) * self._config.data.batch / (time.monotonic() - begun)
         losses = {name: float(loss) for name, loss in losses.items()}
         self._journal.steps(step, losses, float(norm), speed)
@@ -94,7 +92,7 @@ class Trainer:
     @tf.function(reduce_retracing=True)
     def train(self, batches: Any, steps: tf.Tensor) -> tuple[tf.Tensor, dict[str, tf.Tensor], tf.Tensor, tf.Tensor]:
         """Up to `steps` steps, ended by the first that is not finite: (done, mean losses, last norm, finite)."""
-        if self._place.strategy.num_replicas_in_sync > 1:
+        if self._placement.strategy.num_replicas_in_sync > 1:
             return self._train_together(next(batches))
         totals = {name: tf.zeros([]) for name in self.model.objective.parts}
         norm, finite, done = tf.zeros([]), tf.constant(True), tf.constant(0)
@@ -102,27 +100,29 @@ class Trainer:
             losses, norm = self.replica_step(next(batches))
             finite = tf.math.is_finite(losses["loss"]) & tf.math.is_finite(norm)
             totals = {name: totals[name] + losses[name] for name in totals}
-            self._noise.step.assign_add(1)
+            self.model.noise.step.assign_add(1)
             done += 1
         means = {name: total / tf.cast(tf.maximum(done, 1), tf.float32) for name, total in totals.items()}
         return done, means, norm, finite
 
     def _train_together(self, batch: Any) -> tuple[tf.Tensor, dict[str, tf.Tensor], tf.Tensor, tf.Tensor]:
         """The same, one step of all replicas."""
-        results = self._place.strategy.run(self.replica_step, (batch,))
-        losses, norm = tf.nest.map_structure(lambda x: self._place.strategy.experimental_local_results(x)[0], results)
-        self._noise.step.assign_add(1)
+        results = self._placement.strategy.run(self.replica_step, (batch,))
+        losses, norm = tf.nest.map_structure(
+            lambda x: self._placement.strategy.experimental_local_results(x)[0], results
+        )
+        self.model.noise.step.assign_add(1)
         return tf.constant(1), losses, norm, tf.math.is_finite(losses["loss"]) & tf.math.is_finite(norm)
 
     def replica_step(self, batch: Any) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
-        """One step of one replica: (losses, norm of the gradient)."""
+        """One step of one replica: (losses, norm of the gradient). TFRS's `train_step` makes the same."""
         with tf.GradientTape() as tape:
-            losses = self.model.losses_of(batch, training=True)
-        gradients = tape.gradient(losses["loss"], self._optimizers.variables_in_order)
-        norm = self._optimizers.apply(gradients)
+            losses = self.model.compute_losses(batch, training=True)
+        variables = self.model.trainable_variables
+        norm = self._optimizer.apply_gradients(zip(tape.gradient(losses["loss"], variables), variables, strict=True))
         return {name: summed(loss) for name, loss in losses.items()}, norm
 
-    def _report(self, step: int) -> str:
+    def _not_finite(self, step: int) -> str:
         ids = self.data.request_ids(step)
         named = ", ".join(ids[:8]) + (f" and {len(ids) - 8} more" if len(ids) > 8 else "")
         last = self.checkpoints.latest or "none yet"
@@ -140,27 +140,6 @@ class Trainer:
         shown.recall(step, self._config.validation.k, recall, best)
 
 
-def training_data(data_dir: str, config: TrainerConfig, model: TwoTower) -> TrainingData:
-    """The batches the config's model reads."""
-    return TrainingData(
-        data_dir,
-        config.data,
-        config.seed,
-        config.loss.catalog_negatives if config.loss.kind != "tfrs" else 0,
-        model.request_columns,
-        model.item_columns,
-    )
-
-
 def steps_of(config: TrainerConfig, requests: int) -> int:
     """How many steps the config asks for."""
     return config.training.steps or max(1, round(config.training.epochs * requests / config.data.batch))
-
-
-def by_group(model: TwoTower) -> tuple[list[tf.Variable], list[tf.Variable]]:
-    """(embedding tables, the rest) of the trainable variables."""
-    tables = {id(variable) for variable in model.query_tower.tables.trainable_variables}
-    both: tuple[list, list] = ([], [])
-    for variable in model.trainable_variables:
-        both[id(variable) not in tables].append(variable)
-    return both

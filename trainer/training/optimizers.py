@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
 import tensorflow as tf
+import tensorflow_recommenders as tfrs
 
 from trainer.config import OptimizerConfig
+from trainer.models.two_tower import TwoTower
 
 Gradient: TypeAlias = tf.Tensor | tf.IndexedSlices
 
@@ -49,42 +51,66 @@ class _Adam(_SummedOnce, tf.keras.optimizers.Adam):
     pass
 
 
-class Optimizers(tf.Module):
-    """One update of all variables, each by its group's rule."""
+class ClippedComposite(tfrs.experimental.optimizers.CompositeOptimizer):
+    """TFRS's optimizer of two groups of variables, with one clipping over the gradients of both.
+
+    Args:
+      tables: the embedding tables, for Adagrad.
+      dense: every other variable, for Adam.
+      config: rates, warm-up, decay and the norm to clip at.
+      steps: how many there will be, for the decay.
+    """
 
     def __init__(
         self, tables: Sequence[tf.Variable], dense: Sequence[tf.Variable], config: OptimizerConfig, steps: int
     ) -> None:
-        super().__init__(name="optimizers")
-        self._clip_norm = config.clip_norm
-        self._count = len(tables)
-        self.variables_in_order = [*tables, *dense]
         self.embedding_rate = WarmUpAndDecay(config.embedding_rate, steps, config)
         self.dense_rate = WarmUpAndDecay(config.dense_rate, steps, config)
-        self._adagrad = _Adagrad(
+        self.adagrad = _Adagrad(
             self.embedding_rate, initial_accumulator_value=config.embedding_accumulator, jit_compile=False
         )
-        self._adam = _Adam(self.dense_rate, jit_compile=False)
-        self._adagrad.build(list(tables))
-        self._adam.build(list(dense))
+        self.adam = _Adam(self.dense_rate, jit_compile=False)
+        self.adagrad.build(list(tables))
+        self.adam.build(list(dense))
+        super().__init__([(self.adagrad, lambda: tables), (self.adam, lambda: dense)])
+        self._in_order = [*tables, *dense]
+        self._clip_norm = config.clip_norm
 
-    def apply(self, gradients: Sequence[Gradient | None]) -> tf.Tensor:
-        """Updates `variables_in_order` and gives the norm of all gradients before clipping.
+    def apply_gradients(
+        self,
+        grads_and_vars: Iterable[tuple[Gradient | None, tf.Variable]],
+        name: str | None = None,
+        experimental_aggregate_gradients: bool = True,
+    ) -> tf.Tensor:
+        """Updates the variables and gives the norm of all gradients before clipping.
 
         Under a strategy the gradients are this replica's parts of the sum.
         """
-        given = [(g, v) for g, v in zip(gradients, self.variables_in_order, strict=True) if g is not None]
-        summed = [sum_rows(g) for g in _over_replicas([g for g, _ in given])]
+        of_variable = {id(variable): gradient for gradient, variable in grads_and_vars if gradient is not None}
+        updated = [variable for variable in self._in_order if id(variable) in of_variable]
+        gradients = [of_variable[id(variable)] for variable in updated]
+        if experimental_aggregate_gradients:
+            gradients = _over_replicas(gradients)
+        summed = [sum_rows(gradient) for gradient in gradients]
         norm = tf.linalg.global_norm(summed)
         if self._clip_norm:
             summed, _ = tf.clip_by_global_norm(summed, self._clip_norm, use_norm=norm)
-        tables = {id(v) for v in self.variables_in_order[: self._count]}
-        pairs = list(zip(summed, [v for _, v in given], strict=True))
-        self._adagrad.apply_gradients([p for p in pairs if id(p[1]) in tables], skip_gradients_aggregation=True)
-        dense = [p for p in pairs if id(p[1]) not in tables]
-        if dense:
-            self._adam.apply_gradients(dense, skip_gradients_aggregation=True)
+        pairs = list(zip(summed, updated, strict=True))
+        super().apply_gradients(pairs, name=name, experimental_aggregate_gradients=False)
         return norm
+
+    @property
+    def weights(self) -> list[tf.Variable]:
+        """Its variables; the library's own asks for them by the name that older optimizers had."""
+        return [*self.adagrad.variables, *self.adam.variables]
+
+
+def build_optimizer(model: TwoTower, config: OptimizerConfig, steps: int) -> ClippedComposite:
+    """The optimizer of a model for `steps` steps, ready for `model.compile`."""
+    in_tables = {id(variable) for variable in model.query_tower.tables.trainable_variables}
+    tables = [variable for variable in model.trainable_variables if id(variable) in in_tables]
+    dense = [variable for variable in model.trainable_variables if id(variable) not in in_tables]
+    return ClippedComposite(tables, dense, config, steps)
 
 
 def _over_replicas(gradients: list[Gradient]) -> list[Gradient]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from preprocessing.config import resolved_yaml
+from preprocessing.command.experiment import resolved_yaml
 from trainer.config import TrainerConfig
 from trainer.models.two_tower import TwoTower
-from trainer.training.optimizers import Optimizers
+from trainer.training.optimizers import ClippedComposite
 
 _ROWS = 20_000  # of a table, for its histogram
 
@@ -16,10 +16,10 @@ class Journal:
     """Writes what a run says of itself."""
 
     def __init__(
-        self, folder: str, model: TwoTower, optimizers: Optimizers, config: TrainerConfig, writes: bool
+        self, folder: str, model: TwoTower, optimizer: ClippedComposite, config: TrainerConfig, writes: bool
     ) -> None:
         self._model = model
-        self._optimizers = optimizers
+        self._optimizer = optimizer
         self._histograms = config.training.histograms
         self._writer = tf.summary.create_file_writer(folder) if writes else tf.summary.create_noop_writer()
         with self._writer.as_default():
@@ -32,8 +32,8 @@ class Journal:
                 tf.summary.scalar(f"loss/{name}", loss, step=step)
             tf.summary.scalar("gradient/norm", norm, step=step)
             tf.summary.scalar("speed/examples_per_s", speed, step=step)
-            tf.summary.scalar("rate/embeddings", self._optimizers.embedding_rate(step), step=step)
-            tf.summary.scalar("rate/dense", self._optimizers.dense_rate(step), step=step)
+            tf.summary.scalar("rate/embeddings", self._optimizer.embedding_rate(step), step=step)
+            tf.summary.scalar("rate/dense", self._optimizer.dense_rate(step), step=step)
 
     def recall(self, step: int, k: int, recall: float) -> None:
         """A validation, and how long the vectors have become."""

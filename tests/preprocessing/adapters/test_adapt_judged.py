@@ -9,7 +9,7 @@ import pytest
 
 from preprocessing.adapters.graded import Split, pages
 from preprocessing.config import SplitConfig
-from preprocessing.graph import cut_of
+from preprocessing.joins.split import cut_of
 from tests.preprocessing.adapters.adapting import Record, adapt, ids, market, process, query, read, write_lines
 
 CHORUS = market.ROOT.parent / "shared" / "data" / "chorus"
@@ -61,7 +61,7 @@ def test_any_rule_of_time_cuts_between_the_queries(tmp_path: Path, rule: dict[st
     adapt(*written(tmp_path, products(), judgments()), raw)
     searches = read(raw / "searches.jsonl.gz")
     times = [one["ts"] for one in searches]
-    cut = cut_of((min(times), max(times)), SplitConfig(**{"eval_days": None, **rule}), 0)
+    cut = cut_of(min(times), max(times), SplitConfig(**{"eval_days": None, **rule}), 0)
     assert {one["query"] for one in searches if one["ts"] >= cut} == {
         one["query"] for one in read(raw / "judgments.jsonl.gz")
     }

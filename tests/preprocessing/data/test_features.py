@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from preprocessing.data import example_proto
 from preprocessing.data.features import (
+    ColumnsWriter,
+    EncodedItem,
     Feature,
-    ItemsWriter,
     catalog_features,
-    item_columns,
     parsing_spec,
     request_features,
 )
@@ -57,24 +58,32 @@ def test_the_spec_reads_scalars_lists_and_lists_of_lists() -> None:
 
 
 def test_items_are_joined_column_by_column() -> None:
-    columns = item_columns(("word",))
-    assert [name for name, _ in columns][-3:] == ["log_prob", "title_word", "title_word_length"]
     items = [
-        (
-            example_proto.strings([f"item {number}".encode()]),
-            *(example_proto.varint(number * 10 + place) for place in range(5)),
-            example_proto.floats([-1.5]),
-            example_proto.ints([7] * number),
-            example_proto.varint(number),
+        EncodedItem(
+            item_id=example_proto.strings([f"item {number}".encode()]),
+            attributes=tuple(example_proto.varint(number * 10 + place) for place in range(5)),
+            log_prob=example_proto.floats([-1.5]),
+            title=(example_proto.ints([7] * number), example_proto.varint(number)),
         )
         for number in (1, 2)
     ]
-    read = tf.train.Example.FromString(example_proto.example([ItemsWriter("shown", columns)(items)])).features.feature
-    assert list(read["shown_item_id"].bytes_list.value) == [b"item 1", b"item 2"]
-    assert list(read["shown_shop"].int64_list.value) == [12, 22]
-    assert list(read["shown_title_word"].int64_list.value) == [7, 7, 7]
-    assert list(read["shown_title_word_length"].int64_list.value) == [1, 2]
-    assert ItemsWriter("shown", columns)([]) == b""
+    stage = ColumnsWriter("shown", EncodedItem.columns(("word",)))
+    read = tf.train.Example.FromString(example_proto.example([stage([item.contents for item in items])]))
+    shown = read.features.feature
+    assert list(shown["shown_item_id"].bytes_list.value) == [b"item 1", b"item 2"]
+    assert list(shown["shown_shop"].int64_list.value) == [12, 22]
+    assert list(shown["shown_log_prob"].float_list.value) == [-1.5, -1.5]
+    assert list(shown["shown_title_word"].int64_list.value) == [7, 7, 7]
+    assert list(shown["shown_title_word_length"].int64_list.value) == [1, 2]
+    horizon = ColumnsWriter("short", EncodedItem.attribute_columns())
+    read = tf.train.Example.FromString(example_proto.example([horizon([item.attributes for item in items])]))
+    assert list(read.features.feature["short_item"].int64_list.value) == [10, 20]
+    assert stage([]) == b""
+
+
+def test_a_column_too_few_is_no_silence() -> None:
+    with pytest.raises(ValueError):
+        ColumnsWriter("short", EncodedItem.attribute_columns())([(b"1", b"2")])
 
 
 def test_names_are_unique_and_typed() -> None:

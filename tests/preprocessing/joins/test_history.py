@@ -7,33 +7,33 @@ from hypothesis import strategies as st
 
 from preprocessing.config import HistoryConfig
 from preprocessing.data.features import HORIZONS
+from preprocessing.joins.attribution import NO_REQUEST, AttributedAction
 from preprocessing.joins.history import History, previous_queries
-from preprocessing.joins.users import Deed
 from preprocessing.logs.records import day_start, days
 
 NOON = days(100) + days(0.5)
 HOUR = 3_600_000
 
 
-def deed(ts: int, item_id: str, action: str = "click") -> Deed:
-    return Deed(ts, item_id, action, ts, -1, "file")
+def act(ts: int, item_id: str, action: str = "click") -> AttributedAction:
+    return AttributedAction(ts, item_id, action, ts, NO_REQUEST, False, "file")
 
 
-def history(deeds: list[Deed], **config: float) -> History:
-    return History(sorted(deeds), HistoryConfig.model_validate(config))
+def history(actions: list[AttributedAction], **config: float) -> History:
+    return History(sorted(actions), HistoryConfig.model_validate(config))
 
 
 def test_each_horizon_has_its_days() -> None:
     past = history(
         [
-            deed(NOON - HOUR, "this morning"),
-            deed(NOON - 13 * HOUR, "last evening"),
-            deed(day_start(NOON, 0) - days(10), "ten days before"),
-            deed(day_start(NOON, 0) - days(10) - 1, "click of last month"),
-            deed(NOON - days(20), "order of last month", "order"),
-            deed(NOON - days(20), "cart of last month", "cart"),
-            deed(NOON - days(21), "collected last month", "collect"),
-            deed(day_start(NOON, 0) - days(30) - 1, "too old"),
+            act(NOON - HOUR, "this morning"),
+            act(NOON - 13 * HOUR, "last evening"),
+            act(day_start(NOON, 0) - days(10), "ten days before"),
+            act(day_start(NOON, 0) - days(10) - 1, "click of last month"),
+            act(NOON - days(20), "order of last month", "order"),
+            act(NOON - days(20), "cart of last month", "cart"),
+            act(NOON - days(21), "collected last month", "collect"),
+            act(day_start(NOON, 0) - days(30) - 1, "too old"),
         ]
     )
     assert past.at(NOON) == {
@@ -46,20 +46,20 @@ def test_each_horizon_has_its_days() -> None:
 
 
 def test_the_shops_day_decides_what_is_today() -> None:
-    deeds = [deed(NOON - 13 * HOUR, "a")]
-    assert history(deeds).at(NOON)["realtime"] == []
-    assert history(deeds, timezone_offset_h=2).at(NOON)["realtime"] == ["a"]
+    actions = [act(NOON - 13 * HOUR, "a")]
+    assert history(actions).at(NOON)["realtime"] == []
+    assert history(actions, timezone_offset_h=2).at(NOON)["realtime"] == ["a"]
 
 
 def test_newest_first_each_item_once_and_capped() -> None:
-    deeds = [deed(NOON - 100 + place, item) for place, item in enumerate("abcabd")]
-    assert history(deeds).at(NOON)["realtime"] == ["d", "b", "a", "c"]
-    assert history(deeds, realtime=2).at(NOON)["realtime"] == ["d", "b"]
-    assert history(deeds, realtime=0).at(NOON)["realtime"] == []
+    actions = [act(NOON - 100 + place, item) for place, item in enumerate("abcabd")]
+    assert history(actions).at(NOON)["realtime"] == ["d", "b", "a", "c"]
+    assert history(actions, realtime=2).at(NOON)["realtime"] == ["d", "b"]
+    assert history(actions, realtime=0).at(NOON)["realtime"] == []
 
 
 def test_the_same_moment_is_not_the_past() -> None:
-    assert history([deed(NOON, "now"), deed(NOON - 1, "before")]).at(NOON)["realtime"] == ["before"]
+    assert history([act(NOON, "now"), act(NOON - 1, "before")]).at(NOON)["realtime"] == ["before"]
 
 
 @settings(max_examples=100, deadline=None)
@@ -74,8 +74,8 @@ def test_the_same_moment_is_not_the_past() -> None:
 def test_only_the_past_and_each_horizon_as_recomputed(
     drawn: list[tuple[int, int, str]], hours: list[int], offset: int
 ) -> None:
-    deeds = sorted(deed(hour * HOUR, f"item {item}", action) for hour, item, action in drawn)
-    past = history(deeds, timezone_offset_h=offset)
+    actions = sorted(act(hour * HOUR, f"item {item}", action) for hour, item, action in drawn)
+    past = history(actions, timezone_offset_h=offset)
     for ts in sorted(hour * HOUR for hour in hours):
         today = day_start(ts, offset * HOUR)
         found = past.at(ts)
@@ -84,7 +84,7 @@ def test_only_the_past_and_each_horizon_as_recomputed(
         for name in HORIZONS:
             since, before = spans.get(name, (today - days(30), today - days(10)))
             kind = kinds.get(name, {"click", "order", "cart", "collect"})
-            expected = [one.item_id for one in reversed(deeds) if since <= one.ts < before and one.action in kind]
+            expected = [one.item_id for one in reversed(actions) if since <= one.ts < before and one.action in kind]
             assert found[name] == list(dict.fromkeys(expected))
 
 

@@ -5,23 +5,27 @@ from __future__ import annotations
 import gzip
 import json
 from pathlib import Path
+from typing import Any
 
+import apache_beam as beam
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from preprocessing.command.console import UserError
+from preprocessing.command.runners import beam_options, runner_of
 from preprocessing.config import InputConfig, StreamConfig
+from preprocessing.logs.documents import loader, renamer
 from preprocessing.logs.parse import document_loader, parser
 from preprocessing.logs.records import Rejected
-from preprocessing.logs.sources import Source, find, loader, renamer, sniff
+from preprocessing.logs.sources import Read, Source, find, refuse_inside, sniff
 
 SEARCH = {"request_id": "r", "ts": 1_700_000_000, "user_id": "u", "query": "sofa", "results": ["a"]}
 
 
 def look(source: Source, config: InputConfig) -> None:
     parse = parser(source.stream, config)
-    sniff(source, document_loader(source, config), lambda fields: parse(fields, source="f"))
+    sniff(source, document_loader(source.stream, config), lambda document: parse(document, "f", 0, []))
 
 
 def test_files_are_found_with_their_size_unfolded(tmp_path: Path) -> None:
@@ -30,7 +34,6 @@ def test_files_are_found_with_their_size_unfolded(tmp_path: Path) -> None:
     source = find("searches", str(tmp_path), "searches*")
     assert [Path(path).name for path in source.paths] == ["searches-1.jsonl", "searches-2.jsonl.gz"]
     assert source.size == 90
-    assert not source.parquet
 
 
 @pytest.mark.parametrize(
@@ -49,10 +52,15 @@ def test_what_is_not_found(tmp_path: Path, names: list[str], message: str) -> No
 
 
 def test_columns_by_other_names(tmp_path: Path) -> None:
-    theirs = {"id": "r", "time": 1_700_000_000, "client": {"id": "u"}, "q": "sofa", "shown": ["a"]}
+    theirs: dict[str, Any] = {"id": "r", "time": 1_700_000_000, "client": {"id": "u"}, "q": "sofa", "shown": ["a"]}
     columns = {"request_id": "id", "ts": "time", "user_id": "client.id", "query": "q", "results": "shown"}
     assert {**SEARCH}.items() <= dict(loader(columns)(json.dumps(theirs).encode())).items()
     assert renamer({"user_id": "client.id.deeper"})(theirs)["user_id"] is None
+    assert renamer({"user_id": "client.id"})({"client.id": "u"})["user_id"] == "u"  # a name with a dot in it
+    pages: dict[str, Any] = {"page": {"hits": [{"sku": "a"}, {"sku": "b"}, {}, 3]}, "no list": 3}
+    assert renamer({"results": "page.hits[].sku"})(pages)["results"] == ["a", "b", None, None]
+    assert renamer({"results": "page.hits[]"})(pages)["results"] == pages["page"]["hits"]
+    assert renamer({"results": "no list[].sku"})(pages)["results"] is None
     (tmp_path / "searches.jsonl").write_text(json.dumps(theirs) + "\n")
     source = find("searches", str(tmp_path), "searches*")
     look(source, InputConfig(searches=StreamConfig(pattern="searches*", columns=columns)))
@@ -96,3 +104,72 @@ def test_a_good_record_behind_bad_ones_is_enough(tmp_path: Path) -> None:
 def test_parquet_is_looked_into(tmp_path: Path) -> None:
     pq.write_table(pa.Table.from_pylist([SEARCH]), tmp_path / "searches.parquet")
     look(find("searches", str(tmp_path), "searches*"), InputConfig())
+
+
+@pytest.mark.parametrize(
+    ("output", "refused"),
+    [
+        ("raw", True),  # is it
+        ("raw/", True),
+        ("raw/data", True),  # lies in it
+        (".", True),  # holds it
+        ("other/../raw", True),
+        ("link/data", True),
+        ("data", False),
+        ("raw2", False),
+    ],
+)
+def test_an_output_that_meets_the_raw_logs_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, output: str, refused: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "raw" / "day=1").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "raw")
+    (tmp_path / "raw" / "day=1" / "searches.jsonl").write_bytes(b"x")
+    source = find("searches", "raw", "day=*/searches*")
+    if not refused:
+        return refuse_inside(output, [source])
+    with pytest.raises(UserError, match=r"--output .* and the raw logs of searches"):
+        refuse_inside(output, [source])
+    return None
+
+
+@pytest.mark.parametrize(
+    ("output", "refused"),
+    [
+        ("gs://shop/raw", True),
+        ("gs://shop/raw/", True),
+        ("gs://shop/raw/data", True),
+        ("gs://shop", True),
+        ("gs://shop/raw2", False),
+        ("gs://other/raw", False),
+        ("shop/raw", False),
+    ],
+)
+def test_so_it_is_in_a_bucket(output: str, refused: bool) -> None:
+    source = Source("catalog", ("gs://shop/raw/catalog-1.jsonl",), 1, "gs://shop/raw")
+    if refused:
+        with pytest.raises(UserError, match="--output"):
+            refuse_inside(output, [source])
+    else:
+        refuse_inside(output, [source])
+
+
+@pytest.mark.parametrize("name", ["searches.jsonl", "searches.jsonl.gz", "searches.parquet"])
+def test_a_file_that_vanishes_before_it_is_read_fails_the_job(tmp_path: Path, name: str) -> None:
+    for number in (1, 2):
+        (tmp_path / name.replace(".", f"-{number}.", 1)).write_bytes(b"")
+    source = find("searches", str(tmp_path), "searches*")
+    for path in source.paths:
+        Path(path).unlink()
+    options = beam_options([], [], 0)
+    pipeline = beam.Pipeline(runner=runner_of(options), options=options)
+    _ = pipeline | Read(source)
+    with pytest.raises(Exception, match=r"searches-\d"):
+        pipeline.run().wait_until_finish()
+
+
+def test_a_name_with_a_wildcard_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "searches[1].jsonl").write_bytes(b"x")
+    with pytest.raises(UserError, match=r"searches\[1\].jsonl has a wildcard"):
+        find("searches", str(tmp_path), "searches*")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from preprocessing.config import TextConfig
-from preprocessing.joins.encode_strings import count_grains, encoder
+from preprocessing.joins.encode_strings import count_grains
 from preprocessing.text import analyser
 from preprocessing.text.vocabulary import Lookup, TextEncoder, Vocabulary
 
@@ -43,12 +43,3 @@ def test_the_encoder_is_the_analyser_and_the_lookups() -> None:
 def test_counts_are_weighted() -> None:
     counted = count_grains({"red sofa": 2, "red lamp": 3}, ("word",), TextConfig())
     assert counted == {("word", "red"): 5, ("word", "sofa"): 2, ("word", "lamp"): 3}
-
-
-def test_a_worker_keeps_its_encoder_while_the_words_stay() -> None:
-    buckets = dict.fromkeys(("char", "bigram", "word", "item", "brand", "shop", "leaf", "top"), 2)
-    first = encoder({"word": ["a"]}, buckets, TextConfig())
-    assert encoder({"word": ["a"]}, buckets, TextConfig()) is first
-    assert encoder({"word": ["b"]}, buckets, TextConfig()) is not first
-    assert first.ids("brand", ["", "x"])[0] == 0
-    assert first.texts(["a a"], ("word",)) == [([3, 3],)]

@@ -11,9 +11,8 @@ import orjson
 
 from preprocessing.logs.sources import Source
 from serving.batch.answer_files import read_table, vectors_of
-from serving.batch.finish import Outcome
-from serving.batch.job import Job
-from serving.batch.jobs import embed_job
+from serving.batch.commit import Outcome
+from serving.batch.jobs import Job, embed_job
 from serving.batch.output_folder import BatchFolder
 from serving.batch.run import run as run_or_launch
 from serving.inputs import ITEM_INPUTS

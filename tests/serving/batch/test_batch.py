@@ -16,13 +16,12 @@ import tensorflow as tf
 from preprocessing.command.console import UserError
 from serving.batch import steps
 from serving.batch.__main__ import main
-from serving.batch.blocks import Block, unpack
-from serving.batch.finish import Outcome
-from serving.batch.inputs import find
-from serving.batch.job import Job
-from serving.batch.jobs import embed_job, retrieve_job, server_job
-from serving.batch.models import Answered, ItemEmbedder
+from serving.batch.commit import Outcome
+from serving.batch.inference import Answered, ItemEmbedder
+from serving.batch.input_files import find
+from serving.batch.jobs import Job, embed_job, retrieve_job, server_job
 from serving.batch.output_folder import BatchFolder, locked
+from serving.batch.rows import Block, unpack
 from serving.batch.run import JobStopped
 from serving.runtime.config_files import ModelConfig
 from serving.runtime.grpc_server import ModelServer, Settings

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-import serving.release.build
+import serving.release.build_model
 from preprocessing.command.console import run_command
 from serving.export import main
 from serving.inputs import ITEM_INPUTS, TOWER_LISTS
@@ -26,7 +26,7 @@ def told(config_file: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
             run_command(lambda _: main([*flags, "--output", str(output)]))
         said = capsys.readouterr().err
         assert ended.value.code == 2 and said.startswith("error: ") and said.count("\n") == 1, said
-        assert not output.exists() or not list(output.iterdir())
+        assert not output.exists() or [one.name for one in output.iterdir()] == [".lock"]
         return said
 
     return run
@@ -73,11 +73,11 @@ def test_an_item_that_is_there_twice(told: Callable[..., str], data: str, job: s
 def test_a_disk_that_fills_up_under_the_vectors(
     told: Callable[..., str], data: str, job: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    embed = serving.release.build.embed_catalogue
+    embed = serving.release.build_model.embed_catalogue
     monkeypatch.setattr(
-        serving.release.build,
+        serving.release.build_model,
         "embed_catalogue",
-        lambda data, spec, tower, path, stored: embed(data, spec, tower, "/dev/full"),
+        lambda data, spec, tower, path, precomputed: embed(data, spec, tower, "/dev/full"),
     )
     assert "no space left on its disk" in told(job, data)
 
@@ -89,5 +89,5 @@ def test_a_disk_that_fills_up_under_the_model(
         with tf.io.TFRecordWriter("/dev/full") as writer:
             writer.write(b"x" * 10_000_000)
 
-    monkeypatch.setattr(serving.release.build, "write_warmup", write)
+    monkeypatch.setattr(serving.release.build_model, "write_warmup", write)
     assert "no space left on its disk" in told(job, data)

@@ -1,4 +1,4 @@
-"""A small served model that obeys DESIGN section 6: random vectors, hashed words, exact search, core ops alone."""
+"""A small served model with the signatures of an export: random vectors, hashed words, exact search, core ops alone."""
 
 from __future__ import annotations
 

@@ -19,8 +19,8 @@ from tensorflow_serving.apis import model_pb2
 from serving.runtime import manager as manager_module
 from serving.runtime.config_files import ModelConfig
 from serving.runtime.manager import Manager
-from serving.runtime.metrics import Metrics
 from serving.runtime.model_states import Retries, State
+from serving.runtime.prometheus import Metrics
 from serving.runtime.servable import Servable
 from serving.runtime.status import ServingError
 

@@ -13,7 +13,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from serving.runtime.grpc_server import ModelServer
-from serving.runtime.metrics import DEFAULT_PATH
+from serving.runtime.prometheus import DEFAULT_PATH
 from serving.runtime.rest import RestServer, RestSettings
 from tests.serving.runtime.http import Http
 from tests.serving.runtime.serving_stubs import Stubs, retrieve_inputs

@@ -14,14 +14,16 @@ import tensorflow as tf
 
 from preprocessing.command.console import UserError
 from preprocessing.data.spec import read_spec
-from trainer.config import DataConfig
-from trainer.data.dataset import TrainingData, catalog, key_of, requests
+from trainer.config import DataConfig, LossConfig, TrainerConfig
+from trainer.data.dataset import catalog, key_of, requests
+from trainer.data.training_data import TrainingData
 
 CONFIG = DataConfig(batch=64, shuffle=100, readers=3, prefetch=2)
 
 
 def training(data: str, seed: int = 1, negatives: int = 32) -> TrainingData:
-    return TrainingData(data, CONFIG, seed, negatives, {"request_id", "query_word", "clicked_item_id"}, {"log_prob"})
+    config = TrainerConfig(seed=seed, data=CONFIG, loss=LossConfig(catalog_negatives=negatives))
+    return TrainingData(data, config, {"request_id", "query_word", "clicked_item_id"}, {"log_prob"})
 
 
 def steps(data: tf.data.Dataset, count: int) -> list[dict[str, Any]]:

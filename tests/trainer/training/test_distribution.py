@@ -17,7 +17,7 @@ from tests.ports import free_ports
 from tests.trainer.conftest import ROOT, command, finish, flags, write_config
 from trainer.config import DistributionConfig
 from trainer.task import main
-from trainer.training.distribution import place_of
+from trainer.training.distribution import placement_of
 
 # Replicas draw noise of their own; without it they must agree with one device.
 STILL = ("dnn.id_dropout=0", "training.steps=8", "loss.hard_negatives.count=0", "optimizer.warmup_steps=0")
@@ -84,4 +84,4 @@ def test_two_worker_processes(settings: str, data: str, alone: dict[str, np.ndar
 def test_multiworker_without_a_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TF_CONFIG", raising=False)
     with pytest.raises(UserError, match="TF_CONFIG does not name a cluster and a task"):
-        place_of(DistributionConfig(strategy="multiworker"))
+        placement_of(DistributionConfig(strategy="multiworker"))

@@ -1,0 +1,202 @@
+"""Beam's RunInference over the exported SavedModel, or over servers that run it."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import grpc
+import numpy as np
+import pyarrow
+import pyarrow.compute
+from apache_beam.ml.inference.base import ModelHandler
+
+from preprocessing.command.console import UserError
+from serving.batch.answer_files import answer_table, vector_table
+from serving.batch.rows import CONTENT, ID, LISTS, Block, lengths, padded, strings, unpack
+from serving.inputs import FILTER_LISTS, ITEM_INPUTS, VECTOR_LISTS
+from serving.retriever.asynchronous import Hit
+from serving.retriever.blocking import Retriever
+from serving.retriever.request import User
+from serving.retriever.shard import RETRYABLE, RetrievalError
+
+_BLOCK = 256  # rows: what one costs beside its rows no longer shows
+_CONCURRENT = 16  # enough for a server to fill its batches
+_ATTEMPTS = 3
+
+
+Refused = dict[int, str]  # a row that the model has no answer for -> why
+
+
+class Answered(NamedTuple):
+    """What the model made of a batch's rows of one shard."""
+
+    shard: int
+    rows: pyarrow.Table
+    refused: list[tuple[str, dict[str, Any]]]  # (reason, the row)
+
+
+class BlockHandler(ModelHandler[Block, Answered, Any]):
+    """Asks a model about the rows of several blocks at once; Beam chooses how many rows."""
+
+    def __init__(self, max_batch: int) -> None:
+        self.block = min(_BLOCK, max_batch)
+        super().__init__(min_batch_size=self.block, max_batch_size=max_batch, element_size_fn=_rows)
+
+    def get_num_bytes(self, batch: Sequence[Block]) -> int:
+        """Beam's own way writes every batch out to see how long it is."""
+        return sum(len(packed) for _, _, packed in batch)
+
+    def run_inference(
+        self, batch: Sequence[Block], model: Any, inference_args: dict[str, Any] | None = None
+    ) -> Iterator[Answered]:
+        table = unpack(packed for _, _, packed in batch)
+        answers, refused = self.answer(table, model)
+        shards = np.repeat([shard for shard, _, _ in batch], [rows for _, rows, _ in batch])
+        answered = np.delete(shards, list(refused))
+        for shard in np.unique(shards).tolist():
+            reasons = [(why, _plain(table, row)) for row, why in refused.items() if shards[row] == shard]
+            yield Answered(shard, answers.filter(pyarrow.array(answered == shard)), reasons)
+
+    def answer(self, table: pyarrow.Table, model: Any) -> tuple[pyarrow.Table, Refused]:
+        """The answers to N rows, in their order, and which of them have none."""
+        raise NotImplementedError
+
+
+def _rows(block: Block) -> int:
+    return block[1]
+
+
+def _plain(table: pyarrow.Table, row: int) -> dict[str, Any]:
+    return table.slice(row, 1).drop_columns([CONTENT]).to_pylist()[0]
+
+
+@dataclasses.dataclass(frozen=True)
+class SavedModel:
+    """Where a model lies, and which of its signatures is called."""
+
+    path: str
+    signature: str
+    scann: bool = False
+
+
+class SavedModelHandler(BlockHandler):
+    """Calls one signature as TensorFlow Serving does: a graph session on the `serve` tag."""
+
+    def __init__(self, model: SavedModel, max_batch: int) -> None:
+        super().__init__(max_batch)
+        self._model = model
+
+    def load_model(self) -> Any:
+        from serving.graph.saved_model import ServedModel  # TensorFlow comes with it: the launcher starts without
+
+        return ServedModel(self._model.path, self._model.scann, threads=1)  # a worker is a core: threads would wait
+
+
+class ItemEmbedder(SavedModelHandler):
+    """Items -> a vector table."""
+
+    def answer(self, table: pyarrow.Table, model: Any) -> tuple[pyarrow.Table, Refused]:
+        vectors = model.call(self._model.signature, {name: strings(table[name]) for name in ITEM_INPUTS})["embedding"]
+        finite = np.isfinite(vectors).all(axis=1)
+        good = table.filter(pyarrow.array(finite))
+        refused = dict.fromkeys(np.flatnonzero(~finite).tolist(), "vector is not finite")
+        return vector_table(good[ID], good[CONTENT], vectors[finite]), refused
+
+
+class ModelRetriever(SavedModelHandler):
+    """Queries -> an answer table."""
+
+    def answer(self, table: pyarrow.Table, model: Any) -> tuple[pyarrow.Table, Refused]:
+        shapes = model.signatures[self._model.signature].inputs
+        widths = {name: shapes[name].tensor_shape.dim[1].size for name in LISTS}
+        k, refused = table["k"].to_numpy(), _too_wide(table, widths)
+        lists = {name: padded(table[name], widths[name]) for name in LISTS}
+        found = model.call(self._model.signature, {"query": strings(table["query"]), "k": k, **lists})
+        ids = pyarrow.array(found["item_ids"].reshape(-1), pyarrow.binary())
+        there = (pyarrow.compute.binary_length(ids).to_numpy() > 0).reshape(found["item_ids"].shape)
+        there &= np.arange(there.shape[1]) < k[:, np.newaxis]  # behind the answers there is padding alone
+        there[list(refused)] = False
+        answered = np.full(len(table), True)
+        answered[list(refused)] = False
+        kept, items = table.filter(pyarrow.array(answered)), ids.filter(pyarrow.array(there.reshape(-1)))
+        counts = there.sum(axis=1)[answered]
+        return answer_table(kept[ID], kept[CONTENT], kept["query"], items, found["scores"][there], counts), refused
+
+
+def _too_wide(table: pyarrow.Table, widths: dict[str, int]) -> Refused:
+    """The rows with a condition that the model has no room for: to cut it would make the answer another."""
+    refused: Refused = {}
+    for name in FILTER_LISTS:
+        given = lengths(table[name])
+        for row in np.flatnonzero(given > widths[name]).tolist():
+            refused.setdefault(row, f"{name}: {given[row]} given, this model takes {widths[name]}")
+    return refused
+
+
+@dataclasses.dataclass(frozen=True)
+class Servers:
+    """Who is asked."""
+
+    targets: tuple[str, ...]
+    model: str
+    timeout: float
+
+
+class ServerRetriever(BlockHandler):
+    """Queries -> an answer table."""
+
+    def __init__(self, servers: Servers, max_batch: int) -> None:
+        super().__init__(max_batch)
+        self._servers = servers
+
+    def load_model(self) -> Any:
+        return Retriever(self._servers.targets, self._servers.model, timeout=self._servers.timeout)
+
+    def answer(self, table: pyarrow.Table, model: Retriever) -> tuple[pyarrow.Table, Refused]:
+        with concurrent.futures.ThreadPoolExecutor(_CONCURRENT) as pool:
+            answers = list(pool.map(lambda row: ask(model, row), table.to_pylist()))
+        refused = {row: answer for row, answer in enumerate(answers) if isinstance(answer, str)}
+        kept = table.filter(pyarrow.array([not isinstance(answer, str) for answer in answers]))
+        hits = [answer for answer in answers if not isinstance(answer, str)]
+        items = pyarrow.array([hit.item_id for found in hits for hit in found], pyarrow.string())
+        scores = np.array([hit.score for found in hits for hit in found], np.float32)
+        counts = np.array([len(found) for found in hits], np.int64)
+        return answer_table(kept[ID], kept[CONTENT], kept["query"], items, scores, counts), refused
+
+
+def ask(retriever: Retriever, row: dict[str, Any]) -> Sequence[Hit] | str:
+    """One row's answer, or why servers refuse it; servers that are gone, or not whole, end the job."""
+    user = User(**{name: row[name] for name in VECTOR_LISTS})
+    conditions = {name: row[name] for name in FILTER_LISTS}
+    for left in reversed(range(_ATTEMPTS)):
+        try:
+            answer = retriever.retrieve(row["query"], user, row["k"], **conditions)
+        except ValueError as error:
+            return str(error)
+        except RetrievalError as error:
+            if error.code is grpc.StatusCode.INVALID_ARGUMENT:
+                return error.message
+            if not left or error.code not in (*RETRYABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+                raise RuntimeError(str(error)) from None  # whose pickle, unlike its own, can be read
+            continue
+        if not answer.partial:
+            return answer.hits
+        if not left:
+            raise RuntimeError(f"shards did not answer: {answer.missing}")
+    raise AssertionError("the last attempt answers or raises")
+
+
+def check_servers(servers: Servers) -> dict[str, int]:
+    """One question before the job: a wrong address or model is told now, and once. Gives each shard's version."""
+    try:
+        with Retriever(servers.targets, servers.model, timeout=servers.timeout) as retriever:
+            answer = retriever.retrieve("", k=1)
+    except (RetrievalError, ValueError) as error:
+        raise UserError(f"--target {' '.join(servers.targets)}: {error}") from None
+    if answer.partial:
+        missing = "; ".join(f"{shard}: {why}" for shard, why in answer.missing.items())
+        raise UserError(f"--target {' '.join(servers.targets)}: {missing}")
+    return answer.versions

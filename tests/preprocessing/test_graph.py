@@ -1,0 +1,163 @@
+"""The pipeline as a step of somebody's own: plain dicts in, examples out, no file anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import apache_beam as beam
+import pytest
+import tensorflow as tf
+from apache_beam.testing import test_pipeline
+from apache_beam.testing.util import BeamAssertException, assert_that, equal_to
+
+from preprocessing.command.runners import beam_options, runner_of
+from preprocessing.config import InputConfig, PreprocessingConfig, StreamConfig
+from preprocessing.data.write_folder import DataParts
+from preprocessing.graph import METRICS, MakeExamples, Partitions
+
+DAY, START = 86_400_000, 1_700_006_400_000  # a midnight
+ITEMS = [
+    {"item_id": f"i{number}", "title": f"red sofa {number}", "brand": "acme", "shop": "s", "in_stock": number != 3}
+    for number in range(4)
+]
+SEARCHES = [
+    {"request_id": f"r{day}", "ts": START + day * DAY, "user_id": "u", "query": f"sofa {day}", "results": ["i0", "i1"]}
+    for day in range(10)
+]
+ACTIONS = [
+    {"ts": START + day * DAY + 1_000, "user_id": "u", "item_id": "i0", "action": "click", "request_id": f"r{day}"}
+    for day in range(10)
+]
+Streams = dict[str, list[Any]]
+ALL: Streams = {"catalog": ITEMS, "searches": SEARCHES, "actions": ACTIONS}
+
+
+def pipeline() -> test_pipeline.TestPipeline:
+    options = beam_options([], [], 0)
+    return test_pipeline.TestPipeline(runner=runner_of(options), options=options)
+
+
+def made(root: beam.Pipeline, streams: Streams, config: PreprocessingConfig | None = None) -> DataParts:
+    collections = {name: root | name >> beam.Create(records) for name, records in streams.items()}
+    return collections | MakeExamples(config or PreprocessingConfig(), Partitions(users=3, items=2))
+
+
+def features(example: bytes) -> dict[str, list]:
+    read = tf.train.Example.FromString(example).features.feature
+    return {name: list(getattr(one, one.WhichOneof("kind")).value) for name, one in read.items()}
+
+
+def test_plain_dicts_become_examples() -> None:
+    def of_the_last_day(examples: Iterable[tuple[str, bytes]]) -> None:
+        found = dict(examples)
+        if sorted(found) != ["u\nr7", "u\nr8", "u\nr9"]:
+            raise BeamAssertException(sorted(found))
+        last = features(found["u\nr9"])
+        held = {name: last[name] for name in ("query", "clicked_item_id", "shown_item_id")}
+        if held != {"query": [b"sofa 9"], "clicked_item_id": [b"i0"], "shown_item_id": [b"i1"]}:
+            raise BeamAssertException(held)
+
+    with pipeline() as root:
+        parts = made(root, ALL)
+        train = parts.train | "Train keys" >> beam.Keys()
+        assert_that(train, equal_to([f"u\nr{day}" for day in range(7)]), label="train")
+        assert_that(parts.eval, of_the_last_day, label="eval")
+        assert_that(parts.catalog | beam.Keys(), equal_to(["i0", "i1", "i2"]), label="catalog")
+        words = parts.vocabularies | beam.Filter(lambda named: named[0] in ("brand", "shop"))
+        assert_that(words, equal_to([("brand", ["acme"]), ("shop", ["s"])]), label="vocabularies")
+        split = parts.split | beam.Map(tuple)
+        assert_that(split, equal_to([(START, START + 9 * DAY, START + 7 * DAY, 0)]), label="split")
+
+
+def test_what_cannot_be_used_comes_out_with_its_reason_and_all_is_counted() -> None:
+    streams = {
+        **ALL,
+        "searches": [*SEARCHES, {"ts": START}, "no dict"],
+        "actions": [*ACTIONS, {**ACTIONS[0], "item_id": "x"}],
+    }
+    expected = [("searches", "missing query"), ("searches", "not an object"), ("actions", "unknown item")]
+    with pipeline() as root:
+        parts = made(root, streams)
+        reasons = parts.rejected | beam.Map(lambda one: (one["stream"], one["reason"]))
+        assert_that(reasons, equal_to(expected), label="rejected")
+        counts = parts.counts | beam.Filter(
+            lambda count: count[0][0] in ("searches", "examples") and count[0][1] != "filled"
+        )
+        told = [
+            (("searches", "in"), 12),
+            (("searches", "used"), 10),
+            (("searches", "rejected", "missing query"), 1),
+            (("searches", "rejected", "not an object"), 1),
+            (("examples", "train"), 7),
+            (("examples", "eval"), 3),
+        ]
+        assert_that(counts, equal_to(told), label="counts")
+
+
+def test_without_a_catalogue_items_are_known_by_id_alone() -> None:
+    with pipeline() as root:
+        parts = made(root, {name: ALL[name] for name in ("searches", "actions")})
+        assert_that(parts.catalog | beam.Keys(), equal_to(["i0", "i1"]), label="catalog")
+        assert_that(parts.eval | "Eval" >> beam.Keys(), equal_to(["u\nr7", "u\nr8", "u\nr9"]), label="eval")
+
+
+def test_columns_by_other_names_and_one_stream_that_holds_both() -> None:
+    theirs = [{"sku" if name == "item_id" else name: value for name, value in item.items()} for item in ITEMS]
+    config = PreprocessingConfig(input=InputConfig(catalog=StreamConfig(pattern="", columns={"item_id": "sku"})))
+    queries = [
+        {"query_id": one["request_id"], "timestamp": one["ts"], "client_id": "u", "user_query": one["query"]}
+        for one in SEARCHES
+    ]
+    events = [
+        {
+            "action_name": "click",
+            "query_id": one["request_id"],
+            "timestamp": one["ts"],
+            "client_id": "u",
+            "event_attributes": {"object": {"object_id": one["item_id"]}},
+        }
+        for one in ACTIONS
+    ]
+    with pipeline() as root:
+        parts = made(root, {"catalog": theirs, "ubi": queries + events}, config)
+        assert_that(parts.eval | beam.Keys(), equal_to(["u\nr7", "u\nr8", "u\nr9"]), label="eval")
+        assert_that(parts.catalog | "Items" >> beam.Keys(), equal_to(["i0", "i1", "i2"]), label="catalog")
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (("searches", "action"), "unknown stream 'action'; did you mean 'actions'"),
+        (("catalog", "searches"), 'give it "searches" and "actions"'),
+    ],
+)
+def test_streams_that_lack_are_told_when_the_pipeline_is_built(names: tuple[str, ...], message: str) -> None:
+    root = pipeline()
+    streams: dict[str, beam.PCollection] = {name: root | name >> beam.Create([]) for name in names}
+    with pytest.raises(ValueError, match=message):
+        streams | MakeExamples(PreprocessingConfig())
+
+
+def test_the_counts_are_shown_by_the_runner_too() -> None:
+    root = pipeline()
+    made(root, {**ALL, "searches": [*SEARCHES, {"ts": START}, SEARCHES[0]]})
+    result = root.run()
+    found = {
+        one.key.metric.name: one.committed
+        for one in result.metrics().query()["counters"]
+        if one.key.metric.namespace == METRICS
+    }
+    told = {
+        "searches/in": 12,
+        "searches/used": 10,
+        "searches/rejected/missing query": 1,
+        "searches/excluded/duplicate": 1,
+        "actions/used": 10,
+        "catalog/in": 4,
+        "catalog/excluded/out of stock": 1,
+        "examples/train": 7,
+        "items": 3,
+    }
+    assert {name: found.get(name) for name in told} == told
+    assert not any(name.startswith(("length", "frequency")) for name in found)

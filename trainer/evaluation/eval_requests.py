@@ -1,0 +1,93 @@
+"""The requests that are asked, what would have been right, and which segments they belong to."""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from preprocessing.data.features import STAGES
+from trainer.data.dataset import requests
+from trainer.evaluation.catalogue import Catalogue
+
+POSITIVE_STAGES = ("ordered", "clicked")
+QUERY_SEGMENTS = ("head", "torso", "tail")  # each a third of the training searches, by how frequent a query is
+_BATCH = 512
+
+
+class Lists:
+    """Lists of unequal length, flat: list `n` is `values[splits[n] : splits[n + 1]]`."""
+
+    def __init__(self, values: np.ndarray, splits: np.ndarray) -> None:
+        self.values, self.splits = values, splits
+
+    @property
+    def owners(self) -> np.ndarray:
+        """The list that each value belongs to."""
+        return np.repeat(np.arange(len(self.splits) - 1), np.diff(self.splits))
+
+    def of(self, number: int) -> np.ndarray:
+        """One list."""
+        return self.values[self.splits[number] : self.splits[number + 1]]
+
+    @staticmethod
+    def join(parts: Sequence[tf.RaggedTensor]) -> Lists:
+        """Ragged batches, one below the other."""
+        lengths = np.concatenate([[0], *(part.row_lengths().numpy() for part in parts)])
+        return Lists(np.concatenate([part.values.numpy() for part in parts]), np.cumsum(lengths))
+
+
+class EvalRequests:
+    """The eval requests in the order of the files, with the rows of each stage's items (-1: no longer live)."""
+
+    def __init__(self, data_dir: str, catalogue: Catalogue, limit: int | None) -> None:
+        stages = [f"{stage}_item_id" for stage in STAGES]
+        batches = list(eval_batches(data_dir, {"user_id", "query", *stages}, limit))
+        self.users = _column(batches, "user_id")
+        self.queries = _column(batches, "query")
+        self.stages: dict[str, Lists] = {}
+        for stage, name in zip(STAGES, stages, strict=True):
+            ids = Lists.join([batch[name] for batch in batches]) if batches else Lists(np.array([]), np.zeros(1, int))
+            self.stages[stage] = Lists(catalogue.rows(ids.values.tolist()), ids.splits)
+        self.segments = _segments(data_dir, self.queries, self.users)
+
+    def __len__(self) -> int:
+        return len(self.queries)
+
+
+def eval_batches(data_dir: str, columns: set[str], limit: int | None) -> tf.data.Dataset:
+    """The first `limit` eval requests, or all."""
+    return requests(data_dir, "eval", _BATCH, columns, -1 if limit is None else limit)
+
+
+def _column(batches: list[dict], name: str) -> np.ndarray:
+    return np.concatenate([batch[name].numpy() for batch in batches]) if batches else np.array([], object)
+
+
+def _segments(data_dir: str, queries: np.ndarray, users: np.ndarray) -> dict[str, np.ndarray]:
+    """By name, a mask over requests."""
+    searched: collections.Counter[bytes] = collections.Counter()
+    known: set[bytes] = set()
+    for batch in requests(data_dir, "train", 4096, {"user_id", "query"}):
+        searched.update(batch["query"].numpy().tolist())
+        known.update(batch["user_id"].numpy().tolist())
+    frequency = np.array([searched[query] for query in queries.tolist()])
+    bounds = _thirds(np.array(sorted(searched.values(), reverse=True)))
+    masks = {
+        "head": frequency >= bounds[0],
+        "torso": (frequency < bounds[0]) & (frequency >= bounds[1]),
+        "tail": frequency < bounds[1],
+    }
+    new = np.array([user not in known for user in users.tolist()], bool)
+    return {**masks, "known users": ~new, "new users": new}
+
+
+def _thirds(counts: np.ndarray) -> tuple[int, int]:
+    """How often a query was searched to be of the head, and of the torso, given all counts, largest first."""
+    if not len(counts):
+        return 1, 1
+    covered = np.cumsum(counts) / counts.sum()
+    places = [min(int(np.searchsorted(covered, share)), len(counts) - 1) for share in (1 / 3, 2 / 3)]
+    return int(counts[places[0]]), int(counts[places[1]])

@@ -1,0 +1,75 @@
+"""The scorecard of one retriever: all its figures, each an array over requests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from trainer.evaluation import metrics
+from trainer.evaluation.bootstrap import Bootstrap, Estimate
+from trainer.evaluation.catalogue import Catalogue
+from trainer.evaluation.eval_requests import POSITIVE_STAGES, EvalRequests
+from trainer.evaluation.judgments import Judgments, p_good
+from trainer.evaluation.retrievers import Answers
+
+
+class Scorecard(NamedTuple):
+    """By name; `of_requests` stand in the order of the requests, `of_queries` in that of the judged queries."""
+
+    of_requests: dict[str, np.ndarray]
+    of_queries: dict[str, np.ndarray]
+    of_catalogue: dict[str, float]
+
+    def estimates(self, requests: Bootstrap, queries: Bootstrap | None) -> dict[str, Estimate | None]:
+        """Means with intervals."""
+        found = {name: requests.estimate(values) for name, values in self.of_requests.items()}
+        if queries is not None:
+            found |= {name: queries.estimate(values) for name, values in self.of_queries.items()}
+        return found
+
+    def minus(self, other: Scorecard) -> Scorecard:
+        """The differences, request by request."""
+        return Scorecard(
+            {n: v - other.of_requests[n] for n, v in self.of_requests.items() if n in other.of_requests},
+            {n: v - other.of_queries[n] for n, v in self.of_queries.items() if n in other.of_queries},
+            {n: v - other.of_catalogue[n] for n, v in self.of_catalogue.items()},
+        )
+
+
+def scorecard(
+    answers: Answers, eval_requests: EvalRequests, catalogue: Catalogue, judgments: Judgments | None, ks: Sequence[int]
+) -> Scorecard:
+    """Recall and NDCG by stage and segment, pairwise accuracy, P_good, coverage, popularity."""
+    rows = answers.ranking.rows
+    of_requests: dict[str, np.ndarray] = {}
+    for stage in POSITIVE_STAGES:
+        of_requests |= _of_stage(rows, stage, eval_requests, catalogue, ks)
+    if answers.stage_scores is not None:
+        for pair, values in metrics.pairwise_accuracy(
+            eval_requests.stages, answers.stage_scores, len(eval_requests)
+        ).items():
+            of_requests[f"pairwise/{pair}"] = values
+    of_requests |= {f"popularity@{k}": metrics.popularity(rows, catalogue.counts, k) for k in ks}
+    of_queries = {}
+    if judgments is not None:
+        of_queries = {f"p_good@{k}": p_good(judgments, eval_requests.queries, rows, answers.unasked, k) for k in ks}
+    return Scorecard(of_requests, of_queries, {f"coverage@{k}": metrics.coverage(rows, len(catalogue), k) for k in ks})
+
+
+def _of_stage(
+    rows: np.ndarray, stage: str, eval_requests: EvalRequests, catalogue: Catalogue, ks: Sequence[int]
+) -> dict[str, np.ndarray]:
+    targets, requests = eval_requests.stages[stage], len(eval_requests)
+    owners, ranks = metrics.hits(rows, targets)
+    live = targets.values >= 0
+    unseen = live & (np.append(catalogue.counts, 1)[targets.values] == 0)
+    found = {}
+    for k in ks:
+        found[f"recall@{k}/{stage}"] = metrics.recall(ranks, owners, live, requests, k)
+        found[f"ndcg@{k}/{stage}"] = metrics.ndcg(ranks, owners, live, requests, k)
+        for segment, mask in eval_requests.segments.items():
+            found[f"recall@{k}/{stage}/{segment}"] = np.where(mask, found[f"recall@{k}/{stage}"], np.nan)
+        found[f"recall@{k}/{stage}/unseen items"] = metrics.recall(ranks, owners, unseen, requests, k)
+    return found
