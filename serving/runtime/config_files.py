@@ -167,6 +167,17 @@ def read_metrics_path(path: str) -> str | None:
     return (config.path or DEFAULT_PATH) if config.enable else None
 
 
+def read_channel_arguments(text: str) -> tuple[tuple[str, str | int], ...]:
+    """`--grpc_channel_arguments`: `key=value,key=value`; whole numbers are numbers."""
+    pairs: list[tuple[str, str | int]] = []
+    for one in filter(None, text.split(",")):
+        key, equals, value = one.partition("=")
+        if not equals or not key:
+            raise UserError(f"--grpc_channel_arguments {one}: key=value")
+        pairs.append((key, int(value) if value.lstrip("-").isdecimal() else value))
+    return tuple(pairs)
+
+
 def _build() -> dict[str, Any]:
     file = descriptor_pb2.FileDescriptorProto(name="serving_configs.proto", package="config", syntax="proto3")
     for name, fields in _MESSAGES.items():

@@ -12,7 +12,7 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serving.runtime.batching import Batcher, BatchingLimits, Lane, Running, Task
@@ -185,6 +185,7 @@ def test_a_short_batch_is_waited_for(pool: ThreadPoolExecutor) -> None:
     assert not batcher._worth_waiting(lane, 1)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 500), st.floats(1e-6, 10)), min_size=1), st.integers(0, 500))
 def test_what_a_batch_is_expected_to_take_lies_within_what_batches_took(
     seen: list[tuple[int, float]], rows: int

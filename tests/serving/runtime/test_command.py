@@ -160,8 +160,9 @@ def written(models: Path, tmp_path: Path, flags: list[str]) -> list[str]:
 def test_flags_as_tensorflow_serving_spells_them(models: Path, tmp_path: Path) -> None:
     flags = ["--model_base_path", "BASE", "--model_name=m", "--batching_parameters_file", "batching"]
     settings = settings_of(arguments(written(models, tmp_path, [*flags, "--grpc_channel_arguments=grpc.x=1,grpc.y=z"])))
-    assert settings.batching.max_batch_size == 8
+    assert settings.batching.max_batch_size == settings.limits.max_rows == 8
     assert (settings.batching.batch_timeout_micros, settings.batching.num_batch_threads) == (100, 3)
     assert settings.channel_arguments == (("grpc.x", 1), ("grpc.y", "z"))
     alone = ["--model-base-path", "BASE", "--enable-batching=false"]
-    assert settings_of(arguments(written(models, tmp_path, alone))).batching.max_batch_size == 1
+    single = settings_of(arguments(written(models, tmp_path, alone)))
+    assert (single.batching.max_batch_size, single.limits.max_rows) == (1, 4096)
