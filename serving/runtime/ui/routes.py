@@ -21,6 +21,7 @@ from serving.runtime.ui.reasons import Asked, Reasons, Words
 PATH = "/ui"
 _PAGE = Path(__file__).with_name("page.html")
 _MOST_ITEMS, _MOST_OFFERED = 200, 1_000
+_LONGEST_BODY = 1 << 20  # bytes
 # Nothing from elsewhere is loaded, nothing is sent elsewhere, and no other site can frame the page.
 _POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; img-src data:; "
@@ -74,7 +75,7 @@ class Ui:
         return _json({"models": models, "users": users, "all_users": len(self._users), "items": len(self._catalogue)})
 
     async def _search(self, request: web.Request) -> web.Response:
-        body = _parsed(await request.read())
+        body = _parsed(await request.clone(client_max_size=_LONGEST_BODY).read())
         if body.user is None:
             user = User()
         elif body.user in self._users:

@@ -132,6 +132,10 @@ def test_refusals(http: Http, change: dict[str, Any], status: int, words: str) -
     assert words in answer["error"]
 
 
+def test_a_search_is_short(http: Http) -> None:
+    assert http.post("/ui/search", {"query": "red " * 300_000, "model": "retrieval"})[0] == 413
+
+
 def test_fresh_items_and_two_versions(tmp_path: Path, serve: Serve) -> None:
     base = tmp_path / "retrieval"
     base.mkdir()
