@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from pathlib import PurePath
 from typing import Any, Literal, TypeVar
 
 import yaml
@@ -298,10 +297,3 @@ def _known_keys(kind: type[BaseModel], location: Sequence[str | int]) -> list[st
 
 def _is_section(annotation: object) -> bool:
     return isinstance(annotation, type) and issubclass(annotation, BaseModel)
-
-
-def join_path(folder: str, pattern: str) -> str:
-    """`pattern` below `folder`, unless it is a path of its own."""
-    if "://" in pattern or PurePath(pattern).is_absolute():
-        return pattern
-    return FileSystems.join(folder, pattern)
