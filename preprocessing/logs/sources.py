@@ -8,7 +8,6 @@ import os
 import posixpath
 import re
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import PurePath
 from typing import Any, NamedTuple
 
 import apache_beam as beam
@@ -16,6 +15,7 @@ from apache_beam.io.filesystem import FileMetadata
 from apache_beam.io.filesystems import FileSystems
 
 from preprocessing.command.console import UserError
+from preprocessing.config import join_path
 from preprocessing.logs.arrow_rows import records_of
 from preprocessing.logs.documents import Document
 from preprocessing.logs.read_blocks import COMPRESSED, PARQUET, ReadBlocks, blocks, spans
@@ -56,13 +56,6 @@ def find(stream: str, folder: str, pattern: str) -> Source:
         raise UserError(f"{stream}: {path} matches both Parquet and JSON Lines; narrow the pattern")
     size = sum(file.size_in_bytes * (8 if file.path.endswith(COMPRESSED) else 1) for file in files)
     return Source(stream, tuple(file.path for file in files), size, _root(path))
-
-
-def join_path(folder: str, pattern: str) -> str:
-    """`pattern` below `folder`, unless it is a path of its own."""
-    if "://" in pattern or PurePath(pattern).is_absolute():
-        return pattern
-    return FileSystems.join(folder, pattern)
 
 
 def _root(pattern: str) -> str:

@@ -8,7 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from preprocessing.command.console import UserError
-from preprocessing.config import PreprocessingConfig, load_section, resolved_yaml
+from preprocessing.command.experiment import load_section, resolved_yaml
+from preprocessing.config import PreprocessingConfig, join_path
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -91,3 +92,11 @@ def test_shipped_configs_load_and_their_resolved_form_reloads(path: Path, tmp_pa
 def test_frozen() -> None:
     with pytest.raises(ValidationError):
         PreprocessingConfig().seed = 3  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [("catalog*", "raw/catalog*"), ("/data/catalog*", "/data/catalog*"), ("gs://b/c*", "gs://b/c*")],
+)
+def test_patterns_lie_below_the_input_unless_they_are_paths(pattern: str, expected: str) -> None:
+    assert join_path("raw", pattern) == expected

@@ -18,7 +18,7 @@ from preprocessing.config import InputConfig, StreamConfig
 from preprocessing.logs.documents import loader, renamer
 from preprocessing.logs.parse import document_loader, parser
 from preprocessing.logs.records import Rejected
-from preprocessing.logs.sources import Read, Source, find, join_path, refuse_inside, sniff
+from preprocessing.logs.sources import Read, Source, find, refuse_inside, sniff
 
 SEARCH = {"request_id": "r", "ts": 1_700_000_000, "user_id": "u", "query": "sofa", "results": ["a"]}
 
@@ -173,11 +173,3 @@ def test_a_name_with_a_wildcard_is_refused(tmp_path: Path) -> None:
     (tmp_path / "searches[1].jsonl").write_bytes(b"x")
     with pytest.raises(UserError, match=r"searches\[1\].jsonl has a wildcard"):
         find("searches", str(tmp_path), "searches*")
-
-
-@pytest.mark.parametrize(
-    ("pattern", "expected"),
-    [("catalog*", "raw/catalog*"), ("/data/catalog*", "/data/catalog*"), ("gs://b/c*", "gs://b/c*")],
-)
-def test_patterns_lie_below_the_input_unless_they_are_paths(pattern: str, expected: str) -> None:
-    assert join_path("raw", pattern) == expected
