@@ -84,6 +84,18 @@ def test_refresh(
     assert "--force" in capsys.readouterr().err and not (output / "4").exists()
 
 
+def test_refresh_of_shards(
+    data: str, job: str, config: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output, exact = tmp_path / "models", config("index=brute_force")
+    for said in ("items embedded", "nothing changed"):
+        assert refresh(exact, job, data, str(output), shards=2) == 0
+        assert said in capsys.readouterr().out
+        assert json.loads((output / "shards.json").read_text())["version"] == 1
+    manifest = json.loads((output / "query" / "manifest-1.json").read_text())
+    assert (manifest["shards"], manifest["items"]) == (2, len(shelf(data).ids))
+
+
 def test_one_at_a_time(data: str, job: str, config: Config, tmp_path: Path) -> None:
     with locked(str(tmp_path), "--output"), pytest.raises(UserError, match="another run is at work"):
         refresh(config("index=brute_force"), job, data, str(tmp_path))
