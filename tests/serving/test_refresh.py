@@ -15,7 +15,7 @@ from serving.batch.output_folder import locked
 from serving.config import ServingConfig
 from serving.export import export
 from serving.refresh import main, refresh
-from serving.release.publish import REJECTED
+from serving.release.versions import REJECTED
 from tests.serving.conftest import Client
 from tests.serving.market import shelf
 
