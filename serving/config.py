@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from preprocessing.config import Section
+from preprocessing.command.experiment import Section
 
 Kind = Literal["scann", "portable", "brute_force"]
 

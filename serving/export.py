@@ -11,8 +11,8 @@ from typing import get_args
 
 import preprocessing  # noqa: F401 (sets up TensorFlow's environment)
 from preprocessing.command.console import UserError, quiet_native_code, run_command
+from preprocessing.command.experiment import load_section
 from preprocessing.command.flags import Flags
-from preprocessing.config import load_section
 from serving.config import Kind, ServingConfig, default_index
 
 _HELP = """\
