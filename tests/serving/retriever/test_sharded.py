@@ -137,7 +137,7 @@ def test_a_new_version_under_load(
 
         def ask(number: int) -> list[tuple[int, Answer]]:
             answers = []
-            while not over.is_set():
+            while not over.wait(0.02):
                 number = (number + 1) % len(asked)
                 answers.append((number, retriever.retrieve(k=K, **asked[number])))
             return answers
