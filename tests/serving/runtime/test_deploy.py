@@ -104,7 +104,8 @@ def test_a_stock_image_refuses_a_scann_export(models: Path, tmp_path: Path) -> N
     (bin_path / "tensorflow_model_server").chmod(0o755)
     good = start(models, str(bin_path))
     assert (good.returncode, good.stderr) == (0, "")
-    assert good.stdout.startswith("started --port=8500") and good.stdout.endswith(" --extra\n")
+    assert good.stdout.startswith("started --port=8500 --grpc_max_threads=256 ")
+    assert good.stdout.endswith(" --extra\n")
     scann = tmp_path / "models" / "10"
     scann.mkdir(parents=True)
     (tmp_path / "models" / "9").mkdir()
