@@ -10,7 +10,7 @@ import apache_beam as beam
 
 from preprocessing.config import PreprocessingConfig, StagesConfig
 from preprocessing.joins.attribution import answers_by_request
-from preprocessing.joins.stages import labels_of, positives
+from preprocessing.joins.request_stages import labels_of, positives
 from preprocessing.joins.user_log import UserEvents, UserLog
 from preprocessing.logs.parse import COUNTS, partition_of
 from preprocessing.logs.records import Action, Impression, Search, pack, unpack
