@@ -12,9 +12,10 @@ from apache_beam.options.pipeline_options import GoogleCloudOptions
 from rich.console import Console
 
 from preprocessing.command.console import counted_progress, fail, run_command
+from preprocessing.command.experiment import load_section
 from preprocessing.command.flags import Flags
 from preprocessing.command.runners import beam_options, new_pipeline, run_to_end
-from preprocessing.config import PreprocessingConfig, load_section
+from preprocessing.config import PreprocessingConfig
 from preprocessing.data import stats as statistics
 from preprocessing.data.data_folder import FAILED, DataFolder, finish, finish_inside
 from preprocessing.data.write_folder import WriteDataFolder, shard_counts

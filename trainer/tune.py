@@ -13,8 +13,8 @@ from pydantic import ValidationError
 
 import preprocessing  # noqa: F401 (sets up TensorFlow's environment)
 from preprocessing.command.console import USER_MISTAKE, UserError, run_command
+from preprocessing.command.experiment import load_section
 from preprocessing.command.flags import Flags
-from preprocessing.config import load_section
 from preprocessing.data.spec import read_spec
 from trainer.config import TrainerConfig
 from trainer.config_keys import with_keys
@@ -66,8 +66,8 @@ def tune(config: TrainerConfig, data_dir: str, folder: str) -> Trial:
             trial = search.next()
             _say(f"trial {trial.number}: {', '.join(f'{key} {shortly(value)}' for key, value in trial.values.items())}")
             search.finish(trial, _train(config, trial, data_dir, f"{folder}/trials/{trial.number}"))
-            _report(search, config, folder)
-        _report(search, config, folder)
+            _write_results(search, config, folder)
+        _write_results(search, config, folder)
     if search.best is None:
         raise UserError(f"--output {folder}: none of {search.finished} trials came to its end; the reasons stand above")
     print_table(search.trials, search.best, config.validation.k)
@@ -92,7 +92,7 @@ def _train(config: TrainerConfig, trial: Trial, data_dir: str, job_dir: str) -> 
     return best_recall(Job(job_dir)) if status == 0 else None
 
 
-def _report(search: Search, config: TrainerConfig, folder: str) -> None:
+def _write_results(search: Search, config: TrainerConfig, folder: str) -> None:
     write_trials(f"{folder}/trials.jsonl", search.trials)
     draw(f"{folder}/history.png", search.trials, config)
     if search.best is not None:

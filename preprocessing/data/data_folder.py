@@ -12,7 +12,8 @@ from apache_beam.io.filesystems import FileSystems
 from apache_beam.pvalue import AsIter
 
 from preprocessing.command.console import UserError
-from preprocessing.config import InputConfig, PreprocessingConfig, StreamConfig, VocabulariesConfig, resolved_yaml
+from preprocessing.command.experiment import resolved_yaml
+from preprocessing.config import InputConfig, PreprocessingConfig, StreamConfig, VocabulariesConfig
 from preprocessing.data.features import SCHEMA_VERSION, catalog_features, request_features
 from preprocessing.data.stats import summarise, too_many_rejected
 from preprocessing.logs.records import ATTRIBUTES

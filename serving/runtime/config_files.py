@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ from serving.runtime.batching import BatchingLimits
 from serving.runtime.prometheus import DEFAULT_PATH
 
 VersionPolicy = source_pb2.FileSystemStoragePathSourceConfig.ServableVersionPolicy
+_NUMBER = re.compile("[0-9]+")  # of a version: `007` is 7, as there
 _FIELD = descriptor_pb2.FieldDescriptorProto
 _WRAPPED_INT, _WRAPPED_BOOL, _PROMETHEUS = ".config.Int64Value", ".config.BoolValue", ".config.PrometheusConfig"
 # The messages that the wheel does not ship, then their fields: (name, number, type or message).
@@ -58,13 +60,13 @@ class ModelConfig:
             return [version for version in there if version in self.specific]
         return there[-self.latest :] if self.latest else there
 
-    def versions(self) -> list[int]:
-        """What is in the folder now. A folder that cannot be read has none."""
+    def versions(self) -> dict[int, Path] | None:
+        """The versions in the folder now and where each lies; None where the folder cannot be read."""
         try:
-            entries = list(self.base_path.iterdir())
+            entries = sorted(one for one in self.base_path.iterdir() if _NUMBER.fullmatch(one.name) and one.is_dir())
         except OSError:
-            return []
-        return sorted(int(one.name) for one in entries if one.name.isdecimal() and one.is_dir())
+            return None
+        return {int(one.name): one for one in entries if int(one.name) < 1 << 63}
 
 
 def models_of(config: Any) -> list[ModelConfig]:

@@ -111,6 +111,11 @@ class Predictor:
         width = int(task.arrays[signature.place_of_k].max(initial=0)) if signature.takes_k else None
         return {name: _cut(array, width) for name, array in zip(signature.outputs, outputs, strict=True)}
 
+    @property
+    def max_rows(self) -> int:
+        """Queries in one request."""
+        return self._limits.max_rows
+
     def label(self, name: str) -> str:
         """What a model is called in metrics."""
         return self._manager.known(name)

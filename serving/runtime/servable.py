@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -68,6 +69,17 @@ class Signature:
     definition: Any = field(repr=False)
 
     @property
+    def values_a_row(self) -> int | None:
+        """How many values, names and brackets a row has in JSON; None where a list may be of any length."""
+        total = 0
+        for one in self.inputs.values():
+            inner = (one.shape or (None, None))[1:]
+            if None in inner:
+                return None
+            total += 2 + math.prod(size for size in inner if size is not None)
+        return total
+
+    @property
     def takes_k(self) -> bool:
         """Whether requests say how many answers they want, best first."""
         return "k" in self.inputs
@@ -97,6 +109,12 @@ class Servable:
             self.close()
             raise
         self.lanes = {one.name: Lane(f"{name}:{one.name}", one.call, one.batchable) for one in self.signatures.values()}
+
+    @property
+    def values_a_row(self) -> int | None:
+        """The most values that a row of any signature has in JSON; None where a list may be of any length."""
+        sizes = [one.values_a_row for one in self.signatures.values()]
+        return None if None in sizes else max((size for size in sizes if size is not None), default=0)
 
     def close(self) -> None:
         """Gives the memory back; nobody may hold it any more."""

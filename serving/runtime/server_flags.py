@@ -35,7 +35,14 @@ examples:
 """
 
 
-_POSITIVE = ("max_k", "max_request_rows", "max_request_bytes", "max_concurrency", "rest_api_timeout_in_ms")
+_POSITIVE = (
+    "max_k",
+    "max_request_rows",
+    "max_request_bytes",
+    "max_concurrency",
+    "rest_api_timeout_in_ms",
+    "rest_api_num_threads",
+)
 
 
 def _truth(text: str) -> bool:
@@ -114,6 +121,8 @@ def rest_settings_of(flags: argparse.Namespace) -> RestSettings | None:
         flags.rest_api_timeout_in_ms / 1000,
         flags.max_request_bytes,
         read_metrics_path(monitoring) if monitoring else DEFAULT_PATH,
+        flags.rest_api_num_threads,
+        drain_seconds=flags.drain_seconds,
     )
 
 
@@ -129,9 +138,10 @@ def _models(flags: argparse.Namespace) -> list[ModelConfig]:
     for model in found:
         if not model.base_path.is_dir():
             raise UserError(f"model {model.name}: {model.base_path} is no folder; python -m serving.export writes one")
-        there = model.versions()
+        there = model.versions() or {}
         if not model.wanted(there):
-            raise UserError(f"model {model.name}: none of the versions wanted is in {model.base_path} (it has {there})")
+            has = ", ".join(map(str, sorted(there))) or "none"
+            raise UserError(f"model {model.name}: none of the versions wanted is in {model.base_path} (it has {has})")
     return found
 
 
@@ -205,6 +215,13 @@ def _port_flags(group: Any) -> None:
         type=int,
         default=30_000,
         help="milliseconds for a REST call (default %(default)s)",
+    )
+    _add(
+        group,
+        "rest_api_num_threads",
+        type=int,
+        default=4 * (os.cpu_count() or 1),
+        help="that read and write JSON; eight calls for each are taken at a time (default %(default)s)",
     )
     _add(
         group, "ssl_config_file", help="keys and certificates, as a text SSLConfig; client_verify asks for the client's"

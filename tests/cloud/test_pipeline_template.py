@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from apache_beam.io.filesystems import FileSystems
 
-from preprocessing.config import PreprocessingConfig, load_section
+from preprocessing.command.experiment import load_section
+from preprocessing.config import PreprocessingConfig
 from preprocessing.data.data_folder import DataFolder, finish
 from preprocessing.pipeline import main
 from preprocessing.simulate import simulate

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import tensorflow as tf
 
-from preprocessing.config import load_section
+from preprocessing.command.experiment import load_section
 from preprocessing.data.features import Feature, parsing_spec
 from tests.e2e import market
 from tests.e2e.conftest import Run

@@ -8,7 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from preprocessing.command.console import UserError
-from preprocessing.config import PreprocessingConfig, join_path, load_section, resolved_yaml
+from preprocessing.command.experiment import load_section, resolved_yaml
+from preprocessing.config import PreprocessingConfig, join_path
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -34,7 +34,7 @@ def task_flags(argv: Sequence[str], trial: str) -> list[str]:
     return flags
 
 
-def report(metric: str, value: float, trial: str) -> None:
+def write_metric(metric: str, value: float, trial: str) -> None:
     """Says how good the trial was, in the file and the form that the agent on the machine watches for."""
     path = os.environ.get("CLOUD_ML_HP_METRIC_FILE", _METRIC_FILE)
     os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -54,7 +54,7 @@ def main(argv: list[str] | None = None) -> int:
     recall = task.run(flags)
     if recall is None:
         raise UserError(f"--data {flags.data}: no eval request in it to choose by; preprocessing.split decides")
-    report(TrainerConfig().tune.metric, recall, trial)
+    write_metric(TrainerConfig().tune.metric, recall, trial)
     return 0
 
 

@@ -82,7 +82,7 @@ class Trainer:
         done, losses, norm, finite = self.train(batches, tf.constant(halt - step))
         step += int(done)
         if not bool(finite):
-            raise NotFinite(self._report(step - 1))
+            raise NotFinite(self._not_finite(step - 1))
         speed = int(done) * self._config.data.batch / (time.monotonic() - begun)
         losses = {name: float(loss) for name, loss in losses.items()}
         self._journal.steps(step, losses, float(norm), speed)
@@ -122,7 +122,7 @@ class Trainer:
         norm = self._optimizer.apply_gradients(zip(tape.gradient(losses["loss"], variables), variables, strict=True))
         return {name: summed(loss) for name, loss in losses.items()}, norm
 
-    def _report(self, step: int) -> str:
+    def _not_finite(self, step: int) -> str:
         ids = self.data.request_ids(step)
         named = ", ".join(ids[:8]) + (f" and {len(ids) - 8} more" if len(ids) > 8 else "")
         last = self.checkpoints.latest or "none yet"

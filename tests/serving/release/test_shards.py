@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
+from tensorflow_serving.apis import prediction_log_pb2
 
 from serving.config import ServingConfig
 from serving.export import export
@@ -35,7 +37,7 @@ def test_shards_together_answer_as_one(
     assert [shard["name"] for shard in listed["shards"]] == [f"shard-0000{n}-of-00003" for n in range(3)]
     paths = [tmp_path / shard["name"] / str(listed["version"]) for shard in listed["shards"]]
     models = [ServedModel(str(path), False) for path in paths]
-    query = ServedModel(str(tmp_path / listed["query"] / str(listed["version"])), False)
+    query = ServedModel(str(tmp_path / listed["query"]["name"] / str(listed["version"])), False)
     texts = [{"query": "shoes"}, {"query": "bag", "realtime_items": items.ids[:4]}]
     inputs = {
         "query": np.array([b"shoes", b"bag"], object),
@@ -55,3 +57,19 @@ def test_shards_together_answer_as_one(
     parts = [set(one["item_ids"][0].tolist()) - {b""} for one in every]
     assert sum(map(len, parts)) == len(items.ids) and set.union(*parts) == set(items.ids)
     assert [shard["items"] for shard in listed["shards"]] == [len(part) for part in parts]
+    assert [one["target"] for one in listed["shards"]] == [f"{one['name']}:8500" for one in listed["shards"]]
+    played = {path.parent.name: _played(path, model) for path, model in zip(paths, models, strict=True)}
+    assert all(called == {"search", "search_filtered"} for called in played.values())
+    assert _played(tmp_path / "query" / str(listed["version"]), query) == {"embed_query", "embed_item"}
+
+
+def _played(version: Path, model: ServedModel) -> set[str]:
+    """The signatures of the warm-up requests of a version, all of which it answers."""
+    called = set()
+    path = version / "assets.extra" / "tf_serving_warmup_requests"
+    for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+        request = prediction_log_pb2.PredictionLog.FromString(record).predict_log.request
+        inputs = {name: tf.make_ndarray(value) for name, value in request.inputs.items()}
+        model.call(request.model_spec.signature_name, inputs)
+        called.add(request.model_spec.signature_name)
+    return called

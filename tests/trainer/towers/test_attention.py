@@ -7,8 +7,6 @@ import pytest
 import tensorflow as tf
 
 from trainer.towers.attention import SelfAttention, TransformerBlock, masked_softmax, query_attention
-from trainer.towers.fusion import ClsFusion
-from trainer.towers.ragged import aligned, mean_lists, padded, ragged
 
 DRAW = np.random.default_rng(9)
 
@@ -65,33 +63,6 @@ def test_the_transformer_sees_order() -> None:
     assert not np.allclose(layer(rows)[0].numpy(), layer(backwards)[0].numpy()[::-1], atol=1e-3)
 
 
-def test_fusion_is_whole_self_attention_read_at_cls() -> None:
-    layer, rows = ClsFusion(4, 2), normal(3, 5, 4)
-    found = layer(tf.constant(rows)).numpy()
-    cls, *matrices, output = (weight.numpy() for weight in layer.weights)
-    for case in range(3):
-        x = np.concatenate([cls[None], rows[case]])
-        heads = []
-        for query, key, value in zip(*matrices, strict=True):
-            heads.append(softmax((x @ query) @ (x @ key).T / 2**0.5) @ (x @ value))
-        assert found[case] == pytest.approx((np.concatenate(heads, 1) @ output)[0], abs=1e-5)
-
-
 def test_heads_that_do_not_divide() -> None:
     with pytest.raises(ValueError, match="3 heads do not divide 4 dimensions"):
         SelfAttention(4, 3, "layer")
-
-
-def test_lists() -> None:
-    ids = ragged(tf.constant([[3, 1, 0], [0, 0, 0], [2, 0, 0]]))
-    assert ids.to_list() == [[3, 1], [], [2]]
-    values = tf.constant([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
-    assert mean_lists(values, ids).numpy().tolist() == [[2.0, 3.0], [0.0, 0.0], [5.0, 6.0]]
-    vectors, mask = padded(values, ids, at_least=3)
-    assert mask.numpy().tolist() == [[True, True, False], [False] * 3, [True, False, False]]
-    assert vectors.numpy()[0].tolist() == [[1.0, 2.0], [3.0, 4.0], [0.0, 0.0]]
-
-
-def test_none_is_not_padding() -> None:
-    found = aligned({"item": tf.constant([[5, 6, 0]]), "brand": tf.constant([[0, 2, 0]])}, "item")
-    assert {name: one.to_list() for name, one in found.items()} == {"item": [[5, 6]], "brand": [[0, 2]]}

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import tensorflow as tf
 
@@ -83,28 +82,3 @@ def test_evaluate_is_the_loss_without_noise(
     assert found["loss"] == pytest.approx(float(model.compute_loss(first)), rel=1e-5)
     assert found["loss"] != pytest.approx(float(model.compute_loss(first, training=True)), rel=1e-5)
     assert int(model.noise.step) == 0
-
-
-@pytest.mark.parametrize("clip_norm", [0.0, 0.5])
-def test_one_clipping_over_both_groups(
-    clip_norm: float, config: Callable[..., TrainerConfig], data: str, spec: dict[str, Any]
-) -> None:
-    """The norm is of all gradients together, each row of a table once; both groups are scaled by it alike."""
-    settings = config("dnn", f"optimizer.clip_norm={clip_norm}", "optimizer.warmup_steps=0", "dnn.id_dropout=0")
-    model = build_model(settings, spec)
-    batch = next(iter(TrainingData(data, settings, model.request_columns, model.item_columns).batches()))
-    with tf.GradientTape() as tape:
-        loss = model.compute_loss(batch, training=True)
-    variables = model.trainable_variables
-    gradients = [tf.convert_to_tensor(one).numpy() for one in tape.gradient(loss, variables)]
-    expected = float(np.sqrt(sum((one.astype(np.float64) ** 2).sum() for one in gradients)))
-    scale = min(1.0, clip_norm / expected) if clip_norm else 1.0
-    before = [variable.numpy() for variable in variables]
-    optimizer = build_optimizer(model, settings.optimizer, 10)
-    assert float(optimizer.apply_gradients(zip(gradients, variables, strict=True))) == pytest.approx(expected, rel=1e-4)
-    rate, start = settings.optimizer.embedding_rate, settings.optimizer.embedding_accumulator
-    tables = {variable.ref() for variable in model.query_tower.tables.trainable_variables}
-    for variable, old, gradient in zip(variables, before, gradients, strict=True):
-        if variable.ref() in tables:  # Adagrad's first step
-            step = rate * gradient * scale / np.sqrt(start + (gradient * scale) ** 2)
-            assert variable.numpy() == pytest.approx(old - step, abs=1e-4)

@@ -1,0 +1,33 @@
+"""Graded judgments and the share of what is good."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from preprocessing.command.console import UserError
+from trainer.evaluation.catalogue import Catalogue
+from trainer.evaluation.judgments import Judgments, p_good
+
+
+def test_judgments(data: str, tmp_path: Path) -> None:
+    catalogue = Catalogue(data)
+    first, second, third = (one.decode() for one in catalogue.item_ids[:3])
+    path = tmp_path / "judgments.jsonl"
+    graded = [("a", first, 3), ("a", second, 1), ("b", third, 2), ("b", "gone", 3), ("c", first, 0)]
+    path.write_text("".join(json.dumps({"query": q, "item_id": i, "grade": g}) + "\n" for q, i, g in graded))
+    judgments = Judgments(str(path), catalogue)
+    assert judgments.queries == [b"a", b"b"]  # nothing is relevant to c
+    queries = np.array([b"a", b"x", b"a"], object)
+    rows = np.array([[0, 1], [5, 6], [1, 7]])
+    assert judgments.asked_by(queries)[1] == [1]
+    found = p_good(judgments, queries, rows, np.array([[2, -1]]), 2)
+    assert found.tolist() == [0.25, 0.5]
+    path.write_text('{"query": "a", "item_id": "x"}\n')
+    with pytest.raises(UserError, match="line 1: KeyError"):
+        Judgments(str(path), catalogue)
+    with pytest.raises(UserError, match="no such file"):
+        Judgments(str(tmp_path / "none"), catalogue)

@@ -1,0 +1,35 @@
+"""A job folder belongs to one config and one data folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from preprocessing.command.console import UserError
+from trainer.config import TrainerConfig
+from trainer.job.job_folder import Job, fingerprint
+
+Config = Callable[..., TrainerConfig]
+
+
+def test_begun_it_knows_its_config_and_its_data(config: Config, data: str, tmp_path: Path) -> None:
+    job = Job(f"{tmp_path}/job/")
+    job.begin(config("mmse"), data)
+    job.begin(config("mmse", "distribution.strategy=mirrored"), data)  # on other machines it is the same job
+    assert job.path == f"{tmp_path}/job" and job.config() == config("mmse")
+    assert json.loads(Path(job.path, "data.json").read_text()) == {"path": data, "fingerprint": fingerprint(data)}
+    assert not list(Path(job.path).glob("*.part"))
+    with pytest.raises(UserError, match=r"is of another config: trainer\.mmse\.dim was 8, now 4"):
+        job.begin(config("mmse", "mmse.dim=4"), data)
+
+
+def test_what_was_never_trained(config: Config, data: str, tmp_path: Path) -> None:
+    job = Job(f"{tmp_path}/job")
+    with pytest.raises(UserError, match=r"no config\.yaml in it; train it with python -m trainer\.task first"):
+        job.config()
+    job.begin(config("mmse"), data)
+    with pytest.raises(UserError, match="no checkpoint in it yet"):
+        job.best_checkpoint()

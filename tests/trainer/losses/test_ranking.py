@@ -1,0 +1,38 @@
+"""Order within a request."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.trainer.losses.case import Case
+from trainer.config import LossConfig, RankingConfig
+from trainer.losses.ranking import ranking_losses
+
+
+@pytest.mark.parametrize("kind", ["hinge", "logistic"])
+def test_ranking(case: Case, kind: str) -> None:
+    pairs = {"ordered>clicked": (0.5, 2.0), "clicked>shown": (0.3, 1.0), "shown>random": (0.1, 0.5)}
+    config = RankingConfig(weight=0.5, kind=kind, random_items=5, pairs=pairs)
+    total = 0.0
+    for request in range(3):
+        mine = {s: [i for r, i in zip(*case.stages[s], strict=True) if r == request] for s in case.stages}
+        own = {item for items in mine.values() for item in items}
+        mine["random"] = [item for item in case.catalog[:5] if item not in own]
+        for pair, (margin, weight) in pairs.items():
+            high, low = (mine[stage] for stage in pair.split(">"))
+            gaps = [margin - case.score(request, h) + case.score(request, x) for h in high for x in low]
+            cost = [max(0.0, gap) if kind == "hinge" else math.log1p(math.exp(gap)) for gap in gaps]
+            total += weight * np.mean(cost) if cost else 0.0
+    losses = case.loss(LossConfig(ranking=config))
+    assert losses["ranking"] == pytest.approx(total / 3, rel=1e-5)
+    assert losses["loss"] == pytest.approx(losses["retrieval"] + 0.5 * losses["ranking"], rel=1e-6)
+
+
+def test_ranking_of_empty_stages_costs_nothing() -> None:
+    scores = {"ordered": tf.zeros([1, 0]), "clicked": tf.ones([1, 2])}
+    masks = {"ordered": tf.zeros([1, 0], tf.bool), "clicked": tf.ones([1, 2], tf.bool)}
+    assert float(ranking_losses(scores, masks, RankingConfig(weight=1))[0]) == 0.0
