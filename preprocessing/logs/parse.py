@@ -109,6 +109,7 @@ class ParseRecords(beam.DoFn):
 
     def start_bundle(self) -> None:
         self._counts: collections.Counter[Key] = collections.Counter()
+        self._filled: collections.Counter[Key] = collections.Counter()  # which fields say something, together
         self._hours: dict[int, tuple[int, int, int]] = {}
         self._clear()
 
@@ -131,8 +132,7 @@ class ParseRecords(beam.DoFn):
         ignored: list[str] = []
         try:
             document = self._load(raw)
-            filled = [name for name in self._fields if document.get(name) not in _EMPTY]
-            self._counts.update([(self._stream, "filled", name) for name in filled])
+            self._filled[tuple([name for name in self._fields if document.get(name) not in _EMPTY])] += 1
             record = self._parse(document, path, place, ignored)
         except Rejected as reason:
             self._counts[self._stream, "rejected", str(reason)] += 1
@@ -167,6 +167,9 @@ class ParseRecords(beam.DoFn):
         self._clear()
 
     def finish_bundle(self) -> Iterator[Any]:
+        for names, count in self._filled.items():
+            for name in names:
+                self._counts[self._stream, "filled", name] += count
         last: Iterable[Any] = (
             *self._flush(),
             *(beam.pvalue.TaggedOutput(COUNTS, count) for count in self._counts.items()),
