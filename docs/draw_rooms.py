@@ -194,9 +194,13 @@ def _legend(height: int) -> Iterator[str]:
         yield f'<rect x="{x}" y="{y - 11}" width="{_BADGE - 3}" height="{_LINE}" rx="7" fill="{_COLOURS[way]}"/>'
         yield f'<text class="step" x="{x + (_BADGE - 3) / 2:g}" y="{y}">{way}</text>'
         yield f'<text class="says" x="{x + _BADGE + 4}" y="{y}">{text}</text>'
-        x += 320
+        x += 300
+    for kind, text in (("door", "a file at the door"), ("folder", "a room")):
+        yield f'<rect class="{kind}" x="{x}" y="{y - 11}" width="{_BADGE - 3}" height="{_LINE}" rx="3"/>'
+        yield f'<text class="says" x="{x + _BADGE + 4}" y="{y}">{text}</text>'
+        x += 170
     rule = "A room may import those below it; trainer and serving may import preprocessing."
-    yield f'<text class="says" x="{x}" y="{y}">{rule}</text>'
+    yield f'<text class="says" x="{x - 60}" y="{y}">{rule}</text>'
 
 
 _STYLE = """<style>

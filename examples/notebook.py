@@ -8,7 +8,7 @@
 
 # %%
 # The project's own come first: they set up TensorFlow's environment.
-from preprocessing.config import load_section
+from preprocessing.command.experiment import load_section
 from preprocessing.data.spec import read_spec
 from trainer.config import TrainerConfig
 from trainer.data.dataset import catalog

@@ -78,7 +78,7 @@ class MakeExamples(beam.PTransform):
         _check(streams)
         parsed = [self._parse(name, records) for name, records in streams.items()]
         split = _all(parsed, TIMES) | "Split" >> SplitByTime(config.split, config.history.timezone_offset_h)
-        cut = AsSingleton(split | "Cut alone" >> beam.MapTuple(lambda first, last, cut: cut))
+        cut = AsSingleton(split | "Cut alone" >> beam.Map(lambda split: split.cut))
         users = (
             {kind: _all(parsed, kind) for kind in ("searches", "actions", "impressions")}
             | "By user" >> beam.CoGroupByKey()
@@ -149,6 +149,8 @@ class CountMetrics(beam.DoFn):
 
     def process(self, counted: tuple[tuple[str, ...], int]) -> Iterator[tuple[tuple[str, ...], int]]:
         key, count = counted
+        if not count:
+            return
         if key[0] not in HISTOGRAMS:
             if key not in self._counters:
                 self._counters[key] = Metrics.counter(METRICS, "/".join(key))

@@ -12,14 +12,16 @@ from apache_beam.options.pipeline_options import GoogleCloudOptions
 from rich.console import Console
 
 from preprocessing.command.console import counted_progress, fail, run_command
+from preprocessing.command.experiment import load_section
 from preprocessing.command.flags import Flags
 from preprocessing.command.runners import beam_options, new_pipeline, run_to_end
-from preprocessing.config import PreprocessingConfig, load_section
+from preprocessing.config import PreprocessingConfig
 from preprocessing.data import stats as statistics
 from preprocessing.data.data_folder import FAILED, DataFolder, finish, finish_inside
 from preprocessing.data.write_folder import WriteDataFolder, shard_counts
 from preprocessing.graph import MakeExamples, Partitions
-from preprocessing.logs.parse import document_loader, parser
+from preprocessing.logs.documents import Document
+from preprocessing.logs.parse import Parse, document_loader, parser
 from preprocessing.logs.sources import Read, Source, find, refuse_inside, sniff
 
 OWN_FLAGS = ("--config", "--input", "--output", "--set")
@@ -66,8 +68,12 @@ def sources_of(config: PreprocessingConfig, folder: str) -> list[Source]:
     sources = [find(stream, folder, pattern) for stream, pattern in patterns.items()]
     for source in sources:
         parse = parser(source.stream, config.input)
-        sniff(source, document_loader(source.stream, config.input), functools.partial(parse, source=""))
+        sniff(source, document_loader(source.stream, config.input), functools.partial(_parse_only, parse))
     return sources
+
+
+def _parse_only(parse: Parse, document: Document) -> None:
+    parse(document, "", 0, [])
 
 
 def run(config: PreprocessingConfig, input_folder: str, output: str, flags: Sequence[str]) -> dict | None:

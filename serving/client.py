@@ -20,8 +20,18 @@ from serving.retriever.asynchronous import Answer, AsyncRetriever, Hit
 from serving.retriever.blocking import Retriever
 from serving.retriever.request import User
 from serving.retriever.shard import CallPolicy, RetrievalError
+from serving.retriever.sharded import AsyncShardedRetriever
 
-__all__ = ["Answer", "AsyncRetriever", "CallPolicy", "Hit", "RetrievalError", "Retriever", "User"]
+__all__ = [
+    "Answer",
+    "AsyncRetriever",
+    "AsyncShardedRetriever",
+    "CallPolicy",
+    "Hit",
+    "RetrievalError",
+    "Retriever",
+    "User",
+]
 
 _MISTAKE, _UNANSWERED = 2, 1
 _HELP = """\
@@ -34,6 +44,7 @@ examples:
   python -m serving.client "red running shoes"
   python -m serving.client "red running shoes" --k 5 --user history.json --catalog out/raw/catalog.jsonl.gz
   python -m serving.client "red running shoes" --target a:8500,b:8500 c:8500,d:8500 --json
+  python -m serving.client "red running shoes" --shards out/models/retrieval/shards.json
 
 A --user file holds what the user did, newest first:
   {"history_queries": ["trainers"], "realtime_items": ["i7"], "short_items": [], "long_click_items": ["i3", "i9"]}
@@ -71,12 +82,16 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         allow_abbrev=False,
     )
     flags.add_argument("query", help="what the user typed")
-    flags.add_argument(
+    where = flags.add_mutually_exclusive_group()
+    where.add_argument(
         "--target",
         nargs="+",
         default=["localhost:8500"],
         metavar="HOST:PORT,...",
         help="one target a shard (default localhost:8500)",
+    )
+    where.add_argument(
+        "--shards", metavar="PATH", help="the shards.json of a sharded export: it says which servers have which models"
     )
     flags.add_argument("--model", default="retrieval", help="the model's name (default %(default)s)")
     which = flags.add_mutually_exclusive_group()
@@ -143,18 +158,21 @@ def ask(flags: argparse.Namespace) -> Answer:
         raise _Mistake(f"--k {flags.k}: at least 1")
     if flags.timeout <= 0:
         raise _Mistake(f"--timeout {flags.timeout}: more than 0")
+    if flags.shards and (flags.version is not None or flags.label):
+        raise _Mistake("--shards names the version itself; leave --version and --label out")
     try:
         user = User.read(flags.user) if flags.user else User()
         hedge = None if flags.hedge_ms is None else flags.hedge_ms / 1000
-        with Retriever(
-            flags.target,
-            flags.model,
-            version=flags.version,
-            label=flags.label,
-            timeout=flags.timeout,
-            policy=CallPolicy(hedge_after=hedge),
-            credentials=credentials(flags),
-        ) as retriever:
+        shared: dict[str, Any] = {
+            "timeout": flags.timeout,
+            "policy": CallPolicy(hedge_after=hedge),
+            "credentials": credentials(flags),
+        }
+        if flags.shards:
+            opened = Retriever(shards=flags.shards, **shared)
+        else:
+            opened = Retriever(flags.target, flags.model, version=flags.version, label=flags.label, **shared)
+        with opened as retriever:
             return retriever.retrieve(
                 flags.query, user, flags.k, required_terms=flags.required_terms, allowed_leaves=flags.allowed_leaves
             )

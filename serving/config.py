@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from preprocessing.config import Section
+from preprocessing.command.experiment import Section
 
 Kind = Literal["scann", "portable", "brute_force"]
 
@@ -80,6 +80,7 @@ class ServingConfig(Section):
     default_k: int = Field(100, ge=1)  # of `serving_default`, which takes no k
     max_k: int = Field(10_000, ge=1)  # a larger k is cut to it: a request must not be able to ask for the whole memory
     keep_versions: int = Field(3, ge=1)
+    shard_target: str = Field("{name}:8500", pattern=r"^[^{}]*(\{name\}[^{}]*)*$")  # where a shard's model is served
     widths: WidthsConfig = WidthsConfig()
     scann: ScannConfig = ScannConfig()
     portable: PortableConfig = PortableConfig()

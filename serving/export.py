@@ -6,12 +6,13 @@ import argparse
 import logging
 import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 from typing import get_args
 
 import preprocessing  # noqa: F401 (sets up TensorFlow's environment)
 from preprocessing.command.console import UserError, quiet_native_code, run_command
+from preprocessing.command.experiment import load_section
 from preprocessing.command.flags import Flags
-from preprocessing.config import load_section
 from serving.config import Kind, ServingConfig, default_index
 
 _HELP = """\
@@ -83,8 +84,11 @@ def export(
     vectors: str | None = None,
 ) -> int:
     """Writes a version; returns the exit status."""
-    from serving.release.fresh_items import read_changes  # TensorFlow comes with it: `--help` does not wait for that
+    from serving.batch.output_folder import locked  # TensorFlow comes with these: `--help` does not wait for that
+    from serving.release.fresh_items import read_changes
     from serving.release.publish import Release
+    from serving.release.sharded_publish import ShardedRelease
+    from serving.release.shards import SHARDS
 
     changes = read_changes(fresh, tombstones)
     if vectors is not None and job_dir is None:
@@ -93,10 +97,14 @@ def export(
         raise UserError("name --job-dir to build a version, or --fresh or --tombstones to change the one in place")
     if shards is not None and (shards < 1 or job_dir is None or any(part is not None for part in changes)):
         raise UserError("--shards takes a number from 1, goes with --job-dir, and not with --fresh or --tombstones")
-    release = Release(config, data_dir, output, vectors)
-    if job_dir is None:
-        return release.change(changes)
-    return release.build(job_dir, changes) if shards is None else release.build_shards(job_dir, shards)
+    in_shards = shards is not None or (job_dir is None and Path(output, SHARDS).exists())
+    release = (ShardedRelease if in_shards else Release)(config, data_dir, output, vectors)
+    with locked(output, "--output"):
+        if job_dir is None:
+            return release.change(changes)
+        if shards is not None and isinstance(release, ShardedRelease):
+            return release.build_shards(job_dir, shards)
+        return release.build(job_dir, changes)
 
 
 def main(argv: list[str] | None = None) -> int:

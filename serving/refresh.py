@@ -19,7 +19,7 @@ from serving.batch.output_folder import locked
 from serving.batch.run import JobStopped, run
 from serving.config import ServingConfig
 from serving.export import add_config_flags, configured
-from serving.release.versions import ModelFolder
+from serving.release.versions import REJECTED, ModelFolder
 
 _MAX_BATCH = 512
 _HELP = """\
@@ -51,6 +51,7 @@ def arguments(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]
     flags.add_argument("--output", required=True, help="the model folder; versions 1, 2, ... appear in it")
     flags.add_argument("--vectors", help="where items' vectors are kept between runs (default: <output>-vectors)")
     add_config_flags(flags)
+    flags.add_argument("--shards", type=int, help="models to spread the catalogue over, as in serving.export")
     flags.add_argument("--force", action="store_true", help="build a version even if nothing has changed")
     return flags.parse_known_args(argv)
 
@@ -63,41 +64,48 @@ def refresh(
     vectors: str | None = None,
     flags: Sequence[str] = (),
     force: bool = False,
+    shards: int | None = None,
 ) -> int:
     """Embeds, exports, judges and places; returns the exit status."""
     import tensorflow as tf
 
     from preprocessing.data.spec import read_spec
-    from serving.graph.towers import towers_hash
     from serving.release.fresh_items import Changes
-    from serving.release.manifest import data_hash  # TensorFlow comes with it: `--help` does not wait for that
-    from serving.release.publish import REJECTED, Release
+    from serving.release.manifest import source_hashes  # TensorFlow comes with it: `--help` does not wait for that
+    from serving.release.publish import Release
+    from serving.release.sharded_publish import ShardedRelease
+    from serving.release.shards import QUERY
 
     read_spec(data_dir)  # a folder that is not whole is told before anything is done
-    folder = ModelFolder(output)
+    folder = ModelFolder(output if shards is None else f"{output}/{QUERY}")
     with locked(output, "--output"):
         job = embed_job(job_dir, None, _MAX_BATCH, output=vectors or f"{output}-vectors", format="parquet")
-        sources = {
-            "towers_hash": towers_hash(job_dir),
-            "data_hash": data_hash(data_dir),
-            "config": config.model_dump(mode="json"),
-        }
-        if not force:
-            latest = folder.latest()
-            if latest is not None and _of(folder.manifest(latest), sources):
-                print(f"nothing changed: version {latest} is of these towers and this catalogue; {output}")
-                return 0
-            turned_down = _rejected(folder.path, latest or 0, sources)
-            if turned_down is not None:
-                sys.stderr.write(f"nothing changed since the gate turned {turned_down} down; --force tries again\n")
-                return REJECTED
+        sources = source_hashes(config, job_dir, data_dir) | ({} if shards is None else {"shards": shards})
+        known = None if force else _known(folder, output, sources)
+        if known is not None:
+            return known
         tf.config.list_logical_devices()  # all cores for the index: the job's one-core sessions would settle it for all
         outcome = run(job, find(data_dir), flags)
         if outcome is None:
             raise UserError("--template_location: a refresh waits for its job; leave the flag out")
         counts = outcome.manifest["counts"]
         print(f"{counts['computed']} items embedded, {counts['written'] - counts['computed']} carried over")
+        if shards is not None:
+            return ShardedRelease(config, data_dir, output, job.output).build_shards(job_dir, shards)
         return Release(config, data_dir, output, job.output).build(job_dir, Changes())
+
+
+def _known(folder: ModelFolder, output: str, sources: dict[str, Any]) -> int | None:
+    """The exit status where a version was made of these, or turned down; none where there is something to do."""
+    latest = folder.latest()
+    if latest is not None and _of(folder.manifest(latest), sources):
+        print(f"nothing changed: version {latest} is of these towers and this catalogue; {output}")
+        return 0
+    turned_down = _rejected(Path(output), latest or 0, sources)
+    if turned_down is None:
+        return None
+    sys.stderr.write(f"nothing changed since the gate turned {turned_down} down; --force tries again\n")
+    return REJECTED
 
 
 def _of(manifest: dict[str, Any], sources: dict[str, Any]) -> bool:
@@ -120,9 +128,11 @@ def main(argv: list[str] | None = None) -> int:
     for name in ("", "apache_beam", "tensorflow"):  # what stops the job is told once, by us
         logging.getLogger(name).setLevel(logging.CRITICAL)
     config = configured(flags)
+    if flags.shards is not None and flags.shards < 1:
+        raise UserError(f"--shards {flags.shards}: it takes a number from 1")
     job_dir, data_dir, output = (one.rstrip("/") for one in (flags.job_dir, flags.data, flags.output))
     try:
-        return refresh(config, job_dir, data_dir, output, flags.vectors, beam_flags, flags.force)
+        return refresh(config, job_dir, data_dir, output, flags.vectors, beam_flags, flags.force, flags.shards)
     except JobStopped as stopped:
         fail(str(stopped), status=1)
 

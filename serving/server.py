@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import resource
 import signal
 import sys
 import threading
@@ -34,6 +35,7 @@ def serve(argv: list[str] | None) -> int:
     from serving.runtime.rest import RestServer
 
     keep_large_apart()
+    take_descriptors()
     sys.setswitchinterval(_SWITCH_SECONDS)
     settings, rest_settings = settings_of(flags), rest_settings_of(flags)
     server = ModelServer(settings)
@@ -59,10 +61,14 @@ def serve(argv: list[str] | None) -> int:
     ports += f", page http://{flags.host}:{rest.port}/ui" if rest and flags.ui else ""
     print(f"serving {available} on {ports}", flush=True)
     wait_for_end(server, ended, flags.model_config_file, flags.model_config_file_poll_wait_seconds)
-    if rest:
-        rest.stop()
-    server.stop(flags.drain_seconds)
+    server.stop(flags.drain_seconds, beside=rest.stop if rest else lambda: None)
     return 0
+
+
+def take_descriptors() -> None:
+    """Raises the bound on open files to what the system allows: each connection is one."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def page_routes(flags: argparse.Namespace, server: ModelServer) -> list[web.RouteDef]:
@@ -80,6 +86,7 @@ def page_routes(flags: argparse.Namespace, server: ModelServer) -> list[web.Rout
 def wait_for_end(server: ModelServer, ended: threading.Event, config_file: str | None, seconds: float) -> None:
     """Until the end; a model config file that changes is taken over, one with a mistake in it is not."""
     from serving.runtime.config_files import read_models
+    from serving.runtime.status import ServingError
 
     served = server.settings.models
     while not ended.wait(seconds if config_file and seconds > 0 else None):
@@ -89,8 +96,11 @@ def wait_for_end(server: ModelServer, ended: threading.Event, config_file: str |
             logging.getLogger("serving").error("%s; the models stay as they are", error)
             continue
         if wanted != served:
-            server.manager.configure(wanted)
             served = wanted
+            try:
+                server.manager.reload(wanted)
+            except ServingError as error:
+                logging.getLogger("serving").error("--model_config_file %s: %s", config_file, error)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from preprocessing.config import Section
+from preprocessing.command.experiment import Section
 from trainer.config_keys import annotation_of, with_keys
 from trainer.config_models import DnnConfig, MgdsprConfig, MmseConfig, TfrsConfig
 

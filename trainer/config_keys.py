@@ -10,7 +10,7 @@ from typing import Any, TypeGuard, TypeVar, get_args, get_origin
 from pydantic import BaseModel
 
 from preprocessing.command.console import nearest
-from preprocessing.config import Section
+from preprocessing.command.experiment import Section
 
 S = TypeVar("S", bound=Section)
 

@@ -6,7 +6,8 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from preprocessing.config import Grain, Section
+from preprocessing.command.experiment import Section
+from preprocessing.config import Grain
 
 Attribute = Literal["item", "brand", "shop", "leaf", "top"]
 SideAttribute = Literal["brand", "shop", "leaf", "top"]

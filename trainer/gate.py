@@ -1,4 +1,4 @@
-"""python -m trainer.gate: whether a job is good enough to go on with; status 1 where it is not."""
+"""python -m trainer.gate: whether a job's metric reaches a bound, or another job's; status 1 if it does not."""
 
 from __future__ import annotations
 

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from preprocessing.command.console import UserError, fail, run_command
+from preprocessing.command.experiment import load_section, resolved_yaml
 from preprocessing.command.flags import Flags
-from preprocessing.config import load_section, resolved_yaml
 from trainer.cloud.machines import GPUS, Machines
 from trainer.cloud.submission import ProjectRegion, Submission
 from trainer.config import TrainerConfig

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 import preprocessing  # noqa: F401 (sets up TensorFlow's environment)
 from preprocessing.command.console import fail, run_command
+from preprocessing.command.experiment import load_section
 from preprocessing.command.flags import Flags
-from preprocessing.config import load_section
 from trainer.config import TrainerConfig
 
 _HELP = """\

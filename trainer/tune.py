@@ -13,8 +13,8 @@ from pydantic import ValidationError
 
 import preprocessing  # noqa: F401 (sets up TensorFlow's environment)
 from preprocessing.command.console import USER_MISTAKE, UserError, run_command
+from preprocessing.command.experiment import load_section
 from preprocessing.command.flags import Flags
-from preprocessing.config import load_section
 from preprocessing.data.spec import read_spec
 from trainer.config import TrainerConfig
 from trainer.config_keys import with_keys

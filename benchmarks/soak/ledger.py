@@ -113,9 +113,10 @@ class Ledger:
 def folder_faults(folder: ModelFolder, entries: dict[int, Entry], keep: int) -> list[str]:
     """What lies in the model folder and should not, or should and does not."""
     there = folder.versions()
-    names = {path.name for path in folder.path.iterdir() if path.name != ".lock"}
+    names = {path.name for path in folder.path.iterdir() if not path.name.startswith((".lock", ".claim-"))}
     placed = sorted(number for number, one in entries.items() if one.fate != "rejected")
-    wanted = {f"rejected-{number}" for number, one in entries.items() if one.fate == "rejected"}
+    rejected = sorted(number for number, one in entries.items() if one.fate == "rejected")
+    wanted = {f"rejected-{number}" for number in rejected[-keep:]}
     for number in there:
         by_hand = number in entries and entries[number].fate == "corrupt"
         wanted |= {str(number)} if by_hand else {str(number), f"manifest-{number}.json"}

@@ -128,8 +128,7 @@ class Life:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        staging = f".staging-{process.pid}"
-        while process.poll() is None and not (self.models.path / staging).exists():
+        while process.poll() is None and not list(self.models.path.glob(".staging-*")):
             time.sleep(0.05)
         time.sleep(self._chance.random() * 5)
         if process.poll() is None:

@@ -52,7 +52,7 @@ class Shop:
             self._said[one["user_id"]].append((one["ts"], one["query"]))
         self._acted: dict[str, list[AttributedAction]] = collections.defaultdict(list)
         for one in itertools.chain.from_iterable(self._actions.values()):
-            action = AttributedAction(one["ts"], one["item_id"], one["action"], one["ts"], NO_REQUEST, "")
+            action = AttributedAction(one["ts"], one["item_id"], one["action"], one["ts"], NO_REQUEST, False, "")
             self._acted[one["user_id"]].append(action)
         self.days = max(self._searches) + 1
         self._since = dict.fromkeys(self._items, 0)

@@ -46,10 +46,13 @@ def catalog_record(row: Row, description: int) -> dict[str, Any]:
         record["price"] = row.number_in("price")
     if row.fields.get("in_stock") is not None:
         record["in_stock"] = row.fields["in_stock"]
+    ignored: list[str] = []
     try:
-        parse_item(record)
+        parse_item(record, ignored=ignored)
     except Rejected as reason:
         row.wrong(str(reason))
+    for name in ignored:
+        row.wrong(f"bad {name}")
     return record
 
 

@@ -32,11 +32,11 @@ whose names begin with ubi: bulk NDJSON, search hits with _source, or lines of i
   click, item_click,         clicked
     add_to_cart (a cart)
   impression                 shown, in order of position; without any, query_response_object_ids
-  --actions NAME=ACTION,...  adds names: impression, click, collect, cart or order; all others are left out and counted
+  --actions NAME=ACTION,...  adds names: impression, click, collect, cart or order; all others are left out, counted
 
-Without --products items are known by the ids in the log, and an item's title is the event's object.description. With
-it, actions on items that are not in the catalogue are left out and counted. Where --item-id is another field than
-object_id, events that carry both translate the pages of the queries.
+Without --products an item is known by the ids of the log, its title the event's object.description. With it, actions on
+items that the catalogue does not have are left out and counted. Where --item-id is another field than object_id, events
+that carry both translate the pages of the queries.
 
 --judgments takes JSON Lines (query, item_id, label) or the judgment lists of OpenSearch's Search Relevance Workbench;
 ESCI's percentages there become grades by --grades '3>=100,2>=10,1>=1'. They are for all queries: the log is split by

@@ -12,7 +12,8 @@ from apache_beam.io.filesystems import FileSystems
 from apache_beam.pvalue import AsIter
 
 from preprocessing.command.console import UserError
-from preprocessing.config import PreprocessingConfig, VocabulariesConfig, resolved_yaml
+from preprocessing.command.experiment import resolved_yaml
+from preprocessing.config import InputConfig, PreprocessingConfig, StreamConfig, VocabulariesConfig
 from preprocessing.data.features import SCHEMA_VERSION, catalog_features, request_features
 from preprocessing.data.stats import summarise, too_many_rejected
 from preprocessing.logs.records import ATTRIBUTES
@@ -194,9 +195,26 @@ def _problem(stats: dict[str, Any], config: PreprocessingConfig) -> str | None:
     rejected = too_many_rejected(stats, config.input.max_rejected_share)
     if rejected:
         return f"{rejected}; preprocessing.input.max_rejected_share allows more"
-    if not stats["examples"]["train"]:
-        return (
-            f"no training example came out: no request before {stats['split_at']} has an action on a known item "
-            "(preprocessing.split decides that moment)"
-        )
+    never = _never_filled(stats, config.input)
+    if never:
+        return never
+    for split, kind, side in (("train", "training", "before"), ("eval", "evaluation", "from")):
+        if not stats["examples"][split]:
+            return (
+                f"no {kind} example came out: no request {side} {stats['split_at']} has an action on a known item "
+                "(preprocessing.split decides that moment)"
+            )
+    return None
+
+
+def _never_filled(stats: dict[str, Any], config: InputConfig) -> str | None:
+    """A field that the config maps and no record fills is a wrong name, though the field be optional."""
+    for name, stream in stats["streams"].items():
+        settings: StreamConfig | None = getattr(config, name, None)
+        for field, column in (settings.columns if isinstance(settings, StreamConfig) else {}).items():
+            if stream["empty_share"].get(field) == 1.0:
+                return (
+                    f"{name}: {field} is empty in all {stream['in']:,} records: is {column!r} in "
+                    f"preprocessing.input.{name}.columns its name there?"
+                )
     return None

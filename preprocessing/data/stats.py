@@ -11,7 +11,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from preprocessing.config import STREAM_FIELDS
+
 _QUANTILES = (0.5, 0.9, 0.99, 1.0)
+ATTRIBUTIONS = ("named its request", "fell back on a page", "history alone")
 HISTOGRAMS = ("length", "frequency")  # (one of these, of what, a number): how often that number came
 _STREAMS = ("ubi", "catalog", "searches", "actions", "impressions")
 Histogram = Mapping[int, int]
@@ -24,21 +27,28 @@ def summarise(counted: Mapping[str, Any], vocabularies: Mapping[str, int]) -> di
         kind: defaultdict(lambda: defaultdict(int)) for kind in HISTOGRAMS
     }
     examples, single = {"train": 0, "eval": 0}, {"items": 0, "shown_unknown_items": 0}
+    attribution = dict.fromkeys(ATTRIBUTIONS, 0)
     for *key, count in counted["counts"]:
         if key[0] in histograms:
             histograms[key[0]][key[1]][int(key[2])] += count
         elif key[0] == "examples":
             examples[key[1]] = count
+        elif key[0] == "attribution":
+            attribution[key[1]] = count
         elif key[0] in single:
             single[key[0]] = count
         else:
             _add(streams.setdefault(key[0], _empty_stream()), key[1:], count)
     lengths = histograms["length"]
+    for name, stream in streams.items():
+        stream["empty_share"] = empty_shares(name, stream["in"], stream.pop("filled"))
     return {
         "streams": {name: streams[name] for name in sorted(streams, key=_stream_order)},
         "examples": examples,
+        "attribution": attribution,
         **single,
         "searches_from_to": [iso(ts) for ts in counted["times"]],
+        "searches_of_stray_clocks": counted["stray"],
         "split_at": iso(counted["cut"]),
         "split_at_ms": counted["cut"],
         "lengths": {name: quantiles(lengths[name]) for name in sorted(lengths)},
@@ -47,8 +57,17 @@ def summarise(counted: Mapping[str, Any], vocabularies: Mapping[str, int]) -> di
     }
 
 
+def empty_shares(stream: str, records: int, filled: Mapping[str, int]) -> dict[str, float]:
+    """Of each field of a stream, the share of records where it says nothing; 1.0 only where all do."""
+    shares = {}
+    for name in STREAM_FIELDS.get(stream, ()):
+        known = filled.get(name, 0)
+        shares[name] = min(round(1 - known / records, 4), 0.9999) if known else 1.0
+    return shares
+
+
 def _empty_stream() -> dict[str, Any]:
-    return {"in": 0, "used": 0, "rejected": {}, "excluded": {}}
+    return {"in": 0, "used": 0, "rejected": {}, "excluded": {}, "ignored": {}, "filled": {}}
 
 
 def _stream_order(name: str) -> tuple[int, str]:
@@ -135,9 +154,20 @@ def print_table(stats: Mapping[str, Any], console: Console) -> None:
         sums = (sum(stream[outcome].values()) for outcome in ("excluded", "rejected"))
         table.add_row(name, f"{stream['in']:,}", f"{stream['used']:,}", *(f"{one:,}" for one in sums), reasons)
     console.print(table)
-    examples, lengths = stats["examples"], stats["lengths"]
+    for name, stream in stats["streams"].items():
+        empty = [f"{field} {share:.1%}" for field, share in stream["empty_share"].items() if share]
+        ignored = [f"{reason} {count:,}" for reason, count in stream["ignored"].items()]
+        for what, parts in (("says nothing of", empty), ("ignored values", ignored)):
+            if parts:
+                console.print(f"{name} {what}: {_words(parts)}")
+    acted = sum(stats["attribution"].values())
     console.print(
-        f"searches {' to '.join(stats['searches_from_to'])}\n"
+        f"actions: {_words(f'{count / max(acted, 1):.0%} {how}' for how, count in stats['attribution'].items())}"
+    )
+    examples, lengths = stats["examples"], stats["lengths"]
+    stray = stats["searches_of_stray_clocks"]
+    console.print(
+        f"searches {' to '.join(stats['searches_from_to'])}{f' ({stray:,} of stray clocks)' if stray else ''}\n"
         f"examples: {examples['train']:,} train, {examples['eval']:,} eval (from {stats['split_at']}); "
         f"{_words(f'{name} {size:,}' for name, size in stats['vocabularies'].items())}"
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import zlib
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
@@ -32,7 +31,7 @@ class DataParts(NamedTuple):
     vocabularies: beam.PCollection  # (name, words, most frequent first); one that the log gave no word is missing
     rejected: beam.PCollection  # {"stream", "reason", "source", "record"}
     counts: beam.PCollection  # (what, how often), as in (("searches", "in"), 12)
-    split: beam.PCollection  # one: (first search, last search, cut) in epoch milliseconds
+    split: beam.PCollection  # one `joins.split.Split`
 
 
 class WriteDataFolder(beam.PTransform):
@@ -128,9 +127,9 @@ def _rejected_shard(record: dict[str, str]) -> tuple[tuple[str, int], bytes]:
     return (record["stream"], zlib.crc32(line) % _REJECTED_SHARDS), line
 
 
-def _write_counts(path: str, counts: list[tuple[tuple[str, ...], int]], split: tuple[float, float, int]) -> str:
-    *span, cut = split
-    times = [int(ts) for ts in span if math.isfinite(ts)]
-    content = {"cut": cut, "times": times, "counts": sorted([*key, count] for key, count in counts)}
+def _write_counts(path: str, counts: list[tuple[tuple[str, ...], int]], split: tuple[int, int, int, int]) -> str:
+    first, last, cut, stray = split
+    summed = sorted([*key, count] for key, count in counts)
+    content = {"cut": cut, "times": [first, last], "stray": stray, "counts": summed}
     write_file(path, [json.dumps(content).encode()])
     return path

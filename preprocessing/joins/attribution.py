@@ -37,7 +37,15 @@ class AttributedAction(NamedTuple):
     action: str
     ts: int
     request: int  # its place among the user's requests, or NO_REQUEST
+    named: bool  # whether the log itself says which request it answers
     source: str
+
+    @property
+    def attribution(self) -> str:
+        """How it found its request, for the statistics."""
+        if self.request == NO_REQUEST:
+            return "history alone"
+        return "named its request" if self.named else "fell back on a page"
 
 
 def attribute(requests: Sequence[Request], actions: Sequence[Action], join: JoinConfig) -> list[AttributedAction]:
@@ -53,8 +61,21 @@ def attribute(requests: Sequence[Request], actions: Sequence[Action], join: Join
         else:
             place = named if _in_time(requests[named], action, join) else NO_REQUEST
         effective = action.ts if place == NO_REQUEST else max(action.ts, requests[place].ts)
-        attributed.append(AttributedAction(effective, action.item_id, action.action, action.ts, place, action.source))
+        attributed.append(
+            AttributedAction(
+                effective, action.item_id, action.action, action.ts, place, named is not None, action.source
+            )
+        )
     return sorted(attributed)
+
+
+def answers_by_request(actions: Iterable[AttributedAction]) -> dict[int, list[AttributedAction]]:
+    """The actions on each request, by its place; those that answer none are left out."""
+    answers: dict[int, list[AttributedAction]] = collections.defaultdict(list)
+    for action in actions:
+        if action.request != NO_REQUEST:
+            answers[action.request].append(action)
+    return dict(answers)
 
 
 def _in_time(request: Request, action: Action, join: JoinConfig) -> bool:

@@ -10,7 +10,7 @@ import apache_beam as beam
 
 from preprocessing.config import PreprocessingConfig
 from preprocessing.data.features import EncodedItem
-from preprocessing.joins.attribution import AttributedAction, Request
+from preprocessing.joins.attribution import AttributedAction, Request, answers_by_request
 from preprocessing.joins.history import History, Past, previous_queries
 from preprocessing.joins.request_stages import labels_of, positives, shown_in_vain
 from preprocessing.joins.shared_encoder import SharedEncoder
@@ -64,34 +64,32 @@ class BuildExamples(beam.DoFn):
         config = self._config.history
         actions = [action for action in log.actions if action.item_id in items]
         counts.add("actions", "used", times=len(actions))
-        answers: dict[int, list[AttributedAction]] = collections.defaultdict(list)
-        for action in actions:
-            answers[action.request].append(action)
+        answers = answers_by_request(log.actions)
         history = History(actions, config)
         times, asked = [request.ts for request in log.requests], [request.query for request in log.requests]
         for place, request in enumerate(log.requests):
-            labels = labels_of(request, answers.get(place, ()), cut)
-            if not labels:
+            stages = self._stages(request, answers.get(place, ()), items, cut)
+            if not stages["ordered"] and not stages["clicked"]:
                 counts.add("searches", "excluded", "no positive")
                 continue
+            counts.add("shown_unknown_items", times=sum(item_id not in items for item_id in request.results))
             horizons = history.at(request.ts)
             since = request.ts - days(config.long_days)
             past = Past(history.day, horizons, previous_queries(times, asked, request.ts, since, config.queries))
-            yield request, past, self._stages(request, labels, answers[place], items, counts)
+            yield request, past, stages
 
     def _stages(
-        self,
-        request: Request,
-        labels: Sequence[AttributedAction],
-        answers: Sequence[AttributedAction],
-        items: Mapping[str, EncodedItem],
-        counts: ExampleCounts,
+        self, request: Request, answers: Sequence[AttributedAction], items: Mapping[str, EncodedItem], cut: int
     ) -> Stages:
+        """The request's items by stage, those that the catalogue has."""
         limits = self._config.stages
-        shown = [item_id for item_id in request.results if item_id in items]
-        counts.add("shown_unknown_items", times=len(request.results) - len(shown))
-        chosen = positives(request, labels, limits)
-        return {**chosen._asdict(), "shown": shown_in_vain(shown, answers, limits.shown)}
+        chosen = positives(request, labels_of(request, answers, cut), limits)
+        known = [item_id for item_id in request.results if item_id in items]
+        return {
+            "ordered": [item_id for item_id in chosen.ordered if item_id in items],
+            "clicked": [item_id for item_id in chosen.clicked if item_id in items],
+            "shown": shown_in_vain(known, answers, limits.shown),
+        }
 
 
 def example_key(user_id: str, request: Request) -> str:

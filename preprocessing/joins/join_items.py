@@ -56,7 +56,7 @@ class JoinItems(beam.DoFn):
                 lookups[lookup.item_id].append(lookup)
         counts: Counts = collections.Counter()
         if self._has_catalog:
-            items = _catalog((item for batch in sides["catalog"] for item in unpack(Item._make, batch)), counts)
+            items = newest((item for batch in sides["catalog"] for item in unpack(Item._make, batch)), counts)
         else:  # items are known by id alone
             items = [Item(item_id) for item_id in sorted(lookups)]
         counted = [_counted(item, lookups.get(item.item_id, ())) for item in items]
@@ -92,14 +92,20 @@ def _counted(item: Item, lookups: Sequence[ItemLookup]) -> CountedItem:
     )
 
 
-def _catalog(records: Iterable[Item], counts: Counts) -> list[Item]:
-    """The items in order, each once; what is left out is counted."""
+def newest(records: Iterable[Item], counts: Counts) -> list[Item]:
+    """The items in order, each as its newest record has it; what is left out is counted."""
     items: dict[str, Item] = {}
-    for item in sorted(records, key=repr):
-        if items.setdefault(item.item_id, item) is not item:
+    for item in records:
+        before = items.setdefault(item.item_id, item)
+        if before is not item:
             counts["catalog", "excluded", "duplicate"] += 1
-        elif item.in_stock:
-            counts["catalog", "used"] += 1
-        else:
-            counts["catalog", "excluded", "out of stock"] += 1
+            items[item.item_id] = max(before, item, key=_newness)
+    live = sum(item.in_stock for item in items.values())
+    counts["catalog", "used"] += live
+    counts["catalog", "excluded", "out of stock"] += len(items) - live
     return [items[item_id] for item_id in sorted(items)]
+
+
+def _newness(item: Item) -> tuple[int, str, int, str]:
+    """By its own time; of records without one, or of one time, the last by its file's name and its place there."""
+    return item.updated_at, item.source, item.place, repr(item)

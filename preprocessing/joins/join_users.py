@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 
 import apache_beam as beam
 
-from preprocessing.config import PreprocessingConfig
-from preprocessing.joins.attribution import NO_REQUEST
+from preprocessing.config import PreprocessingConfig, StagesConfig
+from preprocessing.joins.attribution import answers_by_request
+from preprocessing.joins.request_stages import labels_of, positives
 from preprocessing.joins.user_log import UserEvents, UserLog
 from preprocessing.logs.parse import COUNTS, partition_of
 from preprocessing.logs.records import Action, Impression, Search, pack, unpack
@@ -55,6 +56,7 @@ class JoinUsers(beam.DoFn):
         for user_id in sorted(users):
             logs.append(_without_idle_pages(users[user_id].log(user_id, self._config.join)))
             counts.update(users[user_id].dropped)
+            counts.update([("attribution", action.attribution) for action in logs[-1].actions])
         yield beam.pvalue.TaggedOutput(LOGS, (partition, pack(log.packable() for log in logs)))
         for lookups in self._lookups(partition, logs, cut):
             yield beam.pvalue.TaggedOutput(LOOKUPS, lookups)
@@ -67,16 +69,16 @@ class JoinUsers(beam.DoFn):
         """(item partition, its lookups): every item that was shown or acted on."""
         items: set[str] = set()
         actions: collections.Counter[str] = collections.Counter()
-        positives: collections.Counter[str] = collections.Counter()
+        chosen: collections.Counter[str] = collections.Counter()
         for log in logs:
             for request in log.requests:
                 items.update(request.results)
             items.update([action.item_id for action in log.actions])
             actions.update([action.item_id for action in log.actions if action.effective_ts < cut])
-            positives.update([item_id for _, item_id in _training_positives(log, cut)])
+            chosen.update(_training_positives(log, cut, self._config.stages))
         by_partition: dict[int, list[ItemLookup]] = collections.defaultdict(list)
         for item_id in items:
-            lookup = ItemLookup(item_id, partition, actions[item_id], positives[item_id])
+            lookup = ItemLookup(item_id, partition, actions[item_id], chosen[item_id])
             by_partition[partition_of(item_id, self._item_partitions)].append(lookup)
         for item_partition, lookups in by_partition.items():
             yield item_partition, pack(lookups)
@@ -99,6 +101,10 @@ def _without_idle_pages(log: UserLog) -> UserLog:
     return log._replace(requests=requests)
 
 
-def _training_positives(log: UserLog, cut: int) -> set[tuple[int, str]]:
-    """(request, item) pairs that were acted on before the cut."""
-    return {(one.request, one.item_id) for one in log.actions if one.request != NO_REQUEST and one.effective_ts < cut}
+def _training_positives(log: UserLog, cut: int, limits: StagesConfig) -> Iterator[str]:
+    """The items that the training examples of a user will be written with as positives."""
+    for place, answers in answers_by_request(log.actions).items():
+        request = log.requests[place]
+        if request.ts < cut:
+            chosen = positives(request, labels_of(request, answers, cut), limits)
+            yield from (*chosen.ordered, *chosen.clicked)

@@ -23,7 +23,11 @@ def labels_of(request: Request, answers: Iterable[AttributedAction], cut: int) -
 
 
 def positives(request: Request, labels: Iterable[AttributedAction], limits: StagesConfig) -> Positives:
-    """The items that a request's labels choose."""
+    """The items that a request's labels choose.
+
+    What a catalogue does not have takes its place too: items are counted before the catalogue is joined, and each must
+    be counted as often as it is written.
+    """
     place = {item_id: position for position, item_id in enumerate(request.results)}
     labels = list(labels)
     # An item acted on without having been logged as shown comes after those that were.

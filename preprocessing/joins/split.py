@@ -1,27 +1,38 @@
-"""Where training ends and evaluation begins: a moment, so that no example is trained on with a label from behind it."""
+"""Where training ends and evaluation begins: a moment, so that no example is trained on with a label from behind it.
+
+The moment is counted back from the end of the log, and one clock that is years ahead is not the end of the log: a time
+further from the bulk of all times than that bulk is long is stray, and moves nothing.
+"""
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import apache_beam as beam
 
 from preprocessing.config import SplitConfig
+from preprocessing.logs.parse import HourOfTimes
 from preprocessing.logs.records import day_start, days
+
+_TRIMMED = 0.01  # of the times at either end; what lies between is the bulk
+_LEAST_REACH = days(60)  # of the bulk: a test set may be dated a month behind its training set
+Hours = dict[int, tuple[int, int, int]]  # by the hour: how many times, the first and the last
 
 
 class Split(NamedTuple):
-    """The times of all searches and the moment that divides them, in epoch milliseconds."""
+    """The span of the log's searches and the moment that divides them, in epoch milliseconds."""
 
-    first: float  # infinite where there is no search
-    last: float
+    first: int
+    last: int
     cut: int  # from here on requests are for evaluation
+    stray: int  # searches whose times lie far outside the span
 
 
 class SplitByTime(beam.PTransform):
-    """Times of searches -> their split."""
+    """Hours of the times of searches -> their split."""
 
     def __init__(self, config: SplitConfig, timezone_offset_h: float) -> None:
         super().__init__()
@@ -29,36 +40,62 @@ class SplitByTime(beam.PTransform):
         self._offset_ms = round(timezone_offset_h * 3_600_000)
 
     def expand(self, times: beam.PCollection) -> beam.PCollection:
-        span = times | "Span of searches" >> beam.CombineGlobally(FirstAndLast())
-        return span | "Cut" >> beam.Map(_split, self._config, self._offset_ms)
+        hours = times | "Times by the hour" >> beam.CombineGlobally(MergeHours())
+        return hours | "Cut" >> beam.Map(split_of, self._config, self._offset_ms)
 
 
-class FirstAndLast(beam.CombineFn):
-    """The earliest and the latest of some times."""
+class MergeHours(beam.CombineFn):
+    """The times of many workers by the hour: exact, and small for a log of any size."""
 
-    def create_accumulator(self) -> tuple[float, float]:
-        return math.inf, -math.inf
+    def create_accumulator(self) -> Hours:
+        return {}
 
-    def add_input(self, accumulator: tuple[float, float], ts: int) -> tuple[float, float]:
-        return min(accumulator[0], ts), max(accumulator[1], ts)
+    def add_input(self, accumulator: Hours, element: HourOfTimes) -> Hours:
+        hour, (count, first, last) = element
+        known = accumulator.get(hour, (0, first, last))
+        accumulator[hour] = known[0] + count, min(known[1], first), max(known[2], last)
+        return accumulator
 
-    def merge_accumulators(self, accumulators: Iterable[tuple[float, float]]) -> tuple[float, float]:
-        first, last = zip(*accumulators, strict=True)
-        return min(first), max(last)
+    def merge_accumulators(self, accumulators: Iterable[Hours]) -> Hours:
+        merged: Hours = {}
+        for accumulator in accumulators:
+            for element in accumulator.items():
+                self.add_input(merged, element)
+        return merged
 
-    def extract_output(self, accumulator: tuple[float, float]) -> tuple[float, float]:
+    def extract_output(self, accumulator: Hours) -> Hours:
         return accumulator
 
 
-def _split(span: tuple[float, float], config: SplitConfig, offset_ms: int) -> Split:
-    first, last = span
-    return Split(first, last, cut_of(first, last, config, offset_ms))
+def split_of(hours: Mapping[int, tuple[int, int, int]], config: SplitConfig, offset_ms: int) -> Split:
+    """The split of a log whose searches lie in these hours."""
+    if not hours:
+        return Split(0, 0, 0, 0)
+    earliest, latest = reach(hours)
+    within = [(first, last) for _, first, last in hours.values() if earliest <= first and last <= latest]
+    kept = sum(count for count, first, last in hours.values() if earliest <= first and last <= latest)
+    first, last = min(first for first, _ in within), max(last for _, last in within)
+    return Split(first, last, cut_of(first, last, config, offset_ms), sum(one[0] for one in hours.values()) - kept)
 
 
-def cut_of(first: float, last: float, split: SplitConfig, offset_ms: int) -> int:
-    """The moment from which requests are for evaluation."""
-    if first > last:
-        return 0
+def reach(hours: Mapping[int, tuple[int, int, int]]) -> tuple[int, int]:
+    """How far from the bulk of the times a time may lie, on both sides."""
+    ordered = [hours[hour] for hour in sorted(hours)]
+    total = sum(count for count, _, _ in ordered)
+    trimmed = math.ceil(total * _TRIMMED) if total > 2 else 0
+    low = ordered[_hour_of(trimmed, [count for count, _, _ in ordered])][1]
+    high = ordered[_hour_of(total - 1 - trimmed, [count for count, _, _ in ordered])][2]
+    width = max(high - low, _LEAST_REACH)
+    return low - width, high + width
+
+
+def _hour_of(rank: int, counts: Iterable[int]) -> int:
+    """Which hour holds the time that comes behind `rank` others."""
+    return next(place for place, seen in enumerate(itertools.accumulate(counts)) if seen > rank)
+
+
+def cut_of(first: int, last: int, split: SplitConfig, offset_ms: int) -> int:
+    """The moment from which requests are for evaluation, in a log of this span."""
     if split.eval_share is not None:
         return math.ceil(last - (last - first) * split.eval_share)
-    return day_start(int(last), offset_ms) - days((split.eval_days or 1) - 1)
+    return day_start(last, offset_ms) - days((split.eval_days or 1) - 1)

@@ -1,14 +1,16 @@
-"""One user's log put in order: duplicates out, bots capped, every action with the request it answers.
+"""One user's log put in order: duplicates out, bots capped, pages together, every action with the request it answers.
 
 The rules, each with its name in `stats.json`:
 
-* *duplicate*: the same request id, or the same user, item, action and time, counts once;
-* *over user cap*: of more than `max_user_events` searches and actions the newest are kept.
+* *over user cap*: of more than `max_user_events` different searches and actions the newest are kept;
+* *further page*: a search that repeats a request's id and query and shows more items is a page of that request;
+* *duplicate*: any other search with a request's id, and the same item, action and time of a user, counts once.
 """
 
 from __future__ import annotations
 
 import collections
+from collections.abc import Container, Iterable
 from typing import NamedTuple
 
 from preprocessing.config import JoinConfig
@@ -43,8 +45,9 @@ class UserEvents:
 
     def __init__(self, cap: int) -> None:
         self._cap = cap
-        self._events: list[Search | Action] = []
+        self._events: dict[tuple, tuple[Search | Action, int]] = {}  # by rank: an event, how often it came
         self._impressions: list[Impression] = []
+        self._taken: collections.Counter[str] = collections.Counter()
         self.dropped: Counts = collections.Counter()
 
     def add(self, event: Search | Action | Impression) -> None:
@@ -52,32 +55,50 @@ class UserEvents:
         if isinstance(event, Impression):
             self._impressions.append(event)
             return
-        self._events.append(event)
+        self._taken[stream_of(event)] += 1
+        rank = _rank(event)
+        known, times = self._events.get(rank, (event, 0))
+        self._events[rank] = min(known, event, key=_preference), times + 1
         if len(self._events) > 2 * self._cap:
-            self._tidy()
+            self._cut()
 
-    def _tidy(self) -> None:
-        """Drops duplicates, then the oldest past the cap; the order ends as if all had come at once."""
-        kept: dict[tuple, Search | Action] = {}
-        # The fields decide all ties, so the order in which events came leaves no trace.
-        for event in sorted(self._events, key=_canonical):
-            if kept.setdefault(_identity(event), event) is not event:
-                self.dropped[stream_of(event), "excluded", "duplicate"] += 1
-        newest_last = list(kept.values())
-        over, self._events = newest_last[: -self._cap], newest_last[-self._cap :]
-        for event in over:
-            self.dropped[stream_of(event), "excluded", "over user cap"] += 1
+    def _cut(self) -> None:
+        """Keeps the newest. As ranks are of content alone, one that falls out has a cap of others above it for good."""
+        self._events = {rank: self._events[rank] for rank in sorted(self._events)[-self._cap :]}
 
     def log(self, user_id: str, join: JoinConfig) -> UserLog:
         """The user's events in order, joined."""
-        self._tidy()
-        searches = [event for event in self._events if isinstance(event, Search)]
-        actions = [event for event in self._events if isinstance(event, Action)]
-        shown = self._shown({search.request_id for search in searches})
-        requests = [Request(s.ts, s.request_id, s.query, shown.get(s.request_id) or s.results) for s in searches]
+        self._cut()
+        kept = [event for event, _ in self._events.values()]
+        for event, times in self._events.values():
+            self.dropped[stream_of(event), "excluded", "duplicate"] += times - 1
+            self._taken[stream_of(event)] -= times
+        for stream, times in self._taken.items():
+            self.dropped[stream, "excluded", "over user cap"] += times
+        searches = self._merge_pages(event for event in kept if isinstance(event, Search))
+        actions = [event for event in kept if isinstance(event, Action)]
+        shown = self._shown(searches)
+        requests = [
+            Request(one.ts, one.request_id, one.query, shown.get(one.request_id) or one.results)
+            for one in searches.values()
+        ]
         return UserLog(user_id, requests, attribute(requests, actions, join))
 
-    def _shown(self, request_ids: set[str]) -> dict[str, tuple[str, ...]]:
+    def _merge_pages(self, searches: Iterable[Search]) -> dict[str, Search]:
+        """By request id, each with the items of all its pages; in order of time, as the searches are."""
+        requests: dict[str, Search] = {}
+        for search in searches:
+            first = requests.setdefault(search.request_id, search)
+            if first is search:
+                continue
+            more = search.query == first.query and not set(search.results) <= set(first.results)
+            self.dropped["searches", "excluded", "further page" if more else "duplicate"] += 1
+            if more:
+                results = tuple(dict.fromkeys((*first.results, *search.results)))
+                requests[search.request_id] = first._replace(results=results)
+        return requests
+
+    def _shown(self, request_ids: Container[str]) -> dict[str, tuple[str, ...]]:
         """Each request's page, put together from its impressions."""
         pages: dict[str, set[tuple[int, str]]] = collections.defaultdict(set)
         for impression in self._impressions:
@@ -99,14 +120,15 @@ def stream_of(event: Search | Action) -> str:
     return "searches" if isinstance(event, Search) else "actions"
 
 
-def _canonical(event: Search | Action) -> tuple:
-    """Time, then content; an action that names its request comes before one that does not."""
+def _rank(event: Search | Action) -> tuple:
+    """By time, then by all that tells two events apart."""
     if isinstance(event, Search):
-        return event.ts, 0, event.request_id, event.query, event.results, event.source
-    return event.ts, 1, event.item_id, event.action, not event.request_id, event.request_id, event.source
+        return event.ts, 0, event.request_id, event.query, event.results
+    return event.ts, 1, event.item_id, event.action
 
 
-def _identity(event: Search | Action) -> tuple:
+def _preference(event: Search | Action) -> tuple:
+    """Which of two events of one rank stays: an action that names its request, then what sorts first."""
     if isinstance(event, Search):
-        return (event.request_id,)
-    return event.ts, event.item_id, event.action
+        return (event.source,)
+    return not event.request_id, event.request_id, event.source

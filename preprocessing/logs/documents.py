@@ -10,6 +10,7 @@ import orjson
 from preprocessing.logs.records import Rejected
 
 Document = Mapping[str, Any]
+_EACH = "[]"  # behind a step of a path: the rest is looked for in each member of the list that is there
 
 
 def document_of(raw: Any) -> Document:
@@ -31,21 +32,34 @@ def loader(columns: Mapping[str, str]) -> Callable[[Any], Document]:
 
 
 def renamer(columns: Mapping[str, str]) -> Callable[[Document], Document]:
-    """Applies a column map; a dotted name descends."""
+    """Applies a column map; a dotted name that no field has descends, `page[].sku` gives each member's.
+
+    >>> renamer({"results": "page[].sku"})({"page": [{"sku": "a"}, {"sku": "b"}]})["results"]
+    ['a', 'b']
+    """
     if not columns:
         return lambda document: document
-    paths = {ours: theirs.split(".") for ours, theirs in columns.items()}
+    paths = {ours: (theirs, theirs.split(".")) for ours, theirs in columns.items()}
 
     def rename(document: Document) -> Document:
-        return {**document, **{ours: descend(document, path) for ours, path in paths.items()}}
+        renamed = {
+            ours: document[theirs] if theirs in document else descend(document, path)
+            for ours, (theirs, path) in paths.items()
+        }
+        return {**document, **renamed}
 
     return rename
 
 
 def descend(document: Any, path: Sequence[str]) -> Any:
     """The value at a path, None where a step is missing."""
-    for step in path:
+    for place, step in enumerate(path):
         if not isinstance(document, Mapping):
             return None
-        document = document.get(step)
+        document = document.get(step.removesuffix(_EACH))
+        if step.endswith(_EACH):
+            if not isinstance(document, list | tuple):
+                return None
+            rest = path[place + 1 :]
+            return [descend(member, rest) for member in document]
     return document

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import collections
-import functools
-import math
+import reprlib
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import apache_beam as beam
 import orjson
-import pyarrow
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
-from preprocessing.config import InputConfig, StreamConfig
+from preprocessing.config import STREAM_FIELDS, InputConfig, StreamConfig
 from preprocessing.logs import ubi
+from preprocessing.logs.arrow_rows import records_of
 from preprocessing.logs.documents import Document, loader
+from preprocessing.logs.read_blocks import Block
 from preprocessing.logs.records import (
     Action,
     Excluded,
@@ -35,11 +35,13 @@ from preprocessing.logs.records import (
 COUNTS, REJECTED, TIMES = "counts", "rejected", "times"
 KINDS: dict[type, str] = {Item: "catalog", Search: "searches", Action: "actions", Impression: "impressions"}
 _BUFFERED = 20_000
+_HOUR_MS = 3_600_000
+_EMPTY: tuple[Any, ...] = (None, "", [])
 _KEPT_OF_RECORD = 2_000  # characters of a rejected record that are kept for the reader
 
-Parse = Callable[..., tuple]  # (fields, source=path)
+Parse = Callable[[Document, str, int, list[str]], tuple]  # (document, source, place in it, names of ignored values)
 Key = tuple[str, ...]
-Raw = Document | tuple[str, bytes | pyarrow.Table]
+HourOfTimes = tuple[int, tuple[int, int, int]]  # (hour, (how many times, the first, the last))
 
 
 def partition_of(key: str, partitions: int) -> int:
@@ -51,16 +53,14 @@ def parser(stream: str, config: InputConfig) -> Parse:
     """What reads one document of a stream."""
     bounds = TimeBounds.between(config.earliest, config.latest)
     if stream == "ubi":
-        return ubi.UbiParser(config.ubi.item_id, config.ubi.position, config.ubi.actions, bounds)
+        ubi_parser = ubi.UbiParser(config.ubi.item_id, config.ubi.position, config.ubi.actions, bounds)
+        return lambda document, source, place, ignored: ubi_parser(document, source, ignored)
     if stream == "catalog":
-        return _parse_item
+        return parse_item
     if stream == "searches":
-        return functools.partial(parse_search, bounds=bounds, keep_empty=config.keep_empty_queries)
-    return functools.partial(parse_action, bounds=bounds)
-
-
-def _parse_item(fields: Mapping[str, Any], source: str) -> Item:
-    return parse_item(fields)
+        keep = config.keep_empty_queries
+        return lambda document, source, place, ignored: parse_search(document, bounds, source, keep)
+    return lambda document, source, place, ignored: parse_action(document, bounds, source, ignored)
 
 
 def document_loader(stream: str, config: InputConfig) -> Callable[[Any], Document]:
@@ -74,10 +74,15 @@ def document_loader(stream: str, config: InputConfig) -> Callable[[Any], Documen
 def rejected_record(stream: str, reason: str, source: str, record: Any) -> dict[str, str]:
     """What is told of a rejected record."""
     if isinstance(record, bytes):
-        record = record.decode("utf-8", errors="replace")
-    elif not isinstance(record, str):
-        record = orjson.dumps(record, default=str).decode()
-    return {"stream": stream, "reason": reason, "source": source, "record": record[:_KEPT_OF_RECORD]}
+        shown = record.decode("utf-8", errors="replace")
+    elif isinstance(record, str):
+        shown = record.encode("utf-8", errors="replace").decode("utf-8")
+    else:
+        try:
+            shown = orjson.dumps(record, default=repr, option=orjson.OPT_NON_STR_KEYS).decode("utf-8")
+        except TypeError:  # a number past 64 bits, half a character, a depth without end
+            shown = reprlib.repr(record)
+    return {"stream": stream, "reason": reason, "source": source, "record": shown[:_KEPT_OF_RECORD]}
 
 
 def rejection(stream: str, reason: str, source: str, record: Any) -> bytes:
@@ -88,7 +93,7 @@ def rejection(stream: str, reason: str, source: str, record: Any) -> bytes:
 class ParseRecords(beam.DoFn):
     """Raw records -> tagged by kind: (partition, batch); and counts, rejections, times of searches.
 
-    An element is a plain dict, or as the readers give them (path, line of JSON) or (path, Arrow table).
+    An element is a plain dict, or a block of lines or rows as the readers give it.
     """
 
     def __init__(self, stream: str, config: InputConfig, user_partitions: int, item_partitions: int) -> None:
@@ -100,10 +105,12 @@ class ParseRecords(beam.DoFn):
     def setup(self) -> None:
         self._load = document_loader(self._stream, self._config)
         self._parse = parser(self._stream, self._config)
+        self._fields = STREAM_FIELDS.get(self._stream, ())
 
     def start_bundle(self) -> None:
         self._counts: collections.Counter[Key] = collections.Counter()
-        self._first, self._last = math.inf, -math.inf
+        self._filled: collections.Counter[Key] = collections.Counter()  # which fields say something, together
+        self._hours: dict[int, tuple[int, int, int]] = {}
         self._clear()
 
     def _clear(self) -> None:
@@ -111,19 +118,22 @@ class ParseRecords(beam.DoFn):
         self._rejected: list[dict[str, str]] = []
         self._buffered = 0
 
-    def process(self, element: Raw) -> Iterator[Any]:
-        path, content = element if isinstance(element, tuple) else ("", element)
-        for raw in content.to_pylist() if isinstance(content, pyarrow.Table) else (content,):
-            self._take(raw, path)
+    def process(self, element: Document | Block) -> Iterator[Any]:
+        if isinstance(element, Block):
+            for place, raw in enumerate(records_of(element), element.place):
+                self._take(raw, element.path, place)
+        else:
+            self._take(element, "", 0)
         if self._buffered >= _BUFFERED:
             yield from self._flush()
 
-    def _take(self, raw: Any, path: str) -> None:
-        if isinstance(raw, bytes) and not raw.strip():
-            return  # a blank line is no record
+    def _take(self, raw: Any, path: str, place: int) -> None:
         self._counts[self._stream, "in"] += 1
+        ignored: list[str] = []
         try:
-            record = self._parse(self._load(raw), source=path)
+            document = self._load(raw)
+            self._filled[tuple([name for name in self._fields if document.get(name) not in _EMPTY])] += 1
+            record = self._parse(document, path, place, ignored)
         except Rejected as reason:
             self._counts[self._stream, "rejected", str(reason)] += 1
             self._rejected.append(rejected_record(self._stream, str(reason), path, raw))
@@ -131,6 +141,7 @@ class ParseRecords(beam.DoFn):
             self._counts[self._stream, "excluded", str(rule)] += 1
         else:
             self._keep(record)
+            self._counts.update([(self._stream, "ignored", f"bad {name}") for name in ignored])
         self._buffered += 1
 
     def _keep(self, record: tuple) -> None:
@@ -144,7 +155,9 @@ class ParseRecords(beam.DoFn):
             partition = partition_of(record.user_id, self._user_partitions)  # type: ignore[attr-defined]
         self._batches[kind, partition].append(record)
         if isinstance(record, Search):
-            self._first, self._last = min(self._first, record.ts), max(self._last, record.ts)
+            hour = record.ts // _HOUR_MS
+            count, first, last = self._hours.get(hour, (0, record.ts, record.ts))
+            self._hours[hour] = count + 1, min(first, record.ts), max(last, record.ts)
 
     def _flush(self) -> Iterator[Any]:
         for (kind, partition), records in self._batches.items():
@@ -154,10 +167,13 @@ class ParseRecords(beam.DoFn):
         self._clear()
 
     def finish_bundle(self) -> Iterator[Any]:
+        for names, count in self._filled.items():
+            for name in names:
+                self._counts[self._stream, "filled", name] += count
         last: Iterable[Any] = (
             *self._flush(),
             *(beam.pvalue.TaggedOutput(COUNTS, count) for count in self._counts.items()),
-            *(beam.pvalue.TaggedOutput(TIMES, ts) for ts in (self._first, self._last) if math.isfinite(ts)),
+            *(beam.pvalue.TaggedOutput(TIMES, hour) for hour in self._hours.items()),
         )
         for output in last:
             value = WindowedValue(output.value, GlobalWindow().max_timestamp(), (GlobalWindow(),))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import marshal
 import math
 import struct
@@ -11,9 +10,11 @@ from typing import Any, NamedTuple, TypeVar
 
 import pyarrow
 
+from preprocessing.logs import values
+
 ATTRIBUTES = ("item", "brand", "shop", "leaf", "top")  # what an item is known by, as ids
 CLICK, COLLECT, CART, ORDER = ACTIONS = ("click", "collect", "cart", "order")
-_MILLISECONDS_FROM = 1e11  # as seconds that is the year 5138, as milliseconds 1973
+UNKNOWN_TIME = -(1 << 62)  # before all others
 _DAY_MS = 86_400_000
 _CODEC, _SIZE = (
     pyarrow.Codec("zstd", compression_level=1),
@@ -40,6 +41,9 @@ class Item(NamedTuple):
     top: str = ""
     price: float = math.nan
     in_stock: bool = True
+    updated_at: int = UNKNOWN_TIME
+    source: str = ""
+    place: int = 0  # in its source
 
 
 class Search(NamedTuple):
@@ -76,6 +80,7 @@ class Impression(NamedTuple):
 
 
 R = TypeVar("R", bound=tuple)
+V = TypeVar("V")
 Fields = Mapping[str, Any]
 
 
@@ -108,103 +113,81 @@ class TimeBounds(NamedTuple):
 
 
 def parse_time(value: Any) -> int:
-    """Epoch milliseconds from epoch seconds, epoch milliseconds, ISO 8601 (UTC unless it says) or a datetime."""
-    if isinstance(value, str):
-        try:
-            value = float(value)
-        except ValueError:
-            value = _parse_iso(value)
-    if isinstance(value, datetime.datetime):
-        if value.tzinfo is None:
-            value = value.replace(tzinfo=datetime.UTC)
-        return round(value.timestamp() * 1000)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise Rejected("bad ts")
-    return int(value) if abs(value) >= _MILLISECONDS_FROM else round(value * 1000)
-
-
-def _parse_iso(text: str) -> datetime.datetime:
+    """Epoch milliseconds, as `values.time` reads them."""
     try:
-        return datetime.datetime.fromisoformat(text)
-    except ValueError:
+        ts = values.time(value)
+    except values.UNREADABLE:
         raise Rejected("bad ts") from None
+    if ts is None:
+        raise Rejected("missing ts")
+    return ts
+
+
+def required(fields: Fields, name: str, read: Callable[[Any], V | None]) -> V:
+    """A value without which a record cannot be used."""
+    try:
+        value = read(fields.get(name))
+    except values.UNREADABLE:
+        raise Rejected(f"bad {name}") from None
+    if value is None:
+        raise Rejected(f"missing {name}")
+    return value
+
+
+def optional(fields: Fields, name: str, read: Callable[[Any], V | None], default: V, ignored: list[str] | None) -> V:
+    """A value that may be missing; one that cannot be read is taken for missing, and `ignored` tells of it."""
+    try:
+        value = read(fields.get(name))
+    except values.UNREADABLE:
+        if ignored is not None:
+            ignored.append(name)
+        return default
+    return default if value is None else value
+
+
+def optional_identifier(fields: Fields, name: str) -> str:
+    """An id, empty where it is absent."""
+    try:
+        return values.identifier(fields.get(name)) or ""
+    except values.UNREADABLE:
+        raise Rejected(f"bad {name}") from None
 
 
 def _time(fields: Fields, bounds: TimeBounds) -> int:
-    if fields.get("ts") is None:
-        raise Rejected("missing ts")
-    ts = parse_time(fields["ts"])
+    ts = parse_time(fields.get("ts"))
     if not bounds.earliest <= ts < bounds.latest:
         raise Rejected("ts out of bounds")
     return ts
 
 
-def _identifier(fields: Fields, name: str) -> str:
-    value = optional_identifier(fields, name)
-    if not value:
-        raise Rejected(f"missing {name}")
-    return value
-
-
-def optional_identifier(fields: Fields, name: str) -> str:
-    """An id as a string, empty where it is absent; line breaks would break the vocabulary files."""
-    value = fields.get(name)
-    if value is None:
-        return ""
-    if isinstance(value, bool) or not isinstance(value, str | int):
-        raise Rejected(f"bad {name}")
-    text = str(value).strip()
-    if "\n" in text or "\r" in text:
-        raise Rejected(f"bad {name}")
-    return text
-
-
-def _label(fields: Fields, name: str) -> str:
-    """A name such as a brand: white space folded, empty where it is absent."""
-    value = fields.get(name)
-    if value is None:
-        return ""
-    if not isinstance(value, str | int):
-        raise Rejected(f"bad {name}")
-    return " ".join(str(value).split())
-
-
-def parse_item(fields: Fields) -> Item:
+def parse_item(fields: Fields, source: str = "", place: int = 0, ignored: list[str] | None = None) -> Item:
     """A catalogue record; only `item_id` and `title` must be there."""
-    item_id = _identifier(fields, "item_id")
-    if not isinstance(fields.get("title"), str):
-        raise Rejected("missing title" if fields.get("title") is None else "bad title")
-    price, in_stock = fields.get("price"), fields.get("in_stock")
-    if price is not None and (isinstance(price, bool) or not isinstance(price, int | float)):
-        raise Rejected("bad price")
-    if in_stock is not None and not isinstance(in_stock, bool):
-        raise Rejected("bad in_stock")
     return Item(
-        item_id,
-        " ".join(fields["title"].split()),
-        brand=_label(fields, "brand"),
-        shop=_label(fields, "shop"),
-        leaf=_label(fields, "category_leaf"),
-        top=_label(fields, "category_top"),
-        price=math.nan if price is None else float(price),
-        in_stock=in_stock is not False,
+        required(fields, "item_id", values.identifier),
+        " ".join(_title(fields).split()),
+        brand=optional(fields, "brand", values.label, "", ignored),
+        shop=optional(fields, "shop", values.label, "", ignored),
+        leaf=optional(fields, "category_leaf", values.label, "", ignored),
+        top=optional(fields, "category_top", values.label, "", ignored),
+        price=optional(fields, "price", values.number, math.nan, ignored),
+        in_stock=optional(fields, "in_stock", values.flag, True, ignored),
+        updated_at=optional(fields, "updated_at", values.time, UNKNOWN_TIME, ignored),
+        source=source,
+        place=place,
     )
+
+
+def _title(fields: Fields) -> str:
+    return required(fields, "title", values.text)
 
 
 def parse_search(fields: Fields, bounds: TimeBounds, source: str, keep_empty: bool = False) -> Search:
     """A searches record; one without text is left out by rule unless `keep_empty`."""
     ts = _time(fields, bounds)
-    query, results = fields.get("query"), fields.get("results")
-    if query is None:
-        raise Rejected("missing query")
-    if not isinstance(query, str):
-        raise Rejected("bad query")
-    if results is None:
-        raise Rejected("missing results")
-    if not isinstance(results, list | tuple) or not all(isinstance(item, str | int) for item in results):
-        raise Rejected("bad results")
-    shown = tuple(dict.fromkeys(str(item) for item in results))  # an item shown twice counts at its first place
-    request_id, user_id = _identifier(fields, "request_id"), _identifier(fields, "user_id")
+    query = required(fields, "query", values.text)
+    shown = required(fields, "results", _page)
+    request_id = required(fields, "request_id", values.identifier)
+    user_id = required(fields, "user_id", values.identifier)
     if not query.strip():
         if not keep_empty:
             raise Excluded("empty query")
@@ -212,19 +195,28 @@ def parse_search(fields: Fields, bounds: TimeBounds, source: str, keep_empty: bo
     return Search(ts, request_id, user_id, query, shown, source)
 
 
-def parse_action(fields: Fields, bounds: TimeBounds, source: str) -> Action:
+def _page(results: Any) -> tuple[str, ...] | None:
+    if results is None:
+        return None
+    if not isinstance(results, list | tuple):
+        raise ValueError("not a list")
+    shown = [values.identifier(item) for item in results]
+    if None in shown:
+        raise ValueError("an item without an id")
+    return tuple(dict.fromkeys(shown))  # type: ignore[arg-type]  # an item shown twice counts at its first place
+
+
+def parse_action(fields: Fields, bounds: TimeBounds, source: str, ignored: list[str] | None = None) -> Action:
     """An actions record."""
-    action = fields.get("action")
-    if action is None:
-        raise Rejected("missing action")
+    action = required(fields, "action", values.text)
     if action not in ACTIONS:
         raise Rejected("unknown action")
     return Action(
         _time(fields, bounds),
-        _identifier(fields, "user_id"),
-        _identifier(fields, "item_id"),
+        required(fields, "user_id", values.identifier),
+        required(fields, "item_id", values.identifier),
         action,
-        optional_identifier(fields, "request_id"),
+        optional(fields, "request_id", values.identifier, "", ignored),
         source,
     )
 

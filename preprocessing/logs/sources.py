@@ -1,31 +1,29 @@
-"""Finds the raw files and reads them: JSON Lines (plain or gzip) and Parquet, from any filesystem Beam knows."""
+"""Finds the raw files and looks into them: JSON Lines (plain, gzip, bzip2) and Parquet, on any filesystem of Beam's."""
 
 from __future__ import annotations
 
-import gzip
+import functools
 import itertools
 import os
 import posixpath
 import re
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import apache_beam as beam
-import pyarrow.parquet
-from apache_beam.coders import BytesCoder
-from apache_beam.io.filesystem import CompressionTypes, FileMetadata
+from apache_beam.io.filesystem import FileMetadata
 from apache_beam.io.filesystems import FileSystems
 
 from preprocessing.command.console import UserError
 from preprocessing.config import join_path
+from preprocessing.logs.arrow_rows import records_of
 from preprocessing.logs.documents import Document
+from preprocessing.logs.read_blocks import COMPRESSED, PARQUET, ReadBlocks, blocks, spans
 from preprocessing.logs.records import Excluded, Rejected
 
 TEXT_ENDINGS = (".jsonl", ".ndjson", ".json", ".tsv")
 _SNIFFED = 200
 _WILD = re.compile(r"[*?\[\]]")
-_SPLIT = 16 << 20  # bytes of a text file that are read in one go: workers share even one file
 
 
 class Source(NamedTuple):
@@ -33,13 +31,8 @@ class Source(NamedTuple):
 
     stream: str
     paths: tuple[str, ...]
-    size: int  # bytes, gzip counted as it will unfold
+    size: int  # bytes, a compressed file counted as it will unfold
     root: str = ""  # the folder below which its files were looked for
-
-    @property
-    def parquet(self) -> bool:
-        """Whether the files are Parquet; a stream is of one kind."""
-        return self.paths[0].endswith(".parquet")
 
 
 def find(stream: str, folder: str, pattern: str) -> Source:
@@ -55,14 +48,13 @@ def find(stream: str, folder: str, pattern: str) -> Source:
     for file in files:
         if _WILD.search(file.path):
             raise UserError(f"{stream}: {file.path} has a wildcard in its name; rename it, or Beam reads others for it")
-        plain = file.path.removesuffix(".gz")
-        if not file.path.endswith(".parquet") and not plain.endswith(TEXT_ENDINGS):
-            raise UserError(
-                f"{stream}: {file.path} is neither JSON Lines ({', '.join(TEXT_ENDINGS)}, .gz) nor .parquet"
-            )
-    if len({file.path.endswith(".parquet") for file in files}) > 1:
+        plain = functools.reduce(str.removesuffix, COMPRESSED, file.path)
+        if not file.path.endswith(PARQUET) and not plain.endswith(TEXT_ENDINGS):
+            endings = ", ".join((*TEXT_ENDINGS, *COMPRESSED))
+            raise UserError(f"{stream}: {file.path} is neither JSON Lines ({endings}) nor {PARQUET}")
+    if len({file.path.endswith(PARQUET) for file in files}) > 1:
         raise UserError(f"{stream}: {path} matches both Parquet and JSON Lines; narrow the pattern")
-    size = sum(file.size_in_bytes * (8 if file.path.endswith(".gz") else 1) for file in files)
+    size = sum(file.size_in_bytes * (8 if file.path.endswith(COMPRESSED) else 1) for file in files)
     return Source(stream, tuple(file.path for file in files), size, _root(path))
 
 
@@ -121,57 +113,19 @@ def sniff(source: Source, load: Callable[[Any], Document], parse: Callable[[Docu
 def _head(source: Source) -> Iterator[Any]:
     path = source.paths[0]
     try:
-        with FileSystems.open(path) as file:
-            if source.parquet:
-                for batch in pyarrow.parquet.ParquetFile(file).iter_batches(batch_size=_SNIFFED):
-                    yield from batch.to_pylist()
-            else:
-                lines = (line.strip() for line in iter(file.readline, b""))  # a compressed file is not iterable
-                yield from filter(None, lines)
-    except Exception as error:
+        for span in spans(path):
+            for block in blocks(span):
+                yield from records_of(block)
+    except (OSError, ValueError) as error:
         raise UserError(f"{source.stream}: cannot read {path}: {error}") from None
 
 
-def still_there(path: str) -> str:
-    """The path; Beam's readers take a file that is gone for one without a record."""
-    if not FileSystems.exists(path):
-        raise OSError(f"{path}: it was there when the job began, and is gone")
-    return path
-
-
 class Read(beam.PTransform):
-    """Source -> (path, lines as bytes, or an Arrow table)."""
+    """Source -> blocks of its records."""
 
     def __init__(self, source: Source) -> None:
         super().__init__(f"Read {source.stream}")
         self._source = source
 
     def expand(self, root: beam.pvalue.PBegin) -> beam.PCollection:
-        if self._source.parquet:
-            paths = root | beam.Create(self._source.paths) | "Still there" >> beam.Map(still_there)
-            return paths | beam.io.ReadAllFromParquetBatched(with_filename=True)
-        plain = [path for path in self._source.paths if not path.endswith(".gz")]
-        zipped = [path for path in self._source.paths if path.endswith(".gz")]
-        lines = (
-            root
-            | "Plain files" >> beam.Create(plain)
-            | "Still there" >> beam.Map(still_there)
-            | beam.io.ReadAllFromText(coder=BytesCoder(), with_filename=True, desired_bundle_size=_SPLIT)
-        )
-        unzipped = root | "Gzip files" >> beam.Create(zipped) | beam.ParDo(ReadGzip())
-        return (lines, unzipped) | beam.Flatten()
-
-
-class ReadGzip(beam.DoFn):
-    """path -> (path, line); Beam's own reader takes a file that breaks off for a whole one."""
-
-    def process(self, path: str) -> Iterator[tuple[str, bytes]]:
-        try:
-            with (
-                FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as raw,
-                gzip.GzipFile(fileobj=raw) as file,
-            ):
-                for line in file:
-                    yield path, line.rstrip(b"\r\n")
-        except (EOFError, OSError, zlib.error) as error:
-            raise OSError(f"{path}: {error}") from error
+        return root | beam.Create(self._source.paths) | ReadBlocks()

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from preprocessing.logs import values
 from preprocessing.logs.documents import Document, descend, document_of
 from preprocessing.logs.records import (
     Action,
@@ -18,10 +19,10 @@ from preprocessing.logs.records import (
     Rejected,
     Search,
     TimeBounds,
-    optional_identifier,
     parse_action,
     parse_search,
     parse_time,
+    required,
 )
 
 _BULK_HEADERS = ({"index"}, {"create"}, {"update"}, {"delete"})
@@ -47,7 +48,9 @@ class UbiParser:
         self._actions = dict(actions)
         self._bounds = bounds
 
-    def __call__(self, document: Mapping[str, Any], source: str) -> Search | Action | Impression:
+    def __call__(
+        self, document: Mapping[str, Any], source: str, ignored: list[str] | None = None
+    ) -> Search | Action | Impression:
         """Reads one document; `Excluded` for events that are not about an item's fate in a search."""
         fields = {
             "ts": document.get("timestamp"),
@@ -62,7 +65,7 @@ class UbiParser:
             raise Excluded("other event")
         fields["item_id"] = descend(document, self._item_id)
         if meaning != "impression":
-            return parse_action({**fields, "action": meaning}, self._bounds, source)
+            return parse_action({**fields, "action": meaning}, self._bounds, source, ignored)
         return self._impression(document, fields, source)
 
     def _search(self, document: Mapping[str, Any], fields: dict[str, Any], source: str) -> Search:
@@ -70,17 +73,16 @@ class UbiParser:
         return parse_search({**fields, "query": document.get("user_query"), "results": shown}, self._bounds, source)
 
     def _impression(self, document: Mapping[str, Any], fields: dict[str, Any], source: str) -> Impression:
-        position = descend(document, self._position)
-        if isinstance(position, bool) or not isinstance(position, int):
-            raise Rejected("missing position" if position is None else "bad position")
-        names = ("user_id", "request_id", "item_id")
-        ids = {name: optional_identifier(fields, name) for name in names}
-        for name in names:
-            if not ids[name]:
-                raise Rejected(f"missing {name}")
-        if fields["ts"] is None:
-            raise Rejected("missing ts")
+        fields = {**fields, "position": descend(document, self._position)}
         ts = parse_time(fields["ts"])
         if not self._bounds.earliest <= ts < self._bounds.latest:
             raise Rejected("ts out of bounds")
-        return Impression(ts, ids["user_id"], ids["request_id"], ids["item_id"], position, source)
+        user_id, request_id, item_id = (
+            required(fields, name, values.identifier) for name in ("user_id", "request_id", "item_id")
+        )
+        return Impression(ts, user_id, request_id, item_id, required(fields, "position", _ordinal), source)
+
+
+def _ordinal(value: Any) -> int | None:
+    found = values.number(value)
+    return None if found is None else int(found)

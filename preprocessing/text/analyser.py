@@ -20,7 +20,7 @@ def analyse(
 ) -> dict[str, tf.RaggedTensor]:
     """Splits texts into grains.
 
-    NFKC, lower case; words end at white space, punctuation and a change of script; a Han character or a symbol
+    NFKC, case folded; words end at white space, punctuation and a change of script; a Han character or a symbol
     is a word of its own. Character grams run across words that nothing separates ("红色鞋", "iphone壳").
 
     Args:
@@ -49,13 +49,13 @@ def analyse(
 
 
 def _characters(text: tf.Tensor, max_chars: int) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Normalised lower-case code points, flat, the row of each, and the number of rows."""
+    """Normalised, case-folded code points, flat, the row of each, and the number of rows."""
     decoded = tf.strings.unicode_decode(
         text, "UTF-8", errors="replace", replacement_char=_SPACE, replace_control_characters=True
     )
     decoded = nfkc(decoded[:, :max_chars])
     codes, rows = decoded.values, tf.cast(decoded.value_rowids(), tf.int32)
-    codes -= lookup(unicode_tables.lower_case(), codes)
+    codes -= lookup(unicode_tables.case_folding(), codes)
     kept = lookup(unicode_tables.roles(), codes) != unicode_tables.DROPPED
     return tf.boolean_mask(codes, kept), tf.boolean_mask(rows, kept), tf.size(text)
 

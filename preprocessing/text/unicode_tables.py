@@ -85,11 +85,12 @@ def combining_classes() -> PageTable:
 
 
 @functools.cache
-def lower_case() -> PageTable:
-    """How far each code point is above its simple lower case (one code point to one)."""
+def case_folding() -> PageTable:
+    """How far each code point is above its simple case folding (one code point to one), as Greek's two small sigmas."""
     above = np.zeros(_CODE_POINTS, np.int32)
     for code in _ASSIGNED:
-        above[code] = code - ord(chr(code).lower()[0])
+        folded = chr(code).casefold()
+        above[code] = code - ord(folded if len(folded) == 1 else chr(code).lower()[0])
     return _pages(above)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -43,6 +43,22 @@ class Requests(NamedTuple):
         """The requests `[begin, end)`."""
         inputs = {name: values[begin:end] for name, values in self.inputs.items()}
         return Requests(inputs, self.answers[begin:end], self.stamps[begin:end])
+
+    def take(self, rows: Sequence[int]) -> Requests:
+        """Some requests, by row."""
+        places = np.asarray(rows, np.int64)
+        inputs = {name: values[places] for name, values in self.inputs.items()}
+        return Requests(inputs, [self.answers[row] for row in places], self.stamps[places])
+
+    def without_past(self) -> Requests:
+        """The same queries of nobody in particular."""
+        blank = {name: np.full_like(self.inputs[name], b"") for name in VECTOR_LISTS}
+        return Requests(self.inputs | blank, self.answers, self.stamps)
+
+    def joined(self, others: Requests) -> Requests:
+        """These, then the others."""
+        inputs = {name: np.concatenate([values, others.inputs[name]]) for name, values in self.inputs.items()}
+        return Requests(inputs, self.answers + others.answers, np.concatenate([self.stamps, others.stamps]))
 
     def batches(self, size: int) -> Iterator[Requests]:
         """In order, `size` at a time."""

@@ -39,7 +39,7 @@ def read_market(raw: Path, queries: int) -> Market:
     searches = list(_records(raw / "searches.jsonl.gz"))
     actions: dict[str, list[AttributedAction]] = collections.defaultdict(list)
     for one in _records(raw / "actions.jsonl.gz"):
-        action = AttributedAction(one["ts"], one["item_id"], one["action"], one["ts"], NO_REQUEST, "")
+        action = AttributedAction(one["ts"], one["item_id"], one["action"], one["ts"], NO_REQUEST, False, "")
         actions[one["user_id"]].append(action)
     asked = collections.Counter(one["query"] for one in searches)
     busiest = sorted(actions, key=lambda user: (-len(actions[user]), user))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from preprocessing.command.console import UserError
 from serving.catalogue.data_records import Requests, catalog_batches
-from serving.catalogue.table import Table
+from serving.catalogue.table import Table, text_limits
 from serving.config import ServingConfig
 from serving.graph.item_lookup import ItemLookup
 from serving.graph.over_retrieval import OverRetrieval, growing_efforts
@@ -26,7 +26,9 @@ from serving.index.scann import build_scann
 from serving.release.acceptance import ExactAnswers
 from serving.release.fresh_items import FRESH_FILE, Changes, amend, write_fresh_ids
 from serving.release.item_vectors import PrecomputedVectors, embed_catalogue
-from serving.release.tune_effort import Tuned, plot_tuning, served_effort, tune
+from serving.release.manifest import describe_build
+from serving.release.tune_effort import Tuned, measured_recalls, plot_tuning, served_effort, tune
+from serving.release.tuning_sample import tuning_samples
 from serving.release.warmup_requests import write_warmup
 
 _BATCH = 64
@@ -35,9 +37,15 @@ _BATCH = 64
 class Built(NamedTuple):
     """What is known of a saved model besides its files."""
 
-    tuned: Tuned
     exact: ExactAnswers
     described: dict[str, Any]  # for the manifest
+
+
+class Queries(NamedTuple):
+    """Vectors float32 `[Q, dim]`: of those that settle an index's effort, and of others that show what came of it."""
+
+    tuned_by: np.ndarray
+    unseen: np.ndarray
 
 
 class Searched(NamedTuple):
@@ -69,16 +77,15 @@ class Builder:
                 f"towers/item of width {self.item_tower.dim}; they are not of one job"
             )
 
-    def build(
-        self, aside: Path, version: int, requests: Requests, widths: Mapping[str, int], changes: Changes
-    ) -> Built:
-        """Saves the model as `<aside>/model`."""
+    def build(self, aside: Path, pool: Requests, widths: Mapping[str, int], changes: Changes) -> Built:
+        """Saves the model as `<aside>/model`, its index tuned by requests of a pool."""
         clock = Clock()
         table, vectors = self.embed(aside)
         clock.lap("embed")
         items = self.items(table, aside)
-        queries = embed_requests(self.query_tower, items, requests)
-        found = self.searched(vectors, items, queries, f"{aside.parent.name}/{version}", clock)
+        requests, unseen = tuning_samples(pool, self._config.tuning.queries)
+        queries = self.queries(items, requests, unseen)
+        found = self.searched(vectors, items, queries, f"{aside.parent.name}/{aside.name}", clock)
         retrieval, config = found.retrieval, self._config
         model = Retrieval(
             Embedder(self.query_tower, self.item_tower, items, widths),
@@ -87,55 +94,67 @@ class Builder:
             config.default_k,
         )
         counts, fresh_ids = amend(model, len(table), changes, self.item_tower, text_limits(self._spec))
-        exact = exact_answers(retrieval, vectors, queries, found.tuned, config.tuning.target_recall)
+        exact = exact_answers(retrieval, vectors, queries.tuned_by, found.tuned, config.tuning.target_recall)
         del vectors
-        save(model, str(aside / "model"), model.signatures())
+        signatures = model.signatures()
+        save(model, str(aside / "model"), signatures)
         if fresh_ids is not None:
             write_fresh_ids(aside / "model" / "assets", fresh_ids)
         clock.lap("save")
-        index = retrieval.index
-        described = {
-            "items": len(table),
-            "dim": index.dim,
-            "index": {"kind": index.kind, **index.settings(), "bytes": index.bytes},
+        described = describe_build(retrieval.index, found.tuned, config.tuning.target_recall) | {
             "int8_compared": found.compared,
             "precomputed_vectors": self._precomputed.taken if self._precomputed else 0,
             "side_index": counts,
-            "warmup_requests": self._write_extras(aside / "model", requests, widths, found.tuned),
+            "warmup_requests": self.write_extras(aside / "model", signatures, requests, widths, found.tuned),
             "seconds": clock.laps,
         }
-        return Built(found.tuned, exact, described)
+        return Built(exact, described)
 
-    def _write_extras(self, model: Path, requests: Requests, widths: Mapping[str, int], tuned: Tuned) -> int:
-        """Warm-up requests and the tuning's plot beside a saved model; returns how many requests."""
+    def write_extras(
+        self,
+        model: Path,
+        signatures: Collection[str],
+        requests: Requests,
+        widths: Mapping[str, int],
+        tuned: Tuned | None = None,
+    ) -> int:
+        """Warm-up requests, and the tuning's plot where there was one, beside a saved model; how many requests."""
         items = {name: values.numpy() for name, values in next(iter(catalog_batches(self._data_dir, 8))).items()}
-        count = write_warmup(model, requests, items, dict(widths), self.item_tower.dim, self._config.default_k)
-        plot_tuning(tuned, self._config.tuning.target_recall, model / "assets.extra" / "tuning.svg")
+        dim, k = self.item_tower.dim, self._config.default_k
+        count = write_warmup(model, signatures, requests, items, dict(widths), dim, k)
+        if tuned is not None:
+            plot_tuning(tuned, self.target_recall, model / "assets.extra" / "tuning.svg")
         return count
 
     def embed(self, aside: Path) -> tuple[Table, np.ndarray]:
         """The table of the catalogue, and its vectors `[N, dim]` mapped from a file aside."""
         return embed_catalogue(self._data_dir, self._spec, self.item_tower, str(aside / "vectors"), self._precomputed)
 
-    def searched(
-        self, vectors: np.ndarray, items: ItemLookup, queries: np.ndarray, name: str, clock: Clock
-    ) -> Searched:
-        """An index over vectors `[N, dim]` of items, tuned by queries `[Q, dim]`; `name` is the version's own."""
+    def searched(self, vectors: np.ndarray, items: ItemLookup, queries: Queries, name: str, clock: Clock) -> Searched:
+        """An index over vectors `[N, dim]` of items, tuned by queries; `name` is the version's own."""
         config = self._config
         index = build_index(vectors, config, name)
         clock.lap("index")
-        truth = exact_rows([vectors], queries, min(config.tuning.k, len(vectors)))
-        tuned = tune(index, queries, truth, config.tuning)
+        k = min(config.tuning.k, len(vectors))
+        truth = exact_rows([vectors], queries.tuned_by, k)
+        tuned = tune(index, queries.tuned_by, truth, config.tuning)
+        if len(queries.unseen):
+            others = exact_rows([vectors], queries.unseen, k)
+            tuned = tuned._replace(unseen=measured_recalls(index, tuned.chosen.effort, queries.unseen, others))
         compared = {}
         floats = without_int8(config)
         if floats:
             compared["int8"] = {"bytes": index.bytes, **tuned.chosen.described()}
             twin = build_index(vectors, floats, f"{name}/float32")
-            chosen = tune(twin, queries, truth, config.tuning).chosen
+            chosen = tune(twin, queries.tuned_by, truth, config.tuning).chosen
             compared["float32"] = {"bytes": twin.bytes, **chosen.described()}
         clock.lap("tune")
         retrieval = OverRetrieval(index, items, growing_efforts(served_effort(tuned), index.size), config.max_k)
         return Searched(retrieval, tuned, compared)
+
+    def queries(self, items: ItemLookup, *samples: Requests) -> Queries:
+        """The vectors of two samples of requests."""
+        return Queries(*(embed_requests(self.query_tower, items, one) for one in samples))
 
     def items(self, table: Table, aside: Path) -> ItemLookup:
         """The table in the graph; its files of ids become assets."""
@@ -157,11 +176,6 @@ class Clock:
         now = time.perf_counter()
         self.laps[name] = round(now - self._since, 2)
         self._since = now
-
-
-def text_limits(spec: Mapping[str, Any]) -> tuple[int, int]:
-    """How much of a text the analyser keeps."""
-    return spec["text"]["max_chars"], spec["text"]["max_words"]
 
 
 def build_index(vectors: np.ndarray, config: ServingConfig, name: str) -> Index:
@@ -186,7 +200,7 @@ def embed_requests(tower: Tower, items: ItemLookup, requests: Requests) -> np.nd
     """The vectors of requests float32 `[R, dim]`, their items looked up as the served model does."""
     embed = tf.function(lambda inputs: tower(tower_inputs(items, inputs)), reduce_retracing=True, autograph=False)
     parts = [embed({n: tf.constant(v) for n, v in one.inputs.items()}).numpy() for one in requests.batches(_BATCH)]
-    return np.concatenate(parts)
+    return np.concatenate(parts) if parts else np.zeros((0, tower.dim), np.float32)
 
 
 def exact_answers(

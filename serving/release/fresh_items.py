@@ -24,6 +24,9 @@ FRESH_FILE = "fresh.txt"
 _BLOCK = 1_024
 
 
+Embed = Callable[[Strings], tf.Tensor]  # items as strings [B] by the item tower's input names -> float32 [B, dim]
+
+
 class Changes(NamedTuple):
     """What is asked for; None leaves what the version already has."""
 
@@ -40,8 +43,9 @@ def read_changes(fresh: str | None, tombstones: str | None) -> Changes:
 
 def _lines(path: str, flag: str) -> Iterable[tuple[int, str]]:
     try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        with tf.io.gfile.GFile(path, "rb") as file:
+            text = file.read().decode()
+    except (tf.errors.OpError, UnicodeDecodeError) as error:
         raise UserError(f"{flag} {path} cannot be read: {error}") from None
     return [(number, line.strip()) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
 
@@ -57,7 +61,7 @@ def _item(path: str, number: int, line: str) -> Item:
 
 
 def amend(
-    model: Any, size: int, changes: Changes, embed: Callable[[Strings], tf.Tensor], limits: tuple[int, int]
+    model: Any, size: int, changes: Changes, embed: Embed, limits: tuple[int, int]
 ) -> tuple[dict[str, int], list[bytes] | None]:
     """Puts changes into a model's variables, built or loaded; the index itself is not touched.
 
@@ -75,14 +79,10 @@ def amend(
     counts = {}
     items, retrieval = model.items, model.over_retrieval
     if changes.fresh is not None:
-        known = set(items.ids[1 : size + 1].numpy().tolist())
-        chosen = {one.item_id.encode(): one for one in changes.fresh if one.in_stock}
-        new = [one for item_id, one in chosen.items() if item_id not in known]
-        counts["fresh_in_index_already"] = len(chosen) - len(new)
-        table, vectors = _embedded(new, embed, limits, int(retrieval.fresh.shape[1]))
-        _extend(items, size, table)
+        table, vectors, already = _looked_up(items, size, changes.fresh, embed, limits, int(retrieval.fresh.shape[1]))
+        counts["fresh_in_index_already"] = already
         retrieval.fresh.assign(vectors)
-        retrieval.alive.assign(np.concatenate([retrieval.alive[: size + 1].numpy(), np.ones(len(new), bool)]))
+        retrieval.alive.assign(np.concatenate([retrieval.alive[: size + 1].numpy(), np.ones(len(table), bool)]))
         ids = table.ids.tolist()
     gone = changes.tombstones
     if gone is not None:
@@ -94,9 +94,19 @@ def amend(
     return {**counts, "fresh": len(alive) - size, "tombstones": int((~alive).sum())}, ids
 
 
-def _embedded(
-    new: list[Item], embed: Callable[[Strings], tf.Tensor], limits: tuple[int, int], dim: int
-) -> tuple[Table, np.ndarray]:
+def _looked_up(
+    items: Any, size: int, fresh: list[Item], embed: Embed, limits: tuple[int, int], dim: int
+) -> tuple[Table, np.ndarray, int]:
+    """Puts fresh items behind a lookup's N: their table, their vectors `[F, dim]`, and how many it knew already."""
+    known = set(items.ids[1 : size + 1].numpy().tolist())
+    chosen = {one.item_id.encode(): one for one in fresh if one.in_stock}
+    new = [one for item_id, one in chosen.items() if item_id not in known]
+    table, vectors = _embedded(new, embed, limits, dim)
+    _extend(items, size, table)
+    return table, vectors, len(chosen) - len(new)
+
+
+def _embedded(new: list[Item], embed: Embed, limits: tuple[int, int], dim: int) -> tuple[Table, np.ndarray]:
     """The table of new items and their vectors `[F, dim]`, from their text alone."""
     builder = TableBuilder(*limits)
     vectors = [np.zeros((0, dim), np.float32)]
@@ -129,18 +139,38 @@ def write_fresh_ids(folder: Path, ids: list[bytes]) -> None:
     (folder / FRESH_FILE).write_bytes(b"".join(one + b"\n" for one in [NO_ITEM, *ids]))
 
 
-def amended_version(path: str, manifest: dict[str, Any], changes: Changes, aside: Path) -> dict[str, Any]:
-    """Saves the version at `path`, changed, as `<aside>/model`; returns its manifest."""
+def amended_version(
+    path: str, manifest: dict[str, Any], changes: Changes, model: Path, embed: Embed | None = None
+) -> dict[str, Any]:
+    """Saves the version at `path`, changed, as `model`; returns its manifest. `embed` is the item tower of a shard."""
     if manifest["index"]["kind"] == "scann":
         load_scann_ops()
     loaded = tf.saved_model.load(path)
 
-    def embed(batch: Strings) -> tf.Tensor:
-        return loaded.signatures["embed_item"](**batch)["embedding"]
-
-    counts, fresh_ids = amend(loaded, manifest["items"], changes, embed, tuple(manifest["text"]))
-    save(loaded, str(aside / "model"), loaded.signatures)
+    tower = embed or embed_item_of(loaded)
+    counts, fresh_ids = amend(loaded, manifest["items"], changes, tower, tuple(manifest["text"]))
+    save(loaded, str(model), loaded.signatures)
     if fresh_ids is not None:
-        write_fresh_ids(aside / "model" / "assets", fresh_ids)
-    shutil.copytree(f"{path}/assets.extra", aside / "model" / "assets.extra")
+        write_fresh_ids(model / "assets", fresh_ids)
+    shutil.copytree(f"{path}/assets.extra", model / "assets.extra")
     return manifest | {"side_index": counts, "refreshed_from": manifest["version"]}
+
+
+def embed_item_of(loaded: Any) -> Embed:
+    """The item tower in a loaded version."""
+    return lambda batch: loaded.signatures["embed_item"](**batch)["embedding"]
+
+
+def amended_queries(path: str, manifest: dict[str, Any], changes: Changes, model: Path) -> Embed:
+    """Saves the model of queries beside shards, which then knows fresh items in users' pasts; gives its item tower."""
+    loaded = tf.saved_model.load(path)
+    tower = embed_item_of(loaded)
+    if changes.fresh is None:
+        shutil.copytree(path, model)
+        return tower
+    limits = manifest["text"]
+    table, _, _ = _looked_up(loaded.items, manifest["items"], changes.fresh, tower, tuple(limits), manifest["dim"])
+    save(loaded, str(model), loaded.signatures)
+    write_fresh_ids(model / "assets", table.ids.tolist())
+    shutil.copytree(f"{path}/assets.extra", model / "assets.extra")
+    return tower

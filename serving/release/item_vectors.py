@@ -13,7 +13,7 @@ from serving.batch.answer_files import CONTENT, read_table, vectors_of
 from serving.batch.output_folder import MANIFEST, BatchFolder
 from serving.batch.rows import content_hash
 from serving.catalogue.data_records import Strings, catalog_batches
-from serving.catalogue.table import Table, TableBuilder
+from serving.catalogue.table import Table, TableBuilder, text_limits
 from serving.graph.towers import Tower
 from serving.inputs import ITEM_INPUTS
 
@@ -35,7 +35,7 @@ def embed_catalogue(
     Returns:
       The table of N items, and their vectors `[N, dim]`, mapped from `path`.
     """
-    builder = TableBuilder(spec["text"]["max_chars"], spec["text"]["max_words"])
+    builder = TableBuilder(*text_limits(spec))
     embed = tf.function(tower, reduce_retracing=True, autograph=False)
     with open(path, "wb") as file, progress("items embedded", total=spec["items"]) as bar:
         for batch in catalog_batches(data_dir, _BLOCK):

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import resource
-from pathlib import Path
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
 from typing import Any
 
+import tensorflow as tf
+
+from serving.catalogue.table import text_limits
+from serving.config import ServingConfig
+from serving.graph.towers import towers_hash
+from serving.index.base import Index
 from serving.release.tune_effort import Tuned
 
 
-def hash_files(paths: list[str]) -> str:
-    """A hash over the names and the bytes of files."""
+def data_hash(data_dir: str) -> str:
+    """Over the names and the bytes of the catalogue and of what describes it, on whatever storage it lies."""
     digest = hashlib.sha256()
-    for path in sorted(paths):
-        digest.update(Path(path).name.encode())
-        with open(path, "rb") as file:
+    for path in sorted([*tf.io.gfile.glob(f"{data_dir}/catalog-*"), f"{data_dir}/spec.json"]):
+        digest.update(PurePosixPath(path).name.encode())
+        with tf.io.gfile.GFile(path, "rb") as file:
             while chunk := file.read(1 << 20):
                 digest.update(chunk)
     return digest.hexdigest()
-
-
-def data_hash(data_dir: str) -> str:
-    """Of the catalogue and what describes it."""
-    return hash_files([str(path) for path in Path(data_dir).glob("catalog-*")] + [f"{data_dir}/spec.json"])
 
 
 def size_of(folder: Path) -> dict[str, int]:
@@ -36,12 +39,68 @@ def size_of(folder: Path) -> dict[str, int]:
     return sizes
 
 
+def sources(
+    config: ServingConfig, spec: Mapping[str, Any], job_dir: str, data_dir: str, widths: Mapping[str, int]
+) -> dict[str, Any]:
+    """Where a version comes from and how it was asked for."""
+    return {
+        "job_dir": job_dir,
+        "data": data_dir,
+        **source_hashes(config, job_dir, data_dir),
+        "text": text_limits(spec),
+        "widths": dict(widths),
+        "default_k": config.default_k,
+        "max_k": config.max_k,
+    }
+
+
+def source_hashes(config: ServingConfig, job_dir: str, data_dir: str) -> dict[str, Any]:
+    """What a version follows from: two that agree in it are alike."""
+    return {
+        "towers_hash": towers_hash(job_dir),
+        "data_hash": data_hash(data_dir),
+        "config": config.model_dump(mode="json"),
+    }
+
+
+def describe_build(index: Index, tuned: Tuned, target: float) -> dict[str, Any]:
+    """What was built."""
+    return {
+        "items": index.size,
+        "dim": index.dim,
+        "index": {"kind": index.kind, **index.settings(), "bytes": index.bytes},
+        "target_recall": target,
+        "tuning": describe_tuning(tuned),
+    }
+
+
+def settled(
+    staged: Mapping[str, Any], version: int, model: Path, figures: Mapping[str, Any], reasons: list[str]
+) -> dict[str, Any]:
+    """The whole of it, of a version that was judged; whatever it was changed from is overwritten."""
+    return {
+        "version": version,
+        "created": now(),
+        **{name: value for name, value in staged.items() if name not in ("version", "created")},
+        "bytes": size_of(model),
+        "measured": {**staged.get("measured", {}), **figures},
+        "reasons": reasons,
+        "peak_memory_mb": peak_memory_mb(),
+    }
+
+
+def now() -> str:
+    """The time of day, as it stands in a manifest."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
 def describe_tuning(tuned: Tuned) -> dict[str, Any]:
     """The curve, and what was chosen on it."""
     return {
         "k": tuned.k,
         "target_reached": tuned.reached,
         "chosen": tuned.chosen.described(),
+        "unseen": tuned.unseen.described() if tuned.unseen else None,
         "curve": [point.described() for point in tuned.curve],
     }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,14 +13,12 @@ from serving.config import ServingConfig
 from serving.graph.towers import towers_hash
 from serving.inputs import FILTER_LISTS, VECTOR_LISTS
 from serving.release.acceptance import ExactAnswers, Judge, ServedVersion, Verdict
-from serving.release.build_model import Builder, text_limits
+from serving.release.build_model import Builder
 from serving.release.fresh_items import Changes, amended_version
 from serving.release.item_vectors import PrecomputedVectors
-from serving.release.manifest import data_hash, describe_tuning, peak_memory_mb, size_of
-from serving.release.shards import SHARDS, build_shards, prune_shards, publish_shards, shard_name, shard_reasons
-from serving.release.versions import ModelFolder
-
-REJECTED = 3
+from serving.release.manifest import settled, sources
+from serving.release.tuning_sample import POOL
+from serving.release.versions import REJECTED, ModelFolder
 
 
 class Staged(NamedTuple):
@@ -44,55 +41,15 @@ class Release:
         """A version of a job's towers and the data's catalogue; returns the exit status."""
         widths = served_widths(self._config, self._spec["history"])
         builder = self._builder(job_dir)
-        requests = self._requests(widths)
+        requests = self._requests(widths, POOL * self._config.tuning.queries)
         with self._folder.staging() as aside:
-            version = self._folder.next_version()
-            tuned_by = requests.slice(0, self._config.tuning.queries)
-            built = builder.build(aside, version, tuned_by, widths, changes)
-            manifest = self._sources(job_dir, widths) | built.described
-            manifest |= {"target_recall": built.exact.target, "tuning": describe_tuning(built.tuned)}
-            return self._settle(aside, version, Staged(manifest, requests, built.exact))
-
-    def build_shards(self, job_dir: str, shards: int) -> int:
-        """One version of every shard's model and of the query model; returns the exit status."""
-        widths = served_widths(self._config, self._spec["history"])
-        builder = self._builder(job_dir)
-        requests = self._requests(widths).slice(0, self._config.tuning.queries)
-        output = self._folder.path
-        with self._folder.staging() as aside:
-            folders = [ModelFolder(str(output / shard_name(number, shards))) for number in range(shards)]
-            version = max(folder.next_version() for folder in [self._folder, *folders])
-            built = build_shards(builder, aside, version, requests, widths, shards)
-            with_scann = self._config.index == "scann"
-            reasons = [one for shard in built for one in shard_reasons(aside / shard.name, with_scann, shard)]
-            manifest = self._sources(job_dir, widths) | {"version": version, "created": _now(), "reasons": reasons}
-            manifest["shards"] = {
-                shard.name: {"items": shard.items, "tuning": describe_tuning(shard.tuned)} for shard in built
-            }
-            if reasons:
-                return self._rejected(self._folder.reject(aside, version, manifest), reasons)
-            publish_shards(output, aside, version, built, manifest)
-            prune_shards(output, built, self._config.keep_versions)
-        print(f"{sum(shard.items for shard in built)} items in {shards} shards; {output}/{SHARDS}")
-        return 0
+            built = builder.build(aside, requests, widths, changes)
+            manifest = sources(self._config, self._spec, job_dir, self._data_dir, widths) | built.described
+            return self._settle(aside, Staged(manifest, requests, built.exact))
 
     def _builder(self, job_dir: str) -> Builder:
         precomputed = PrecomputedVectors(self._vectors, towers_hash(job_dir)) if self._vectors else None
         return Builder(self._config, job_dir, self._data_dir, self._spec, precomputed)
-
-    def _sources(self, job_dir: str, widths: dict[str, int]) -> dict[str, Any]:
-        """Where a version comes from and how it was asked for."""
-        return {
-            "job_dir": job_dir,
-            "towers_hash": towers_hash(job_dir),
-            "data": self._data_dir,
-            "data_hash": data_hash(self._data_dir),
-            "text": text_limits(self._spec),
-            "widths": widths,
-            "default_k": self._config.default_k,
-            "max_k": self._config.max_k,
-            "config": self._config.model_dump(mode="json"),
-        }
 
     def change(self, changes: Changes) -> int:
         """The version in place with other fresh items or tombstones; returns the exit status."""
@@ -102,36 +59,30 @@ class Release:
         before = self._folder.manifest(latest)
         requests = self._requests(before["widths"])
         with self._folder.staging() as aside:
-            version = self._folder.next_version()
-            manifest = amended_version(self._folder.model(latest), before, changes, aside)
-            return self._settle(aside, version, Staged(manifest, requests, None))
+            manifest = amended_version(self._folder.model(latest), before, changes, aside / "model")
+            return self._settle(aside, Staged(manifest, requests, None))
 
-    def _requests(self, widths: dict[str, int]) -> Requests:
-        count = max(self._config.tuning.queries, self._config.gate.requests)
-        requests = eval_requests(self._data_dir, count, widths)
+    def _requests(self, widths: dict[str, int], least: int = 0) -> Requests:
+        requests = eval_requests(self._data_dir, max(least, self._config.gate.requests), widths)
         if not len(requests):
             raise UserError(
                 f"--data {self._data_dir}: no eval requests, by which an index is tuned and a version is judged"
             )
         return requests
 
-    def _settle(self, aside: Path, version: int, staged: Staged) -> int:
-        """Judges a staged version and places it."""
+    def _settle(self, aside: Path, staged: Staged) -> int:
+        """Judges a staged version, and places it or lays it apart under the next number."""
         model = aside / "model"
         verdict = self._verdict(model, staged)
-        manifest = {
-            "version": version,
-            "created": _now(),
-            **{name: value for name, value in staged.manifest.items() if name not in ("version", "created")},
-            "bytes": size_of(model),
-            "measured": {**staged.manifest.get("measured", {}), **verdict.figures},
-            "reasons": verdict.reasons,
-            "peak_memory_mb": peak_memory_mb(),
-        }
+        version = self._folder.claim_version()
+        manifest = settled(staged.manifest, version, model, verdict.figures, verdict.reasons)
         if verdict.reasons:
-            return self._rejected(self._folder.reject(model, version, manifest), verdict.reasons)
-        self._folder.publish(model, version, manifest)
+            apart = self._folder.reject(model, version, manifest)
+        else:
+            self._folder.publish(model, version, manifest)
         self._folder.prune(self._config.keep_versions, aside)
+        if verdict.reasons:
+            return self._rejected(apart, verdict.reasons)
         print(_said(manifest, self._folder.model(version)))
         return 0
 
@@ -162,10 +113,6 @@ def served_widths(config: ServingConfig, history: dict[str, Any]) -> dict[str, i
     given = config.widths.model_dump()
     widths = {name: given[name] or max(1, cut.get(name, history["long"])) for name in VECTOR_LISTS}
     return widths | {name: given[name] for name in FILTER_LISTS}
-
-
-def _now() -> str:
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
 def _said(manifest: dict[str, Any], path: str) -> str:

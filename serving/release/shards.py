@@ -1,11 +1,26 @@
-"""A catalogue over several models: each searches its own part, one more makes the vectors."""
+"""A catalogue over several models: each searches its own part, one more makes the vectors.
+
+`<output>/shards.json` is the contract with whoever asks them:
+
+    {"version": 7,
+     "query": {"name": "query", "target": "query:8500"},
+     "shards": [{"name": "shard-00000-of-00002", "target": "shard-00000-of-00002:8500", "items": 131}, ...]}
+
+* `name` is a model's, and its folder's beside the file; `target` is where it is served (`serving.shard_target`),
+  several servers with commas between them.
+* `query` has `embed_query` and `embed_item`. A shard has `search` (`embedding`, `k`) and `search_filtered`, which takes
+  the conditions as well. Each item is in one shard, by its id; answers are merged by score.
+* All models have the version that the file names, whole, before the file is replaced, by a rename. A reader looks at
+  the file again and again, and names that version in every call, so that no vector of one version meets the items of
+  another. It goes over to a new version once every model serves it; servers therefore keep two loaded.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,11 +29,11 @@ import numpy as np
 from preprocessing.command.console import UserError
 from serving.catalogue.data_records import Requests
 from serving.catalogue.table import Table
-from serving.graph.saved_model import ServedModel
 from serving.graph.signatures import Embedder, Searcher, save
-from serving.release.acceptance import ExactAnswers, index_recall, line_of
-from serving.release.build_model import Builder, Clock, embed_requests, exact_answers
-from serving.release.tune_effort import Tuned
+from serving.release.acceptance import ExactAnswers
+from serving.release.build_model import Builder, Clock, Queries, exact_answers
+from serving.release.fresh_items import Changes, amended_queries, amended_version
+from serving.release.manifest import describe_build
 from serving.release.versions import ModelFolder
 
 SHARDS = "shards.json"
@@ -29,9 +44,13 @@ class Shard(NamedTuple):
     """One part, saved aside."""
 
     name: str
-    items: int
-    tuned: Tuned
-    exact: ExactAnswers
+    described: dict[str, Any]  # for its manifest
+    exact: ExactAnswers | None  # what its index must find; none where the index was measured before
+
+    @property
+    def needs_scann(self) -> bool:
+        """Whether ScaNN's ops must be loaded for it."""
+        return self.described["index"]["kind"] == "scann"
 
 
 def shard_numbers(ids: np.ndarray, shards: int) -> np.ndarray:
@@ -45,14 +64,16 @@ def shard_name(number: int, shards: int) -> str:
 
 
 def build_shards(
-    builder: Builder, aside: Path, version: int, requests: Requests, widths: Mapping[str, int], shards: int
+    builder: Builder, aside: Path, samples: tuple[Requests, Requests], widths: Mapping[str, int], shards: int
 ) -> list[Shard]:
     """Saves `<aside>/query` and `<aside>/shard-*`, one after the other, so that one index at a time is in memory."""
     table, vectors = builder.embed(aside)
     items = builder.items(table, aside)
-    queries = embed_requests(builder.query_tower, items, requests)
+    queries = builder.queries(items, *samples)
     embedder = Embedder(builder.query_tower, builder.item_tower, items, widths)
-    save(embedder, str(aside / QUERY), embedder.signatures())
+    signatures = embedder.signatures()
+    save(embedder, str(aside / QUERY), signatures)
+    builder.write_extras(aside / QUERY, signatures, samples[0], widths)
     numbers = shard_numbers(table.ids, shards)
     built = []
     for number in range(shards):
@@ -61,61 +82,84 @@ def build_shards(
             raise UserError(f"--shards {shards}: no item of the {len(table)} falls into shard {number}; ask for fewer")
         name = shard_name(number, shards)
         part = table.part(rows)
-        built.append(_build_shard(builder, aside, name, version, part, vectors[rows], queries, widths))
+        built.append(_build_shard(builder, aside / name, part, vectors[rows], queries, samples[0], widths))
     return built
 
 
 def _build_shard(
     builder: Builder,
-    aside: Path,
-    name: str,
-    version: int,
+    path: Path,
     table: Table,
     vectors: np.ndarray,
-    queries: np.ndarray,
+    queries: Queries,
+    requests: Requests,
     widths: Mapping[str, int],
 ) -> Shard:
-    items = builder.items(table, aside)
-    unique = f"{aside.parent.name}/{name}/{version}/{aside.name}"
+    items = builder.items(table, path.parent)
+    unique = f"{path.parent.parent.name}/{path.name}/{path.parent.name}"
     found = builder.searched(vectors, items, queries, unique, Clock())
     searcher = Searcher(items, found.retrieval, widths)
-    save(searcher, str(aside / name), searcher.signatures(filtered=True))
-    exact = exact_answers(found.retrieval, vectors, queries, found.tuned, builder.target_recall)
-    return Shard(name, len(table), found.tuned, exact)
+    signatures = searcher.signatures(filtered=True)
+    save(searcher, str(path), signatures)
+    exact = exact_answers(found.retrieval, vectors, queries.tuned_by, found.tuned, builder.target_recall)
+    described = describe_build(found.retrieval.index, found.tuned, builder.target_recall) | {
+        "int8_compared": found.compared,
+        "side_index": {"fresh": 0, "tombstones": 0},
+        "warmup_requests": builder.write_extras(path, signatures, requests, widths, found.tuned),
+    }
+    return Shard(path.name, described, exact)
 
 
-def shard_reasons(path: Path, with_scann: bool, shard: Shard) -> list[str]:
-    """What speaks against a staged shard."""
-    try:
-        with ServedModel(str(path), with_scann) as model:
-            recall = index_recall(model, shard.exact)
-    except Exception as error:  # whatever goes wrong here would go wrong where it is served
-        return [f"{shard.name} does not load or answer: {line_of(error)}"]
-    if recall < shard.exact.target:
-        return [f"{shard.name} finds {recall:.4f} of its exact answers, --target-recall is {shard.exact.target}"]
-    return []
+def amend_shards(output: Path, listed: dict[str, Any], changes: Changes, aside: Path) -> list[Shard]:
+    """Saves the models in place as `<aside>/<name>`, with other fresh items or tombstones, each those of its part."""
+    version = listed["version"]
+    query = ModelFolder(str(output / QUERY))
+    embed = amended_queries(query.model(version), query.manifest(version), changes, aside / QUERY)
+    amended = []
+    for number, place in enumerate(listed["shards"]):
+        folder = ModelFolder(str(output / place["name"]))
+        part = _part_of(changes, number, len(listed["shards"]))
+        model = aside / place["name"]
+        described = amended_version(folder.model(version), folder.manifest(version), part, model, embed)
+        amended.append(Shard(place["name"], described, None))
+    return amended
 
 
-def publish_shards(output: Path, aside: Path, version: int, shards: list[Shard], manifest: dict[str, Any]) -> None:
-    """Places every model, then names them all in `shards.json`: until it changes, clients stay where they are."""
-    names = [QUERY, *(shard.name for shard in shards)]
-    for name in names:
+def _part_of(changes: Changes, number: int, shards: int) -> Changes:
+    """What of some changes is one shard's."""
+
+    def mine(item_id: bytes) -> bool:
+        return bool(shard_numbers(np.array([item_id], object), shards)[0] == number)
+
+    fresh = changes.fresh and [one for one in changes.fresh if mine(one.item_id.encode())]
+    return Changes(fresh, changes.tombstones and {one for one in changes.tombstones if mine(one)})
+
+
+def read_listed(output: Path) -> dict[str, Any] | None:
+    """What `shards.json` says; none where there is none."""
+    path = output / SHARDS
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def publish_shards(output: Path, aside: Path, manifests: Mapping[str, dict[str, Any]], target: str) -> None:
+    """Places every model that has a manifest, then names them all; `target` has `{name}` for a model's name."""
+    for name, manifest in manifests.items():
         folder = ModelFolder(str(output / name))
         with folder.staging() as beside:
             os.rename(aside / name, beside / "model")
-            folder.publish(beside / "model", version, manifest | {"model": name})
-    listed = {
-        "version": version,
-        "query": QUERY,
-        "shards": [{"name": shard.name, "items": shard.items} for shard in shards],
-    }
+            folder.claim_version(manifest["version"])  # the release's own number; while it is claimed none prunes it
+            folder.publish(beside / "model", manifest["version"], manifest)
+    places = {name: {"name": name, "target": target.format(name=name)} for name in manifests}
+    query = places.pop(QUERY)
+    shards = [place | {"items": manifests[name]["items"]} for name, place in places.items()]
+    listed = {"version": manifests[QUERY]["version"], "query": query, "shards": shards}
     (aside / SHARDS).write_text(json.dumps(listed, indent=1))
     os.replace(aside / SHARDS, output / SHARDS)
 
 
-def prune_shards(output: Path, shards: list[Shard], keep: int) -> None:
+def prune_shards(output: Path, names: Iterable[str], keep: int) -> None:
     """Removes all but the newest versions of every model."""
-    for name in (QUERY, *(shard.name for shard in shards)):
+    for name in names:
         folder = ModelFolder(str(output / name))
         with folder.staging() as beside:
             folder.prune(keep, beside)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,20 +17,41 @@ from serving.index.base import Effort, Index
 
 _BATCH = 64
 _STRIDE = 4  # places of a way in one step up, before the last step is halved: to open every leaf takes long
+_ONE_SIDED_95 = 1.645  # standard errors
 _TIMED = 50  # single queries a latency is the median of
 SPARE = 1.25  # candidates over k, so that a few tombstones do not send a request to look harder
+
+
+class Recalls(NamedTuple):
+    """Recall of the exact answer at k, over a sample of queries."""
+
+    mean: float
+    lower: float  # the lower end of the mean's interval: 95 % of samples like this one have their mean above it
+    p10: float  # nine queries of ten have at least this
+    worst: float
+
+    def described(self) -> dict[str, float]:
+        """For the manifest."""
+        return {name: round(value, 5) for name, value in self._asdict().items()}
 
 
 class Point(NamedTuple):
     """One setting and what it gives."""
 
     effort: Effort
-    recall: float  # of the exact answer at k
+    recalls: Recalls
     latency_ms: float  # one query alone
+
+    @property
+    def recall(self) -> float:
+        """The mean."""
+        return self.recalls.mean
 
     def described(self) -> dict[str, Any]:
         """For the manifest."""
-        return {**self.effort._asdict(), "recall": round(self.recall, 5), "latency_ms": round(self.latency_ms, 4)}
+        others = {f"recall_{name}": value for name, value in self.recalls.described().items() if name != "mean"}
+        figures = {"recall": round(self.recall, 5), **others, "latency_ms": round(self.latency_ms, 4)}
+        return {**self.effort._asdict(), **figures}
 
 
 class Tuned(NamedTuple):
@@ -39,10 +61,11 @@ class Tuned(NamedTuple):
     curve: list[Point]
     k: int
     reached: bool
+    unseen: Recalls | None = None  # of the chosen setting, on queries that it was not chosen by
 
 
 def tune(index: Index, queries: np.ndarray, truth: np.ndarray, config: TuningConfig) -> Tuned:
-    """Searches an index's efforts.
+    """Searches an index's efforts; one reaches the target if the lower end of its recall's interval does.
 
     The fewest leaves that reach the target are found, in strides and then in halves, along the way that reorders the
     most. From there on, for each way that reorders less, more leaves are tried as long as that is no slower than what
@@ -67,12 +90,12 @@ def tune(index: Index, queries: np.ndarray, truth: np.ndarray, config: TuningCon
 
         fewest = _fewest(ways[0], measure, config.target_recall)
         quickest = measure(ways[0][fewest])
-        for way in ways[1:] if quickest.recall >= config.target_recall else []:
+        for way in ways[1:] if quickest.recalls.lower >= config.target_recall else []:
             found = _climb(way[fewest:], measure, config.target_recall, quickest.latency_ms)
             quickest = min(quickest, found or quickest, key=lambda point: point.latency_ms)
     curve = sorted(measured.values())
-    reached = quickest.recall >= config.target_recall
-    chosen = quickest if reached else max(curve, key=lambda point: point.recall)
+    reached = quickest.recalls.lower >= config.target_recall
+    chosen = quickest if reached else max(curve, key=lambda point: point.recalls.lower)
     return Tuned(chosen, curve, k, reached)
 
 
@@ -80,11 +103,11 @@ def _fewest(way: list[Effort], measure: Callable[[Effort], Point], target: float
     """The place in a way of ever more leaves of the least that reaches the target; the last where none before does."""
     last = len(way) - 1
     low, high = 0, min(_STRIDE, last)
-    while high < last and measure(way[high]).recall < target:
+    while high < last and measure(way[high]).recalls.lower < target:
         low, high = high + 1, min(high + _STRIDE, last)
     while low < high:
         middle = (low + high) // 2
-        if measure(way[middle]).recall >= target:
+        if measure(way[middle]).recalls.lower >= target:
             high = middle
         else:
             low = middle + 1
@@ -97,31 +120,44 @@ def _climb(way: list[Effort], measure: Callable[[Effort], Point], target: float,
         point = measure(effort)
         if point.latency_ms > latency_ms:
             return None
-        if point.recall >= target:
+        if point.recalls.lower >= target:
             return point
     return None
 
 
-def recall_of(found: np.ndarray, truth: np.ndarray) -> float:
-    """The share of the exact answers `[Q, k]` among those found `[Q, n]`."""
+def recalls_of(found: np.ndarray, truth: np.ndarray) -> Recalls:
+    """Of the exact answers `[Q, k]` those among `[Q, n]` that are found."""
     hits = [len(set(one.tolist()) & set(other.tolist())) for one, other in zip(found, truth, strict=True)]
-    return float(np.mean(hits)) / truth.shape[1]
+    shares = np.array(hits) / truth.shape[1]
+    mean = float(shares.mean())
+    error = float(shares.std(ddof=1)) / math.sqrt(len(shares)) if len(shares) > 1 else 0.0
+    return Recalls(mean, mean - _ONE_SIDED_95 * error, float(np.quantile(shares, 0.1)), float(shares.min()))
 
 
-def _measure(index: Index, effort: Effort, queries: np.ndarray, truth: np.ndarray) -> Point:
-    search = tf.function(
+def measured_recalls(index: Index, effort: Effort, queries: np.ndarray, truth: np.ndarray) -> Recalls:
+    """Of an index's search for float32 `[Q, dim]`."""
+    search = _search(index, effort)
+    return recalls_of(np.concatenate([search(tf.constant(part)).numpy() for part in _parts(queries)]), truth)
+
+
+def _search(index: Index, effort: Effort) -> Callable[[tf.Tensor], tf.Tensor]:
+    return tf.function(
         lambda one: index.search(one, effort)[1],
         input_signature=[tf.TensorSpec([None, index.dim], tf.float32)],
         autograph=False,
     )
-    found = np.concatenate([search(tf.constant(part)).numpy() for part in _parts(queries)])
+
+
+def _measure(index: Index, effort: Effort, queries: np.ndarray, truth: np.ndarray) -> Point:
+    search = _search(index, effort)
+    recalls = recalls_of(np.concatenate([search(tf.constant(part)).numpy() for part in _parts(queries)]), truth)
     times = []
     for query in queries[: _TIMED + 5]:
         one = tf.constant(query[None, :])
         begin = time.perf_counter()
         search(one)
         times.append(time.perf_counter() - begin)
-    return Point(effort, recall_of(found, truth), 1e3 * float(np.median(times[5:] or times)))
+    return Point(effort, recalls, 1e3 * float(np.median(times[5:] or times)))
 
 
 def _parts(queries: np.ndarray) -> list[np.ndarray]:

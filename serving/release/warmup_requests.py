@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,7 @@ import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from serving.catalogue.data_records import Requests
-from serving.inputs import ITEM_INPUTS, VECTOR_LISTS
+from serving.inputs import FILTER_LISTS, ITEM_INPUTS, VECTOR_LISTS
 from serving.release.acceptance import retrieve_inputs
 
 _FOLDER, _FILE = "assets.extra", "tf_serving_warmup_requests"
@@ -18,13 +18,21 @@ _BATCHES = (1, 2, 8)
 
 
 def write_warmup(
-    model: Path, requests: Requests, items: Mapping[str, np.ndarray], widths: dict[str, int], dim: int, k: int
+    model: Path,
+    signatures: Collection[str],
+    requests: Requests,
+    items: Mapping[str, np.ndarray],
+    widths: dict[str, int],
+    dim: int,
+    k: int,
 ) -> int:
-    """Writes real requests of every signature beside a saved model; returns how many."""
+    """Writes real requests of a model's signatures beside it; returns how many."""
     (model / _FOLDER).mkdir(exist_ok=True)
     count = 0
     with tf.io.TFRecordWriter(str(model / _FOLDER / _FILE)) as writer:
         for signature, inputs in _calls(requests, items, widths, dim, k):
+            if signature not in signatures:
+                continue
             request = predict_pb2.PredictRequest()
             request.model_spec.name = "retrieval"
             request.model_spec.signature_name = signature
@@ -48,7 +56,9 @@ def _calls(
         yield "retrieve", inputs
         yield "embed_query", {name: inputs[name] for name in ("query", *VECTOR_LISTS)}
         yield "embed_item", {name: items[name][:size] for name in ITEM_INPUTS}
-        yield "search", {"embedding": random.normal(size=(len(some), dim)).astype(np.float32), "k": inputs["k"]}
+        vector = {"embedding": random.normal(size=(len(some), dim)).astype(np.float32), "k": inputs["k"]}
+        yield "search", vector
+        yield "search_filtered", vector | {name: inputs[name] for name in FILTER_LISTS}
     narrow = retrieve_inputs(requests.slice(0, 1), widths, k)
     narrow["required_terms"][0, 0] = items["title"][0]
     narrow["allowed_leaves"][0, 0] = items["category_leaf"][0]

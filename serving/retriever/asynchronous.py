@@ -13,7 +13,7 @@ import grpc
 
 from serving.retriever import messages
 from serving.retriever.request import Question, User
-from serving.retriever.shard import CallPolicy, RetrievalError, Shard
+from serving.retriever.shard import CallPolicy, Model, RetrievalError, Shard
 
 _EMBED_SHARE = 0.5  # of the time left that one shard may take to embed, when others could do it
 
@@ -70,8 +70,8 @@ class AsyncRetriever:
         split = [[one.strip() for one in group.split(",") if one.strip()] for group in groups]
         if not split or not all(split):
             raise ValueError("a shard needs at least one target, host:port")
-        self._model, self._version, self._label, self._timeout = model, version, label, timeout
-        self.shards = [Shard(group, credentials, policy) for group in split]
+        self._timeout = timeout
+        self.shards = [Shard(group, Model(model, version, label), credentials, policy) for group in split]
 
     async def __aenter__(self) -> AsyncRetriever:
         return self
@@ -97,101 +97,109 @@ class AsyncRetriever:
         question = Question(query, user or User(), k, required_terms, allowed_leaves)
         end = time.monotonic() + (self._timeout if timeout is None else timeout)
         if len(self.shards) == 1:
-            hits, version = await self._ask(self.shards[0], "retrieve", question, end)
+            hits, version = await _ask(self.shards[0], "retrieve", question, end)
             return Answer(hits[:k], {}, {self.shards[0].name: version})
         if question.conditional:
-            return await self._from_all("retrieve", question, None, end)
-        vector = await self._embed(question, end)
-        return await self._from_all("search", question, vector, end)
+            return await ask_all(self.shards, "retrieve", question, None, end)
+        vector = await embed_by_any(self.shards, question, end)
+        return await ask_all(self.shards, "search", question, vector, end)
 
     async def embed(self, query: str, user: User | None = None, *, timeout: float | None = None) -> list[float]:
         """The vector of a query of a user."""
         end = time.monotonic() + (self._timeout if timeout is None else timeout)
-        return list((await self._embed(Question(query, user or User(), 0), end)).floats)
+        return list((await embed_by_any(self.shards, Question(query, user or User(), 0), end)).floats)
 
-    async def _embed(self, question: Question, end: float) -> messages.Tensor:
-        """By any shard: all hold the same towers. The next is asked where one fails or is slow."""
-        order = random.sample(self.shards, len(self.shards))
-        order.sort(key=lambda shard: shard.is_open)
-        for left, shard in zip(range(len(order) - 1, -1, -1), order, strict=True):
-            now = time.monotonic()
-            until = now + (end - now) * _EMBED_SHARE if left else end
-            try:
-                outputs, _ = await self._predict(shard, "embed_query", question, None, until)
-                return outputs["embedding"]
-            except RetrievalError as error:
-                if not left or error.code is grpc.StatusCode.INVALID_ARGUMENT:
-                    raise
-        raise AssertionError("the last shard answers or raises")
 
-    async def _from_all(self, signature: str, question: Question, vector: messages.Tensor | None, end: float) -> Answer:
-        calls = [self._ask(shard, signature, question, end, vector) for shard in self.shards]
-        results = await asyncio.gather(*calls, return_exceptions=True)
-        found: list[list[Hit]] = []
-        answer = Answer([])
-        failures: list[RetrievalError] = []
-        for shard, result in zip(self.shards, results, strict=True):
-            if isinstance(result, RetrievalError):
-                failures.append(result)
-                answer.missing[shard.name] = f"{result.code.name}: {result.message}"
-            elif isinstance(result, BaseException):
-                raise result
-            else:
-                found.append(result[0])
-                answer.versions[shard.name] = result[1]
-        if not found:
-            raise failures[0]
-        answer.hits.extend(
-            heapq.nlargest(question.k, (hit for hits in found for hit in hits), key=lambda hit: hit.score)
-        )
-        return answer
-
-    async def _ask(
-        self, shard: Shard, signature: str, question: Question, end: float, vector: messages.Tensor | None = None
-    ) -> tuple[list[Hit], int]:
-        outputs, version = await self._predict(shard, signature, question, vector, end)
-        ids, scores = outputs["item_ids"].strings, outputs["scores"].floats
-        hits = [Hit(one.decode("utf-8", "replace"), score) for one, score in zip(ids, scores, strict=True) if one]
-        return hits[: question.k], version
-
-    async def _predict(
-        self, shard: Shard, signature: str, question: Question, vector: messages.Tensor | None, end: float
-    ) -> tuple[dict[str, messages.Tensor], int]:
-        """One call; where its inputs' widths are refused they are asked for anew: a version may have changed them."""
-        known = shard.shapes is not None
+async def embed_by_any(shards: Sequence[Shard], question: Question, end: float) -> messages.Tensor:
+    """By any shard: all hold the same towers. The next is asked where one fails or is slow."""
+    order = random.sample(shards, len(shards))
+    order.sort(key=lambda shard: shard.is_open)
+    for left, shard in zip(range(len(order) - 1, -1, -1), order, strict=True):
+        now = time.monotonic()
+        until = now + (end - now) * _EMBED_SHARE if left else end
         try:
-            return await self._predict_once(shard, signature, question, vector, end)
+            outputs, _ = await _predict(shard, "embed_query", question, None, until)
+            return outputs["embedding"]
         except RetrievalError as error:
-            if not known or error.code is not grpc.StatusCode.INVALID_ARGUMENT:
+            if not left or error.code is grpc.StatusCode.INVALID_ARGUMENT:
                 raise
-        shard.shapes = None
-        return await self._predict_once(shard, signature, question, vector, end)
+    raise AssertionError("the last shard answers or raises")
 
-    async def _predict_once(
-        self, shard: Shard, signature: str, question: Question, vector: messages.Tensor | None, end: float
-    ) -> tuple[dict[str, messages.Tensor], int]:
-        if vector is not None:
-            inputs = {
-                "embedding": messages.float_tensor(vector.floats, vector.shape),
-                "k": messages.int32_tensor([question.k]),
-            }
+
+async def ask_all(
+    shards: Sequence[Shard], signature: str, question: Question, vector: messages.Tensor | None, end: float
+) -> Answer:
+    """The answers of all shards, merged by score; of those that answer, where some do not."""
+    calls = [_ask(shard, signature, question, end, vector) for shard in shards]
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    found: list[list[Hit]] = []
+    answer = Answer([])
+    failures: list[RetrievalError] = []
+    for shard, result in zip(shards, results, strict=True):
+        if isinstance(result, RetrievalError):
+            failures.append(result)
+            answer.missing[shard.name] = f"{result.code.name}: {result.message}"
+        elif isinstance(result, BaseException):
+            raise result
         else:
-            inputs = question.inputs(await self._shapes(shard, signature, end))
-        spec = messages.model_spec(self._model, signature, self._version, self._label)
-        answer = await shard.predict(messages.predict_request(spec, inputs), max(0.0, end - time.monotonic()))
-        try:
-            return messages.read_predict_response(answer)
-        except messages.WireError as error:
-            raise RetrievalError(grpc.StatusCode.INTERNAL, f"unreadable answer: {error}", shard.name) from None
+            found.append(result[0])
+            answer.versions[shard.name] = result[1]
+    if not found:
+        raise failures[0]
+    answer.hits.extend(heapq.nlargest(question.k, (hit for hits in found for hit in hits), key=lambda hit: hit.score))
+    return answer
 
-    async def _shapes(self, shard: Shard, signature: str, end: float) -> dict[str, tuple[int, ...] | None]:
-        """The input shapes of a signature, asked for once."""
-        if shard.shapes is None:
-            spec = messages.model_spec(self._model, "", self._version, self._label)
-            answer = await shard.metadata(messages.metadata_request(spec), max(0.0, end - time.monotonic()))
-            shard.shapes = messages.read_input_shapes(answer)
-        if signature not in shard.shapes:
-            raise RetrievalError(
-                grpc.StatusCode.FAILED_PRECONDITION, f"the model has no signature {signature}", shard.name
-            )
-        return shard.shapes[signature]
+
+async def _ask(
+    shard: Shard, signature: str, question: Question, end: float, vector: messages.Tensor | None = None
+) -> tuple[list[Hit], int]:
+    outputs, version = await _predict(shard, signature, question, vector, end)
+    ids, scores = outputs["item_ids"].strings, outputs["scores"].floats
+    hits = [Hit(one.decode("utf-8", "replace"), score) for one, score in zip(ids, scores, strict=True) if one]
+    return hits[: question.k], version
+
+
+async def _predict(
+    shard: Shard, signature: str, question: Question, vector: messages.Tensor | None, end: float
+) -> tuple[dict[str, messages.Tensor], int]:
+    """One call; where its inputs' widths are refused they are asked for anew: a version may have changed them."""
+    known = shard.shapes is not None
+    try:
+        return await _predict_once(shard, signature, question, vector, end)
+    except RetrievalError as error:
+        if not known or error.code is not grpc.StatusCode.INVALID_ARGUMENT:
+            raise
+    shard.shapes = None
+    return await _predict_once(shard, signature, question, vector, end)
+
+
+async def _predict_once(
+    shard: Shard, signature: str, question: Question, vector: messages.Tensor | None, end: float
+) -> tuple[dict[str, messages.Tensor], int]:
+    if vector is not None:
+        inputs = {
+            "embedding": messages.float_tensor(vector.floats, vector.shape),
+            "k": messages.int32_tensor([question.k]),
+        }
+        if signature == "search_filtered":
+            shapes = await input_shapes(shard, signature, end)
+            inputs |= question.inputs({name: shape for name, shape in shapes.items() if name not in inputs})
+    else:
+        inputs = question.inputs(await input_shapes(shard, signature, end))
+    spec = messages.model_spec(shard.model.name, signature, shard.model.version, shard.model.label)
+    answer = await shard.predict(messages.predict_request(spec, inputs), max(0.0, end - time.monotonic()))
+    try:
+        return messages.read_predict_response(answer)
+    except messages.WireError as error:
+        raise RetrievalError(grpc.StatusCode.INTERNAL, f"unreadable answer: {error}", shard.name) from None
+
+
+async def input_shapes(shard: Shard, signature: str, end: float) -> dict[str, tuple[int, ...] | None]:
+    """The input shapes of a signature, asked for once."""
+    if shard.shapes is None:
+        spec = messages.model_spec(shard.model.name, "", shard.model.version, shard.model.label)
+        answer = await shard.metadata(messages.metadata_request(spec), max(0.0, end - time.monotonic()))
+        shard.shapes = messages.read_input_shapes(answer)
+    if signature not in shard.shapes:
+        raise RetrievalError(grpc.StatusCode.FAILED_PRECONDITION, f"the model has no signature {signature}", shard.name)
+    return shard.shapes[signature]

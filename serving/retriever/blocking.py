@@ -9,23 +9,28 @@ from typing import Any, TypeVar
 
 from serving.retriever.asynchronous import Answer, AsyncRetriever
 from serving.retriever.request import User
+from serving.retriever.sharded import AsyncShardedRetriever
 
 T = TypeVar("T")
 
 
 class Retriever:
-    """Retrieves from any number of threads. The arguments are those of `AsyncRetriever`.
+    """Retrieves from any number of threads.
+
+    The arguments are those of `AsyncRetriever`; with `shards`, the path of a `shards.json`, of `AsyncShardedRetriever`.
 
     >>> with Retriever(["localhost:8500"]) as retriever:
     ...     print(retriever.retrieve("red running shoes", user=User(realtime_items=["i42"]), k=10).hits)
     """
 
-    def __init__(self, targets: str | Sequence[str], model: str = "retrieval", **settings: Any) -> None:
+    def __init__(
+        self, targets: str | Sequence[str] = (), model: str = "retrieval", *, shards: str | None = None, **settings: Any
+    ) -> None:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="retriever", daemon=True)
         self._thread.start()
         try:
-            self._retriever = self._run(_made(targets, model, settings))
+            self._retriever = self._run(_made(targets, model, shards, settings))
         except BaseException:
             self._end()
             raise
@@ -63,5 +68,7 @@ class Retriever:
         self._loop.close()
 
 
-async def _made(targets: str | Sequence[str], model: str, settings: dict[str, Any]) -> AsyncRetriever:
-    return AsyncRetriever(targets, model, **settings)
+async def _made(
+    targets: str | Sequence[str], model: str, shards: str | None, settings: dict[str, Any]
+) -> AsyncRetriever | AsyncShardedRetriever:
+    return AsyncRetriever(targets, model, **settings) if shards is None else AsyncShardedRetriever(shards, **settings)

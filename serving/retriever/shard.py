@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import grpc
 
+from serving.retriever import messages
 from serving.retriever.breaker import Breaker, BreakerPolicy
 
 _PREDICT = "/tensorflow.serving.PredictionService/Predict"
@@ -99,18 +100,30 @@ class Endpoint:
         await self._channel.close()
 
 
+@dataclass(frozen=True)
+class Model:
+    """Which model of a server's is asked: of a version, or of what one is called; the newest without them."""
+
+    name: str
+    version: int | None = None
+    label: str | None = None
+
+
 class Shard:
-    """The endpoints of one part of the catalogue."""
+    """The endpoints of one part of the catalogue, and the model that holds it there."""
 
     def __init__(
         self,
         targets: Sequence[str],
+        model: Model,
         credentials: grpc.ChannelCredentials | None = None,
         policy: CallPolicy | None = None,
+        name: str | None = None,
     ) -> None:
+        self.model = model
         self._policy = policy or CallPolicy()
         self.endpoints = [Endpoint(target, credentials, self._policy.breaker) for target in targets]
-        self.name = ",".join(targets)
+        self.name = name or ",".join(targets)
         self.shapes: dict[str, dict[str, tuple[int, ...] | None]] | None = None  # of the model's signatures
 
     @property
@@ -125,6 +138,15 @@ class Shard:
     async def metadata(self, request: bytes, timeout: float) -> bytes:
         """A GetModelMetadataResponse."""
         return await self._call(_METADATA, request, timeout)
+
+    async def has_version(self, timeout: float) -> bool:
+        """Whether every server that answers serves the model's version, and one does."""
+        request = messages.metadata_request(messages.model_spec(self.model.name, "", self.model.version))
+        calls = (endpoint.call(_METADATA, request, timeout) for endpoint in self.endpoints)
+        answers = await asyncio.gather(*calls, return_exceptions=True)
+        errors = [one for one in answers if isinstance(one, BaseException)]
+        gone = all(isinstance(one, RetrievalError) and one.code in UNWELL for one in errors)
+        return gone and len(errors) < len(answers)
 
     async def close(self) -> None:
         """Ends all connections."""

@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -23,6 +24,7 @@ from serving.runtime.batching import Batcher, BatchingLimits
 from serving.runtime.config_files import ModelConfig
 from serving.runtime.grpc_handlers import MODEL_SERVICE, PREDICTION_SERVICE, add_service, register_services
 from serving.runtime.manager import Manager
+from serving.runtime.model_states import Retries
 from serving.runtime.predictor import Admission, Predictor, RequestLimits
 from serving.runtime.prometheus import Metrics
 from serving.runtime.servable import Parallelism, Servable
@@ -47,6 +49,8 @@ class Settings:
     credentials: grpc.ServerCredentials | None = None
     channel_arguments: tuple[tuple[str, str | int], ...] = ()
     warm_up: bool = True
+    retries: Retries = field(default_factory=Retries)
+    labels_of_any: bool = False
 
 
 class ModelServer:
@@ -55,7 +59,9 @@ class ModelServer:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.metrics = Metrics()
-        self.manager = Manager(self._warm_up, self.metrics, settings.parallelism, settings.poll_seconds)
+        self.manager = Manager(
+            self._load, self._warm_up, self.metrics, settings.poll_seconds, settings.retries, settings.labels_of_any
+        )
         self.batcher = Batcher(settings.batching, self.metrics)
         self.predictor = Predictor(self.manager, self.batcher, settings.limits, self.metrics)
         self.admission = Admission(settings.limits.max_concurrency)
@@ -76,12 +82,18 @@ class ModelServer:
         self._in_loop(self._grpc.start())
         self._tell_health()
 
-    def stop(self, drain_seconds: float) -> None:
-        """Says that it goes, takes no more, lets what is inside be answered, gives the memory back."""
+    def stop(self, drain_seconds: float, beside: Callable[[], None] = lambda: None) -> None:
+        """Says that it goes, takes no more, lets what is inside be answered, gives the memory back.
+
+        Another port of this server ends beside it, so that one time is enough for both.
+        """
         if self._loop.is_closed():
             return
         self._in_loop(self._health.enter_graceful_shutdown())
+        other = threading.Thread(target=beside, name="end-of-the-other-port")
+        other.start()
         self._in_loop(self._grpc.stop(drain_seconds))
+        other.join()
         self.manager.close()
         self.batcher.close()
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -124,6 +136,9 @@ class ModelServer:
         else:
             self.port = self._grpc.add_secure_port(address, credentials)
         return self.port
+
+    def _load(self, name: str, version: int, path: Path) -> Servable:
+        return Servable(name, version, path, self.settings.parallelism)
 
     def _warm_up(self, servable: Servable) -> None:
         if self.settings.warm_up:

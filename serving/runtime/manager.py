@@ -6,44 +6,21 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tensorflow_serving.apis import get_model_status_pb2
+import grpc
 
 from serving.runtime.config_files import ModelConfig
 from serving.runtime.memory import give_back
+from serving.runtime.model_states import Model, Retries, Version, find
 from serving.runtime.prometheus import Metrics
-from serving.runtime.servable import Parallelism, Servable
+from serving.runtime.servable import Servable
 from serving.runtime.status import ServingError, invalid, not_found, of_exception
 
-State = get_model_status_pb2.ModelVersionStatus
 _LOG = logging.getLogger("serving")
-
-
-@dataclass
-class Version:
-    """A version that was seen, in memory or not."""
-
-    number: int
-    state: int = State.START
-    error: ServingError | None = None
-    servable: Servable | None = None
-    seen: object = None  # what its files looked like when its load was last tried
-
-
-@dataclass
-class Model:
-    """A configured model and its versions by number."""
-
-    config: ModelConfig
-    versions: dict[int, Version] = field(default_factory=dict)
-
-    def available(self) -> list[int]:
-        """What answers now, ascending."""
-        return sorted(one.number for one in self.versions.values() if one.state == State.AVAILABLE)
+Load = Callable[[str, int, Path], Servable]
 
 
 class Manager:
@@ -51,14 +28,16 @@ class Manager:
 
     def __init__(
         self,
+        load: Load,
         warm_up: Callable[[Servable], None],
         metrics: Metrics,
-        parallelism: Parallelism | None = None,
         poll_seconds: float = 1.0,
+        retries: Retries | None = None,
+        labels_of_any: bool = False,
     ) -> None:
-        self._warm_up, self._metrics = warm_up, metrics
-        self._parallelism = parallelism or Parallelism()
-        self._poll_seconds = poll_seconds
+        self._load, self._warm_up, self._metrics = load, warm_up, metrics
+        self._poll_seconds, self._retries = poll_seconds, retries or Retries()
+        self._labels_of_any = labels_of_any  # whether a new label may name a version that is not there yet
         self._models: dict[str, Model] = {}
         self._lock = threading.Lock()  # over _models, their versions and the servables' users
         self._idle = threading.Condition(self._lock)
@@ -74,7 +53,7 @@ class Manager:
     def use(self, spec: Any) -> Iterator[Servable]:
         """The version that a `ModelSpec` names; it stays in memory inside the block."""
         with self._lock:
-            servable = self._find(spec)
+            servable = find(self._models, spec)
             servable.users += 1
         try:
             yield servable
@@ -84,26 +63,6 @@ class Manager:
                 if not servable.users:
                     self._idle.notify_all()
 
-    def _find(self, spec: Any) -> Servable:
-        if not spec.name:
-            raise invalid("ModelSpec has no name specified.")
-        model = self._models.get(spec.name)
-        choice = spec.WhichOneof("version_choice")
-        if choice == "version_label" and spec.version_label:
-            number = model.config.labels.get(spec.version_label) if model else None
-            if number is None:
-                raise invalid(f"Unrecognized servable version label: {spec.version_label}")
-        elif choice == "version":
-            number = spec.version.value
-        else:
-            number = max(model.available(), default=None) if model else None
-            if number is None:
-                raise not_found(f"Servable not found for request: Latest({spec.name})")
-        version = model.versions.get(number) if model else None
-        if version is None or version.state != State.AVAILABLE or version.servable is None:
-            raise not_found(f"Servable not found for request: Specific({spec.name}, {number})")
-        return version.servable
-
     def known(self, name: str) -> str:
         """The name of a model that is served, "" for any other: metrics must not grow with what clients make up."""
         return name if name in self._models else ""
@@ -111,27 +70,18 @@ class Manager:
     # What is asked about it
 
     def status(self, spec: Any) -> list[tuple[int, int, ServingError | None]]:
-        """(version, state, error) of one version or of all, newest first."""
+        """(version, state, error) of one version or of all, newest first; a label names none, as there."""
         with self._lock:
             model = self._models.get(spec.name)
-            versions = list(model.versions.values()) if model else []
-            wanted = None
-            if spec.WhichOneof("version_choice") == "version":
+            versions = dict(model.versions) if model else {}
+            if spec.HasField("version"):
                 wanted = spec.version.value
-            elif spec.version_label:
-                wanted = model.config.labels.get(spec.version_label) if model else None
-                if wanted is None:
-                    raise invalid(f"Unrecognized servable version label: {spec.version_label}")
-            if wanted is not None:
-                versions = [one for one in versions if one.number == wanted]
-                if not versions:
+                if wanted not in versions:
                     raise not_found(f"Could not find version {wanted} of model {spec.name}")
+                versions = {wanted: versions[wanted]}
             if not versions:
                 raise not_found(f"Could not find any versions of model {spec.name}")
-            return [
-                (one.number, one.state, one.error)
-                for one in sorted(versions, key=lambda version: version.number, reverse=True)
-            ]
+            return [(one.number, one.state, one.error) for _, one in sorted(versions.items(), reverse=True)]
 
     def available(self) -> dict[str, list[int]]:
         """The versions that answer, by model."""
@@ -139,6 +89,30 @@ class Manager:
             return {name: model.available() for name, model in self._models.items()}
 
     # Keeping memory and folders in step
+
+    def reload(self, configs: list[ModelConfig]) -> None:
+        """Serves these models and no others while the server runs; a `ServingError` says what of it cannot be."""
+        with self._lock:
+            known = {name: model.available() for name, model in self._models.items()}
+            labels = {name: model.config.labels for name, model in self._models.items()}
+        for config in configs:
+            if not config.base_path.is_dir():
+                raise invalid(f"Could not find base path {config.base_path} for servable {config.name}")
+            for label, version in config.labels.items():
+                new = labels.get(config.name, {}).get(label, version) == version
+                if version not in known.get(config.name, []) and not (self._labels_of_any and new):
+                    raise ServingError(
+                        grpc.StatusCode.FAILED_PRECONDITION,
+                        f"Request to assign label to version {version} of model {config.name}, which is not currently "
+                        "available for inference",
+                    )
+        self.configure(configs)
+        available = self.available()
+        failed = [config.name for config in configs if config.name not in known and not available[config.name]]
+        if failed:
+            raise ServingError(
+                grpc.StatusCode.UNKNOWN, f"Some models did not become available: {{{', '.join(failed)}}}"
+            )
 
     def configure(self, configs: list[ModelConfig]) -> None:
         """Serves these models and no others; returns when each wanted version has been tried."""
@@ -148,14 +122,13 @@ class Manager:
                 for config in configs:
                     model = self._models.get(config.name)
                     if model is None or model.config.base_path != config.base_path:
-                        gone = list(model.versions.values()) if model else []
                         self._models[config.name] = Model(config)
-                        self._retire(gone)
+                        self._retire(model.versions.values() if model else ())
                     else:
                         model.config = config
                 dropped = [name for name in self._models if name not in names]
                 for name in dropped:
-                    self._retire(list(self._models.pop(name).versions.values()))
+                    self._retire(self._models.pop(name).versions.values())
             self._step()
 
     def watch(self) -> None:
@@ -173,69 +146,80 @@ class Manager:
         for drain in self._drains:
             drain.join()
 
+    def look(self) -> None:
+        """One look at every folder: loads what is new, then unloads what is no longer wanted."""
+        with self._turn:
+            self._step()
+
     def _watch(self) -> None:
         while not self._stop.wait(self._poll_seconds):
             try:
-                with self._turn:
-                    self._step()
+                self.look()
             except Exception:
                 _LOG.exception("looking for versions failed; trying again")
 
     def _step(self) -> None:
-        """One look at every folder: load what is new, then unload what is no longer wanted."""
         for model in list(self._models.values()):
             there = model.config.versions()
+            if there is None:  # a folder that cannot be read now says nothing of its versions
+                continue
             wanted = model.config.wanted(there)
             for number in wanted:
                 if not self._stop.is_set():
-                    self._load_if_new(model, number)
+                    self._load_if_due(model, number, there[number])
             self._fall_back(model, there, wanted)
-            self._unload_unwanted(model, wanted)
+            with self._lock:
+                self._retire(model.unwanted(wanted))
 
-    def _fall_back(self, model: Model, there: list[int], wanted: list[int]) -> None:
+    def _fall_back(self, model: Model, there: dict[int, Path], wanted: list[int]) -> None:
         """Where none of the newest can be loaded, the newest before them that can, unless it or a newer one answers."""
         if model.config.specific or not wanted:
             return
-        for number in reversed([one for one in there if one < wanted[0]]):
+        for number in sorted((one for one in there if one < wanted[0]), reverse=True):
             with self._lock:
                 newest = max(model.available(), default=-1)
             if number <= newest or self._stop.is_set():
                 return
-            self._load_if_new(model, number)
+            self._load_if_due(model, number, there[number])
 
-    def _load_if_new(self, model: Model, number: int) -> None:
-        path = model.config.base_path / str(number)
-        seen = _fingerprint(path)
+    def _load_if_due(self, model: Model, number: int, path: Path) -> None:
+        files = _files(path)
         with self._lock:
-            version = model.versions.get(number)
-            if version is None:
-                version = model.versions[number] = Version(number)
-            if version.state == State.AVAILABLE or (version.state == State.END and version.seen == seen):
+            version = model.versions.setdefault(number, Version(number))
+            if not version.due(files, time.monotonic(), self._retries):
                 return
-            version.state, version.error, version.seen = State.LOADING, None, seen
+            version.begin(files, time.monotonic())
         started = time.monotonic()
-        servable, error = None, None
         try:
-            servable = Servable(model.config.name, number, path, self._parallelism)
-            self._warm(servable)
+            servable = self._loaded(model.config.name, number, path)
         except Exception as failure:
             error = of_exception(failure)
-            if servable is not None:
-                servable.close()
-        spent = time.monotonic() - started
-        status = error.code.name if error else "success"
-        self._metrics.load_attempts(str(path), status).inc()
-        self._metrics.load_latency(str(path)).inc(spent * 1e6)
-        with self._lock:
-            version.error = error
-            version.servable = None if error else servable
-            version.state = State.END if error else State.AVAILABLE
-        if error:
+            with self._lock:
+                version.failed(error)
             _LOG.error("%s version %d cannot be served: %s", model.config.name, number, error.message)
         else:
+            with self._lock:
+                version.loaded(servable)
+            spent = time.monotonic() - started
             _LOG.info("%s version %d is served, loaded and warmed in %.1f s", model.config.name, number, spent)
         self.on_change()
         give_back()
+
+    def _loaded(self, name: str, number: int, path: Path) -> Servable:
+        """A version loaded and warmed, and the time of it."""
+        started, status = time.monotonic(), "fail"
+        try:
+            servable = self._load(name, number, path)
+            status = "success"
+        finally:
+            self._metrics.load_attempts(str(path), status).inc()
+            self._metrics.load_latency(str(path)).inc((time.monotonic() - started) * 1e6)
+        try:
+            self._warm(servable)
+        except BaseException:
+            servable.close()
+            raise
+        return servable
 
     def _warm(self, servable: Servable) -> None:
         started, status = time.monotonic(), "OK"
@@ -248,48 +232,41 @@ class Manager:
             spent = (time.monotonic() - started) * 1e6
             self._metrics.warmup_latency(str(servable.path), status).observe(spent)
 
-    def _unload_unwanted(self, model: Model, wanted: list[int]) -> None:
-        with self._lock:
-            available = model.available()
-            if not set(available) & set(wanted):  # the newest in memory go on, even if their files are gone
-                wanted = available if model.config.specific else available[-model.config.latest :]
-            gone = [model.versions[number] for number in available if number not in wanted]
-            self._retire(gone)
-
-    def _retire(self, versions: list[Version]) -> None:
+    def _retire(self, versions: Iterable[Version]) -> None:
         """Takes versions out of use (the lock is held); each is closed when its last request has its answer."""
+        self._drains = [one for one in self._drains if one.is_alive()]
         for version in versions:
-            if version.servable is not None:
-                version.state = State.UNLOADING
-                drain = threading.Thread(target=self._drain, args=(version,), name="unload", daemon=True)
-                self._drains = [one for one in self._drains if one.is_alive()]
+            servable = version.retire()
+            if servable is not None:
+                drain = threading.Thread(target=self._drain, args=(version, [servable]), name="unload", daemon=True)
                 drain.start()
                 self._drains.append(drain)
 
-    def _drain(self, version: Version) -> None:
-        name = self._close(version)
+    def _drain(self, version: Version, held: list[Servable]) -> None:
+        name = self._close(version, held)
         give_back()
-        with self._lock:
-            version.state = State.END
         _LOG.info("%s version %d is unloaded", name, version.number)
         self.on_change()
 
-    def _close(self, version: Version) -> str:
-        """Closes what a version holds once no request does, and lets go of it to be freed; returns the model's name."""
-        servable = version.servable
-        assert servable is not None
+    def _close(self, version: Version, held: list[Servable]) -> str:
+        """Closes what a version held once no request does, and lets go of it to be freed; returns the model's name.
+
+        The version itself may answer by another servable by then.
+        """
+        servable = held.pop()
         with self._idle:
             self._idle.wait_for(lambda: not servable.users)
-            version.servable = None
         servable.close()
+        with self._lock:
+            version.drained(servable)
         return servable.name
 
 
-def _fingerprint(path: Path) -> object:
-    """Changes when a version's files do: what failed to load is tried again then."""
+def _files(path: Path) -> object:
+    """Changes when any of a version's files does: what failed to load is tried again then."""
     found = []
-    for name in ("saved_model.pb", "variables/variables.index"):
+    for file in path.rglob("*"):
         with contextlib.suppress(OSError):
-            stat = (path / name).stat()
-            found.append((name, stat.st_mtime_ns, stat.st_size))
-    return tuple(found)
+            stat = file.stat()
+            found.append((str(file), stat.st_mtime_ns, stat.st_size))
+    return tuple(sorted(found))

@@ -18,17 +18,24 @@ from google.protobuf import json_format
 from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, model_pb2
 
 from serving.runtime.grpc_server import ModelServer
-from serving.runtime.predictor import signature_of
+from serving.runtime.predictor import Admission, signature_of
 from serving.runtime.prometheus import CONTENT_TYPE
 from serving.runtime.rest_json import from_arrays, read_body, to_arrays
+from serving.runtime.rest_limits import Budget, Connections, check_values
 from serving.runtime.services import logged, status_response
-from serving.runtime.status import ServingError, invalid, too_late
+from serving.runtime.status import ServingError, invalid, of_exception, too_late
 
 _MODEL = r"/v1/models/(?P<name>[^/:]+)(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
 _CALL = re.compile(_MODEL + r":(?P<method>predict|classify|regress)", re.IGNORECASE)
 _METADATA = re.compile(_MODEL + "/metadata", re.IGNORECASE)
 _STATUS = re.compile(_MODEL, re.IGNORECASE)
-_THREADS = 32
+_CORS = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Allow-Methods": "POST, GET",
+    "Access-Control-Allow-Headers": "Content-Type",
+}
+_CALLS_A_THREAD = 8  # that are read, wait or are answered at a time
+_LARGE_BODIES = 2  # of the largest size, in memory at a time
 
 
 @dataclass(frozen=True)
@@ -40,6 +47,10 @@ class RestSettings:
     timeout: float = 30.0
     max_body_bytes: int = 16 << 20
     metrics_path: str | None = None
+    threads: int = 8  # that read and write JSON
+    max_connections: int = 512
+    drain_seconds: float = 30.0
+    cors: bool = False  # whether pages of other sites may call
 
 
 class RestServer:
@@ -49,8 +60,13 @@ class RestServer:
         self._server, self._settings, self._routes = server, settings, routes
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="rest", daemon=True)
-        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="rest")
+        self._pool = ThreadPoolExecutor(settings.threads, thread_name_prefix="rest")
+        self._calls = Admission(_CALLS_A_THREAD * settings.threads)
+        self._bodies = Budget(_LARGE_BODIES * settings.max_body_bytes)
         self._runner: web.AppRunner | None = None
+        self._connections: Connections | None = None
+        self._port: asyncio.Server | None = None
+        self._sweeping: asyncio.Task[None] | None = None
         self.port = 0
 
     def start(self) -> None:
@@ -59,33 +75,66 @@ class RestServer:
         asyncio.run_coroutine_threadsafe(self._start(), self._loop).result()
 
     def stop(self) -> None:
-        """Answers what has begun, then closes."""
-        if self._runner is not None:
-            asyncio.run_coroutine_threadsafe(self._runner.cleanup(), self._loop).result()
+        """Takes no more, answers what has begun, then closes."""
+        asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
         self._pool.shutdown()
 
+    async def _stop(self) -> None:
+        if self._port is not None:
+            self._port.close()
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+        if self._runner is not None:
+            await self._runner.cleanup()
+
     async def _start(self) -> None:
-        app = web.Application(client_max_size=self._settings.max_body_bytes, middlewares=[_errors_as_json])
+        app = web.Application(client_max_size=self._settings.max_body_bytes, middlewares=[self._answered])
+        if self._settings.cors:
+            app.on_response_prepare.append(_allow_all_sites)
         if self._settings.metrics_path:
             app.router.add_get(self._settings.metrics_path, self._metrics)
         app.router.add_route("*", "/v1/{tail:.*}", self._answer)
         app.router.add_routes(self._routes)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=self._settings.timeout)
+        # aiohttp waits so long for handlers, then as long again for those it has cancelled.
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=self._settings.drain_seconds / 2)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, self._settings.host, self._settings.port)
-        await site.start()
-        self.port = self._runner.addresses[0][1]
+        assert self._runner.server is not None
+        self._connections = Connections(self._runner.server, self._settings.max_connections)
+        self._port = await self._loop.create_server(self._connections, self._settings.host, self._settings.port)
+        self._sweeping = self._loop.create_task(self._connections.sweep())
+        self.port = self._port.sockets[0].getsockname()[1]
+
+    @web.middleware
+    async def _answered(
+        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        """Any answer within the time for one, errors as JSON."""
+        assert self._connections is not None
+        with self._connections.answering(request.transport):
+            try:
+                async with asyncio.timeout(self._settings.timeout):
+                    return await handler(request)
+            except web.HTTPException as error:
+                return _json({"error": error.reason}, error.status)
+            except TimeoutError:
+                return _refused(too_late("the time for the request passed"), close=True)
+            except web.RequestPayloadError as error:
+                return _refused(invalid(f"the body cannot be read: {error}"), close=True)
+            except Exception as error:
+                return _refused(logged(error))
 
     async def _metrics(self, request: web.Request) -> web.Response:
         return web.Response(body=self._server.metrics.text(), headers={"Content-Type": CONTENT_TYPE})
 
     async def _answer(self, request: web.Request) -> web.Response:
         path, is_get = request.path, request.method == "GET"
+        if self._settings.cors and request.method == "OPTIONS":
+            return web.Response()
         if request.method == "POST" and (found := _CALL.fullmatch(path)):
-            return await self._predict(found, await request.read())
+            return await self._predict(found, request)
         if is_get and (found := _METADATA.fullmatch(path)):
             return _json(self._metadata(_spec(found)))
         if is_get and (found := _STATUS.fullmatch(path)):
@@ -103,7 +152,7 @@ class RestServer:
             "metadata": {"signature_def": _as_dict(signatures)},
         }
 
-    async def _predict(self, found: re.Match[str], body: bytes) -> web.Response:
+    async def _predict(self, found: re.Match[str], request: web.Request) -> web.Response:
         metrics, name = self._server.metrics, self._server.predictor.label(found["name"])
         started, status = time.monotonic(), "OK"
         try:
@@ -112,40 +161,51 @@ class RestServer:
                     grpc.StatusCode.UNIMPLEMENTED,
                     f"{found['method']} takes tf.Examples, which this model has no signature for: call :predict",
                 )
-            with self._server.admission:
-                work = self._loop.run_in_executor(self._pool, self._predict_now, _spec(found), body, started)
-                return web.Response(body=await work, content_type="application/json")
+            size = self._settings.max_body_bytes if request.content_length is None else request.content_length
+            if size > self._settings.max_body_bytes:
+                raise web.HTTPRequestEntityTooLarge(self._settings.max_body_bytes, size)
+            with self._calls, self._bodies.reserved(size):
+                body = await request.read()
+                with self._server.admission:
+                    work = self._loop.run_in_executor(self._pool, self._predict_now, _spec(found), body, started)
+                    return web.Response(body=await work, content_type="application/json")
         except Exception as error:
-            refused = logged(error)
-            status = refused.code.name
-            raise refused from None
+            status = _code_of(error)
+            raise
         finally:
             metrics.requests(name, status).inc()
-            metrics.request_latency(name, "Predict", "REST").observe((time.monotonic() - started) * 1e6)
+            if status == "OK":
+                metrics.request_latency(name, "Predict", "REST").observe((time.monotonic() - started) * 1e6)
 
     def _predict_now(self, spec: Any, data: bytes, started: float) -> bytes:
         remaining = self._settings.timeout - (time.monotonic() - started)
         if remaining <= 0:
             raise too_late("the time for the request passed before it was begun")
-        body = read_body(data)
         predictor = self._server.predictor
         with predictor.use(spec) as servable:
+            check_values(data, predictor.max_rows, servable.values_a_row)
+            body = read_body(data)
             signature = signature_of(servable, body.signature_name)
             outputs = predictor.run(servable, signature, to_arrays(body, signature), remaining)
         return from_arrays(outputs, body.by_row)
 
 
-@web.middleware
-async def _errors_as_json(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
-    try:
-        return await handler(request)
-    except web.HTTPException as error:
-        return _json({"error": error.reason}, error.status)
-    except Exception as error:
-        refused = logged(error)
-        return _json({"error": refused.message}, refused.http)
+async def _allow_all_sites(request: web.Request, response: web.StreamResponse) -> None:
+    response.headers.update(_CORS)
+
+
+def _code_of(error: Exception) -> str:
+    if isinstance(error, web.HTTPException | web.RequestPayloadError):
+        return grpc.StatusCode.INVALID_ARGUMENT.name
+    return of_exception(error).code.name
+
+
+def _refused(error: ServingError, close: bool = False) -> web.Response:
+    """An error's answer; a request that was not read to its end ends its connection."""
+    response = _json({"error": error.message}, error.http)
+    if close:
+        response.force_close()
+    return response
 
 
 def _json(content: Any, status: int = 200) -> web.Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +31,7 @@ class Input:
     name: str
     number: int
     shape: tuple[int | None, ...] | None
+    default: np.ndarray | None = None  # what a request that leaves it out gets
 
     def check(self, place: int, proto: Any) -> np.ndarray:
         """The array of a request's tensor, of this type and shape."""
@@ -68,6 +70,17 @@ class Signature:
     definition: Any = field(repr=False)
 
     @property
+    def values_a_row(self) -> int | None:
+        """How many values, names and brackets a row has in JSON; None where a list may be of any length."""
+        total = 0
+        for one in self.inputs.values():
+            inner = (one.shape or (None, None))[1:]
+            if None in inner:
+                return None
+            total += 2 + math.prod(size for size in inner if size is not None)
+        return total
+
+    @property
     def takes_k(self) -> bool:
         """Whether requests say how many answers they want, best first."""
         return "k" in self.inputs
@@ -98,22 +111,30 @@ class Servable:
             raise
         self.lanes = {one.name: Lane(f"{name}:{one.name}", one.call, one.batchable) for one in self.signatures.values()}
 
+    @property
+    def values_a_row(self) -> int | None:
+        """The most values that a row of any signature has in JSON; None where a list may be of any length."""
+        sizes = [one.values_a_row for one in self.signatures.values()]
+        return None if None in sizes else max((size for size in sizes if size is not None), default=0)
+
     def close(self) -> None:
         """Gives the memory back; nobody may hold it any more."""
         self._model.close()
 
 
 def _signature(model: ServedModel, name: str, definition: Any) -> Signature:
-    inputs = {one: _input(one, definition.inputs[one]) for one in sorted(definition.inputs)}
+    inputs = {one: _input(one, definition) for one in sorted(definition.inputs)}
     outputs = tuple(sorted(definition.outputs))
     # By inputs alone: what an index gives has no static shape. Outputs are looked at when there are any.
     batchable = bool(inputs) and all(one.shape and one.shape[0] is None for one in inputs.values())
     return Signature(name, inputs, outputs, model.callable(name, list(inputs), outputs), batchable, definition)
 
 
-def _input(name: str, info: Any) -> Input:
+def _input(name: str, definition: Any) -> Input:
+    info = definition.inputs[name]
     dtype_of(info.dtype)
-    return Input(name, info.dtype, _shape(info))
+    default = to_array(name, definition.defaults[name]) if name in definition.defaults else None
+    return Input(name, info.dtype, _shape(info), default)
 
 
 def _shape(info: Any) -> tuple[int | None, ...] | None:

@@ -48,7 +48,9 @@ def to_array(name: str, proto: tensor_pb2.TensorProto) -> np.ndarray:
     if proto.tensor_shape.unknown_rank or any(size < 0 for size in shape):
         raise invalid(f"tensor parsing error: {name} (its shape is not known)")
     size = math.prod(shape)
-    if proto.tensor_content and not dtype.hasobject:
+    if proto.tensor_content and dtype.hasobject:
+        return _strings(name, proto.tensor_content, size).reshape(shape)
+    if proto.tensor_content:
         if len(proto.tensor_content) != size * dtype.itemsize:
             raise invalid(f"tensor parsing error: {name} ({len(proto.tensor_content)} bytes do not fill {shape})")
         return np.frombuffer(proto.tensor_content, dtype).reshape(shape)
@@ -59,6 +61,33 @@ def to_array(name: str, proto: tensor_pb2.TensorProto) -> np.ndarray:
         return np.array(list(values) if dtype.hasobject else values, dtype).reshape(shape)
     except (OverflowError, ValueError):
         raise invalid(f"tensor parsing error: {name} (a value does not fit {dtype})") from None
+
+
+def _strings(name: str, content: bytes, count: int) -> np.ndarray:
+    """So many strings from a `tensor_content`: the length of each as a varint, then all their bytes.
+
+    By hand: TensorFlow's own way to read it is an eager op, which would start a second runtime beside the sessions.
+    """
+    wrong = invalid(f"tensor parsing error: {name} ({len(content)} bytes are not {count} strings)")
+    if count > len(content):  # each takes a byte at least
+        raise wrong
+    lengths: list[int] = []
+    length = shift = at = 0
+    while len(lengths) < count:
+        if at == len(content) or shift > 28:
+            raise wrong
+        length |= (content[at] & 0x7F) << shift
+        shift += 7
+        if content[at] < 0x80:
+            lengths.append(length)
+            length = shift = 0
+        at += 1
+    if sum(lengths) != len(content) - at:
+        raise wrong
+    ends = at + np.cumsum(lengths, dtype=np.int64)
+    found = np.empty(count, object)
+    found[:] = [content[end - length : end] for end, length in zip(ends.tolist(), lengths, strict=True)]
+    return found
 
 
 def _filled(name: str, values: list[Any], size: int, shape: list[int], dtype: Any) -> list[Any]:

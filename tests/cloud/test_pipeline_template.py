@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from apache_beam.io.filesystems import FileSystems
 
-from preprocessing.config import PreprocessingConfig, load_section
+from preprocessing.command.experiment import load_section
+from preprocessing.config import PreprocessingConfig
 from preprocessing.data.data_folder import DataFolder, finish
 from preprocessing.pipeline import main
 from preprocessing.simulate import simulate
@@ -33,7 +34,7 @@ def test_finishing_broken_off_and_repeated(tmp_path: Path, monkeypatch: pytest.M
     """As a worker that dies in the last step, and another that does it again."""
     config = load_section(CONFIG, "preprocessing", PreprocessingConfig)
     staged = {"vocab-word.txt": "red\nshoe\n", "vocab-item.txt": "i1\n", "train-00000-of-00001.tfrecord.gz": ""}
-    counts = '{"cut": 5, "times": [1, 9], "counts": [["examples", "train", 3]]}'
+    counts = '{"cut": 5, "times": [1, 9], "stray": 0, "counts": [["examples", "train", 3], ["examples", "eval", 1]]}'
     folder = DataFolder(str(tmp_path))
     folder.prepare()
     for name, text in {**staged, "counts.json": counts}.items():

@@ -13,7 +13,7 @@ from flink_artifacts import missing_tool
 from tensorflow.core.framework.tensor_pb2 import TensorProto
 from tensorflow_serving.apis import prediction_log_pb2
 
-from preprocessing.config import load_section
+from preprocessing.command.experiment import load_section
 from serving.config import ServingConfig
 from serving.graph.saved_model import ServedModel
 from serving.release.acceptance import SIGNATURES

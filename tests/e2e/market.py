@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from preprocessing.config import PreprocessingConfig, load_section
+from preprocessing.command.experiment import load_section
+from preprocessing.config import PreprocessingConfig
 from preprocessing.pipeline import run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,11 +46,13 @@ def make(seed: int = 1, searches: int = 600) -> Log:
     """The log of one small shop."""
     draw = random.Random(seed)
     catalog = [_item(number, draw) for number in range(200)]
-    catalog += [dict(catalog[3]), {**catalog[4], "title": "another title"}]
+    catalog += [dict(catalog[3]), {**catalog[4], "title": "another title", "updated_at": START}]
     log = Log(catalog, [], [])
     for number in range(searches):
         _search(number, draw, log)
     log.searches.append(dict(log.searches[10]))
+    page = {"ts": log.searches[20]["ts"] + 30_000, "results": ["item 1", "item 2", log.searches[20]["results"][0]]}
+    log.searches.append({**log.searches[20], **page})  # the second page of a request
     log.actions.extend([dict(log.actions[5]), {**log.actions[5], "request_id": None}])
     log.actions.append({"ts": START + DAY, "user_id": "user 1", "item_id": "gone", "action": "click"})
     return log

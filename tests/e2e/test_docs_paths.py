@@ -35,6 +35,12 @@ def test_paths_are_found() -> None:
     assert len(_named(ROOT / "docs" / "architecture.md")) > 40
 
 
+def test_the_index_has_every_page() -> None:
+    linked = set(re.findall(r"\]\((?:\.\./)?([\w-]+\.md)\)", (ROOT / "docs" / "README.md").read_text("utf-8")))
+    pages = {page.name for page in PAGES} - {"README.md", "CHANGELOG.md"}
+    assert linked == pages
+
+
 @pytest.fixture(scope="module")
 def drawing() -> ModuleType:
     path = ROOT / "docs" / "draw_rooms.py"

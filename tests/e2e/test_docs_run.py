@@ -17,7 +17,8 @@ import pytest
 
 import preprocessing  # noqa: F401 (sets up TensorFlow's environment)
 from preprocessing.command.console import run_command
-from preprocessing.config import SECTIONS, PreprocessingConfig, load_section
+from preprocessing.command.experiment import SECTIONS, load_section
+from preprocessing.config import PreprocessingConfig
 from tests.e2e.commands import commands
 from tests.e2e.market import ROOT
 from tests.e2e.pages import PAGES, blocks, name_of, shell_commands

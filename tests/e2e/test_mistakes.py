@@ -44,6 +44,7 @@ def flags(*given: str) -> Prepare:
     return lambda raw: list(given)
 
 
+IN_2099 = {"ts": 4_080_000_000_000, "request_id": "from the future"}
 MISTAKES: dict[str, tuple[Prepare, str]] = {
     "wrong input": (flags("--input", "/nowhere"), "no file matches /nowhere/"),
     "wrong config": (flags("--config", "/nowhere.yaml"), "/nowhere.yaml: no such config"),
@@ -56,6 +57,14 @@ MISTAKES: dict[str, tuple[Prepare, str]] = {
     "column map": (
         flags("--set", "preprocessing.input.actions={pattern: actions*, columns: {user_id: client}}"),
         "missing user_id",
+    ),
+    "unknown column": (
+        flags("--set", "preprocessing.input.catalog={pattern: catalog*, columns: {titel: name}}"),
+        "catalog.columns: unknown field 'titel'; did you mean 'title'",
+    ),
+    "column that is always empty": (
+        flags("--set", "preprocessing.input.catalog={pattern: catalog*, columns: {price: preis}}"),
+        "catalog: price is empty in all 202 records: is 'preis' in preprocessing.input.catalog.columns its name there?",
     ),
     "broken gzip": (flags("--set", "preprocessing.input.actions.pattern=broken.jsonl.gz"), "cannot read"),
     "no eval day to cut": (flags("--set", "preprocessing.split.eval_days=400"), "no training example"),
@@ -98,13 +107,32 @@ def test_too_many_rejected_fail_the_job_and_stay_to_be_read(
         file.write(b"{broken\n\xff\xfe\n" * 40)
     status, error = told(capsys, raw, data)
     assert (status, error.count("\n")) == (2, 1)
-    assert "searches: 80 of 681 records were rejected (11.7%, allowed 5%), mostly for 'unparsable'" in error
+    assert "searches: 80 of 682 records were rejected (11.7%, allowed 5%), mostly for 'unparsable'" in error
     assert (data / "FAILED").read_text()
     assert not (data / "_SUCCESS").exists()
     assert sum(line["stream"] == "searches" for line in market.rejected(data)) == 80
     stats = market.process(raw, data, settings=market.config("preprocessing.input.max_rejected_share=0.2"))
     assert stats["examples"] == finished.stats["examples"]
     assert not (data / "FAILED").exists()
+
+
+def test_one_clock_in_2099_moves_nothing(finished: Run, tmp_path: Path) -> None:
+    log = finished.log._replace(searches=[*finished.log.searches, {**finished.log.searches[0], **IN_2099}])
+    stats = market.process(market.write(log, tmp_path / "raw"), tmp_path / "data")
+    assert stats["split_at"] == finished.stats["split_at"]
+    assert stats["examples"] == finished.stats["examples"]
+    assert stats["searches_of_stray_clocks"] == 1
+
+
+def test_a_split_without_evaluation_fails_with_one_line(
+    finished: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cut = finished.stats["split_at_ms"]
+    log = finished.log._replace(actions=[one for one in finished.log.actions if one["ts"] < cut - market.DAY])
+    status, error = told(capsys, market.write(log, tmp_path / "raw"), tmp_path / "data")
+    assert (status, error.count("\n")) == (2, 1)
+    assert "no evaluation example came out: no request from 20" in error
+    assert not (tmp_path / "data" / "_SUCCESS").exists()
 
 
 def test_a_file_that_breaks_off_stops_the_job_with_one_line(

@@ -37,11 +37,18 @@ class Oracle:
         self.known = {one["item_id"] for one in run.log.catalog}
         self.requests: dict[str, list[Record]] = collections.defaultdict(list)
         for search in unique(run.log.searches, "user_id", "request_id"):
-            self.requests[search["user_id"]].append(search)
+            self.requests[search["user_id"]].append(self._with_all_pages(search, run.log.searches))
         self.actions: dict[str, list[Action]] = collections.defaultdict(list)
         for action in unique(run.log.actions, "user_id", "item_id", "action", "ts"):
             if action["item_id"] in self.known:
                 self.actions[action["user_id"]].append(self._attributed(action))
+
+    @staticmethod
+    def _with_all_pages(search: Record, log: list[Record]) -> Record:
+        same = ("user_id", "request_id", "query")
+        pages = [one for one in log if all(one[name] == search[name] for name in same)]
+        shown = [item for page in sorted(pages, key=lambda one: one["ts"]) for item in page["results"]]
+        return {**search, "results": list(dict.fromkeys(shown))}
 
     def _attributed(self, action: Record) -> Action:
         mine = self.requests[action["user_id"]]

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import tensorflow as tf
 
-from preprocessing.config import load_section
+from preprocessing.command.experiment import load_section
 from preprocessing.data.features import Feature, parsing_spec
 from tests.e2e import market
 from tests.e2e.conftest import Run
@@ -42,6 +42,10 @@ def test_nothing_is_lost(finished: Run) -> None:
         assert stream["in"] == stream["used"] + left_out
     assert streams["searches"]["used"] == sum(finished.stats["examples"].values())
     assert streams["searches"]["excluded"]["duplicate"] == 1
+    assert streams["searches"]["excluded"]["further page"] == 1
+    attribution = finished.stats["attribution"]
+    assert sum(attribution.values()) == streams["actions"]["in"] - streams["actions"]["excluded"]["duplicate"]
+    assert all(attribution.values())
     assert streams["catalog"]["excluded"] == {"duplicate": 2, "out of stock": 20}
     assert streams["actions"]["excluded"]["duplicate"] == 2
     assert streams["actions"]["rejected"] == {"unknown item": 1}
@@ -65,13 +69,26 @@ def test_train_is_strictly_before_eval(finished: Run) -> None:
 
 
 def test_the_catalogue_is_what_is_live(finished: Run) -> None:
-    items = market.examples(finished.data, "catalog")
     live = [one["item_id"] for one in finished.log.catalog[:200] if one["in_stock"]]
-    assert sorted(one["item_id"][0].decode() for one in items) == sorted(live)
+    items = {one["item_id"][0].decode(): one for one in market.examples(finished.data, "catalog")}
+    assert sorted(items) == sorted(live)
+    assert items["item 4"]["title"] == [b"another title"]  # its newest record
+    check_log_probs(finished.data)
+
+
+def test_a_positive_is_counted_where_it_is_written(finished: Run, tmp_path: Path) -> None:
+    few = market.config("preprocessing.stages={ordered: 1, clicked: 1, shown: 8}")
+    market.process(finished.raw, tmp_path / "data", settings=few)
+    check_log_probs(tmp_path / "data")
+
+
+def check_log_probs(data: Path) -> None:
+    """From the written records alone: an item's probability follows from how often it is written as a positive."""
+    items = market.examples(data, "catalog")
     assert math.isclose(sum(math.exp(one["log_prob"][0]) for one in items), 1.0, rel_tol=1e-5)
     counts = {one["item_id"][0]: one.get("count", [0])[0] for one in items}
     positives: collections.Counter[bytes] = collections.Counter()
-    for request in market.examples(finished.data, "train"):
+    for request in market.examples(data, "train"):
         positives.update(request.get("ordered_item_id", []) + request.get("clicked_item_id", []))
     assert {item: positives[item] for item in counts} == counts
     total = sum(counts.values()) + len(counts)
@@ -139,8 +156,10 @@ def test_how_the_log_lies_in_files_changes_nothing(finished: Run, tmp_path: Path
     for place in range(3):
         part = market.lines(shuffled["searches"][place::3])
         market.write_gzip(raw / f"searches-{place}.jsonl.gz", part)
-    pq.write_table(pa.Table.from_pylist(shuffled["actions"]), raw / "actions.parquet", row_group_size=100)
-    pq.write_table(pa.Table.from_pylist(shuffled["catalog"]), raw / "catalog.parquet")
+    for name in ("actions", "catalog"):
+        columns = dict.fromkeys(key for record in shuffled[name] for key in record)
+        table = pa.Table.from_pylist([{**columns, **record} for record in shuffled[name]])
+        pq.write_table(table, raw / f"{name}.parquet", row_group_size=100)
     market.process(raw, tmp_path / "data")
     ours, theirs = market.content(tmp_path / "data"), market.content(finished.data)
     for files in (ours, theirs):

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from preprocessing.config import PreprocessingConfig, load_section
+from preprocessing.command.experiment import load_section
+from preprocessing.config import PreprocessingConfig
 from tests.e2e import market
 
 SHARED = market.ROOT.parent / "shared" / "data"

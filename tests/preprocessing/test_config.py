@@ -8,7 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from preprocessing.command.console import UserError
-from preprocessing.config import PreprocessingConfig, join_path, load_section, resolved_yaml
+from preprocessing.command.experiment import load_section, resolved_yaml
+from preprocessing.config import PreprocessingConfig, join_path
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -46,6 +47,16 @@ def test_overrides_are_read_as_yaml(tmp_path: Path) -> None:
         ("preprocessing: {history: {shrt: 1}}", [], "'preprocessing.history.shrt'; did you mean 'short'"),
         ("preprocessing: {input: {searches: {patern: x}}}", [], "did you mean 'pattern'"),
         ("preprocessing: {input: {catalog: {pattern: x, colums: {}}}}", [], "did you mean 'columns'"),
+        (
+            "preprocessing: {input: {actions: {pattern: x, columns: {usr_id: u}}}}",
+            [],
+            "actions.columns: unknown field 'usr_id'; did you mean 'user_id'",
+        ),
+        (
+            "preprocessing: {input: {catalog: {pattern: x, columns: {sku: i}}}}",
+            [],
+            "field 'sku'; known here: item_id",
+        ),
         ("preprocessing: {vocabularies: {wrod: {max_size: 1}}}", [], "did you mean 'word'"),
         ("preprocessing: {seed: many}", [], "preprocessing.seed: .*got 'many'"),
         ("preprocessing: {history: {short: -1}}", [], "preprocessing.history.short"),

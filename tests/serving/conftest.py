@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import preprocessing  # noqa: F401 (sets up TensorFlow's environment)
-from preprocessing.config import load_section
+from preprocessing.command.experiment import load_section
 from serving.config import ServingConfig
 from serving.graph.saved_model import ServedModel
 from serving.inputs import FILTER_LISTS, VECTOR_LISTS

@@ -9,7 +9,8 @@ from typing import Any
 import yaml
 
 import preprocessing  # noqa: F401 (sets up TensorFlow's environment)
-from preprocessing.config import PreprocessingConfig, load_section
+from preprocessing.command.experiment import load_section
+from preprocessing.config import PreprocessingConfig
 
 ROOT = Path(__file__).parents[2]
 

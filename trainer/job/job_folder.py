@@ -12,7 +12,7 @@ import tensorflow as tf
 import yaml
 
 from preprocessing.command.console import UserError
-from preprocessing.config import Section, load_section, resolved_yaml
+from preprocessing.command.experiment import Section, load_section, resolved_yaml
 from preprocessing.data.data_folder import SPEC
 from trainer.config import TrainerConfig
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from preprocessing.config import resolved_yaml
+from preprocessing.command.experiment import resolved_yaml
 from trainer.config import TrainerConfig
 from trainer.models.two_tower import TwoTower
 from trainer.training.optimizers import ClippedComposite

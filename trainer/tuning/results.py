@@ -15,7 +15,7 @@ from matplotlib import pyplot
 from rich.console import Console
 from rich.table import Table
 
-from preprocessing.config import resolved_yaml
+from preprocessing.command.experiment import resolved_yaml
 from trainer.config import TrainerConfig
 from trainer.tuning.search import Trial
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from preprocessing.adapt import main
-from preprocessing.config import PreprocessingConfig, load_section
+from preprocessing.command.experiment import load_section
+from preprocessing.config import PreprocessingConfig
 from tests.e2e import market
 
 Record = dict[str, Any]

@@ -19,7 +19,7 @@ JUDGED: dict[str, Case] = {
     "no id": ([{"title": "t"}], [JUDGMENT], [], "p.jsonl line 1: no field 'item_id'; its fields: title"),
     "bad title": ([{**PRODUCT, "title": ["t"]}], [JUDGMENT], [], "p.jsonl line 1: title is ['t'], expected a text"),
     "bad price": ([{**PRODUCT, "price": "dear"}], [JUDGMENT], [], "line 1: price is 'dear', expected a number"),
-    "bad stock": ([{**PRODUCT, "in_stock": "no"}], [JUDGMENT], [], "p.jsonl line 1: bad in_stock"),
+    "bad stock": ([{**PRODUCT, "in_stock": "maybe"}], [JUDGMENT], [], "p.jsonl line 1: bad in_stock"),
     "bad categories": ([{**PRODUCT, "categories": 3}], [JUDGMENT], [], "line 1: categories is 3, expected a list"),
     "no product": ([], [JUDGMENT], [], "the catalogue holds no product"),
     "not JSON": (["{broken"], [JUDGMENT], [], "p.jsonl line 1: not JSON"),

@@ -6,24 +6,28 @@ import io
 
 from rich.console import Console
 
-from preprocessing.config import SplitConfig
-from preprocessing.data.stats import head_and_tail, print_table, quantiles, summarise, too_many_rejected
+from preprocessing.data.stats import empty_shares, head_and_tail, print_table, quantiles, summarise, too_many_rejected
 from preprocessing.graph import Partitions
-from preprocessing.joins.split import cut_of
 from preprocessing.logs.sources import Source
 
 COUNTED = {
     "cut": 86_400_000,
     "times": [0, 90_000_000],
+    "stray": 0,
     "counts": [
         ["actions", "in", 10],
         ["actions", "rejected", "unknown item", 2],
         ["actions", "rejected", "bad ts", 1],
         ["actions", "used", 7],
+        ["actions", "filled", "ts", 10],
+        ["actions", "filled", "item_id", 9],
+        ["actions", "ignored", "bad request_id", 1],
         ["searches", "in", 3],
         ["searches", "used", 2],
         ["searches", "excluded", "no positive", 1],
         ["examples", "train", 2],
+        ["attribution", "named its request", 6],
+        ["attribution", "history alone", 2],
         ["items", 5],
         ["length", "short", "0", 1],
         ["length", "short", "4", 1],
@@ -43,6 +47,12 @@ def test_head_and_tail() -> None:
     assert (shares["top_1_percent_share"], shares["top_10_percent_share"], shares["once_share"]) == (0.505, 0.55, 0.495)
 
 
+def test_a_share_of_one_means_every_record() -> None:
+    assert empty_shares("searches", 1_000_000, {"query": 1})["query"] == 0.9999
+    assert empty_shares("searches", 1_000_000, {})["query"] == 1.0
+    assert empty_shares("ubi", 10, {}) == {}
+
+
 def test_summary_and_table() -> None:
     stats = summarise(COUNTED, {"word": 3})
     assert stats["streams"]["actions"] == {
@@ -50,8 +60,11 @@ def test_summary_and_table() -> None:
         "used": 7,
         "rejected": {"unknown item": 2, "bad ts": 1},
         "excluded": {},
+        "ignored": {"bad request_id": 1},
+        "empty_share": {"ts": 0.0, "user_id": 1.0, "item_id": 0.1, "action": 1.0, "request_id": 1.0},
     }
     assert stats["examples"] == {"train": 2, "eval": 0}
+    assert stats["attribution"] == {"named its request": 6, "fell back on a page": 0, "history alone": 2}
     assert stats["items"] == 5
     assert stats["searches_from_to"] == ["1970-01-01T00:00:00.000+00:00", "1970-01-02T01:00:00.000+00:00"]
     assert stats["split_at"] == "1970-01-02T00:00:00.000+00:00"
@@ -59,7 +72,15 @@ def test_summary_and_table() -> None:
     assert stats["frequency"]["query"]["top_10_percent_share"] == 0.55
     printed = io.StringIO()
     print_table(stats, Console(file=printed, width=120))
-    for told in ("unknown item 2", "no positive 1", "2 train, 0 eval", "word 3"):
+    for told in (
+        "unknown item 2",
+        "no positive 1",
+        "2 train, 0 eval",
+        "word 3",
+        "user_id 100.0%",
+        "bad request_id 1",
+        "75% named its",
+    ):
         assert told in printed.getvalue()
 
 
@@ -70,14 +91,6 @@ def test_too_many_rejected_names_the_stream_and_the_reason() -> None:
     assert message is not None
     assert "actions: 3 of 10" in message
     assert "'unknown item'" in message
-
-
-def test_the_cut() -> None:
-    day = 86_400_000
-    assert cut_of(0, 10 * day + 5, SplitConfig(eval_days=3), 0) == 8 * day
-    assert cut_of(0, 10 * day + 5, SplitConfig(eval_days=1), 3_600_000) == 10 * day - 3_600_000
-    assert cut_of(0, 1000, SplitConfig(eval_days=None, eval_share=0.25), 0) == 750
-    assert cut_of(float("inf"), float("-inf"), SplitConfig(), 0) == 0
 
 
 def test_partitions_grow_with_the_log() -> None:

@@ -16,7 +16,7 @@ HOUR = 3_600_000
 
 
 def act(ts: int, item_id: str, action: str = "click") -> AttributedAction:
-    return AttributedAction(ts, item_id, action, ts, NO_REQUEST, "file")
+    return AttributedAction(ts, item_id, action, ts, NO_REQUEST, False, "file")
 
 
 def history(actions: list[AttributedAction], **config: float) -> History:

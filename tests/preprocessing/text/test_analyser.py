@@ -32,6 +32,8 @@ Analyse = Callable[[list[bytes]], dict[str, list[list[str]]]]
         ("red❤️sofa 👍", ["red", "❤", "sofa", "👍"]),
         ("a\x00b\tc\nd", ["a", "b", "c", "d"]),
         ("soft\u00adhyphen zero\u200bwidth", ["softhyphen", "zero", "width"]),
+        ("ΟΔΟΣ οδος Οδοσ", ["οδοσ", "οδοσ", "οδοσ"]),  # a final sigma is a sigma
+        ("ſüß STRAẞE", ["süß", "straße"]),
         ("...!?", []),
         ("", []),
     ],

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from preprocessing.config import load_section
+from preprocessing.command.experiment import load_section
 from serving.config import ServingConfig
 from serving.export import export
 from serving.release.acceptance import SIGNATURES

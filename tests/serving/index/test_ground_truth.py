@@ -1,4 +1,4 @@
-"""The oracle against sorting everything, and balanced leaves."""
+"""Every kind of index and the oracle against sorting everything, and balanced leaves."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from serving.config import PortableConfig, ScannConfig, TuningConfig
+from serving.config import PortableConfig, ScannConfig
 from serving.index.balanced_kmeans import assign, train_centroids
-from serving.index.base import Effort, Index, leaf_steps, zero_copy
+from serving.index.base import Effort, Index, zero_copy
 from serving.index.ground_truth import exact_rows
 from serving.index.portable import build_portable
 from serving.index.scann import build_scann
-from serving.release.tune_effort import Point, _climb, _fewest, tune
 
 RANDOM = np.random.default_rng(3)
 CENTRES = RANDOM.normal(size=(30, 16))
@@ -91,32 +90,6 @@ def test_int8_leaves_find_nearly_the_same() -> None:
         for found, best in zip(map(set, rows.tolist()), exact_rows([VECTORS], QUERIES, 20).tolist(), strict=True)
     ]
     assert np.mean(shared) > 19
-
-
-def test_tuning_finds_the_least_that_reaches_the_target() -> None:
-    truth = exact_rows([VECTORS], QUERIES, 20)
-    index = build_portable(VECTORS, PortableConfig())
-    tuned = tune(index, QUERIES, truth, TuningConfig(target_recall=0.9, k=20))
-    assert tuned.reached and tuned.chosen.recall >= 0.9
-    reaching = [point.effort.leaves for point in tuned.curve if point.recall >= 0.9]
-    short = [point.effort.leaves for point in tuned.curve if point.recall < 0.9]
-    assert max(short) < min(reaching) < index.settings()["leaves"]
-
-
-def test_the_fewest_leaves_are_found_without_opening_all() -> None:
-    way = [Effort(10, leaves) for leaves in leaf_steps(1_000)]
-    opened = []
-
-    def measure(effort: Effort) -> Point:
-        opened.append(effort.leaves)
-        return Point(effort, min(1.0, effort.leaves / 20), effort.leaves / 100)
-
-    assert leaf_steps(1) == [1] and way[-1].leaves == 1_000
-    enough = way[_fewest(way, measure, 0.95)].leaves
-    assert enough == min(one.leaves for one in way if one.leaves >= 19) and max(opened) < 100
-    assert _fewest(way, lambda effort: Point(effort, 0.5, 1.0), 0.95) == len(way) - 1
-    assert _climb(way, measure, 0.95, latency_ms=0.5).effort.leaves == enough
-    assert _climb(way, measure, 0.95, latency_ms=0.1) is None  # slower than what is known already
 
 
 def test_two_searchers_in_one_process() -> None:

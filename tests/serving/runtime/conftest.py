@@ -34,7 +34,7 @@ def serve() -> Iterator[Serve]:
 
     def start(base: Path, **settings: Any) -> ModelServer:
         configs = settings.pop("models", [ModelConfig("retrieval", base)])
-        server = ModelServer(Settings(configs, address="127.0.0.1:0", **settings))
+        server = ModelServer(Settings(configs, **{"address": "127.0.0.1:0", **settings}))
         server.bind()
         server.start()
         started.append(server)

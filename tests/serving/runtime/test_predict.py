@@ -75,6 +75,15 @@ def test_values_and_content_and_one_value_for_all(stubs: Stubs) -> None:
         assert_same({name: tf.make_ndarray(one) for name, one in found.outputs.items()}, wanted)
 
 
+def test_strings_written_as_content_are_the_query(stubs: Stubs) -> None:
+    request = request_of(query=[""])
+    del request.inputs["query"].string_val[:]
+    request.inputs["query"].tensor_content = b"\x09red shoes"
+    found = stubs.prediction.Predict(request, timeout=TIMEOUT)
+    wanted = stubs.predict(query=["red shoes"])
+    assert_same({name: tf.make_ndarray(one) for name, one in found.outputs.items()}, wanted)
+
+
 def test_output_filter_and_model_spec(stubs: Stubs) -> None:
     request = request_of(query=["a"])
     request.output_filter.append("scores")

@@ -13,7 +13,7 @@ import yaml
 from google.cloud.aiplatform_v1.types import AcceleratorType, CustomJob, HyperparameterTuningJob, Scheduling
 
 from preprocessing.command.console import UserError, run_command
-from preprocessing.config import load_section
+from preprocessing.command.experiment import load_section
 from trainer.cloud.machines import GPUS
 from trainer.config import TrainerConfig
 from trainer.submit import arguments, build, main

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from preprocessing.command.console import UserError
-from preprocessing.config import load_section
+from preprocessing.command.experiment import load_section
 from tests.trainer.conftest import ROOT, write_config
 from trainer.config import TrainerConfig
 from trainer.config_keys import with_keys

@@ -1,0 +1,151 @@
+"""A sharded version's way: every model staged aside, judged together, then in place under one number."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from preprocessing.command.console import UserError
+from serving.catalogue.data_records import Requests
+from serving.graph.saved_model import ServedModel
+from serving.inputs import VECTOR_LISTS
+from serving.release.acceptance import answered_share, index_recalls, line_of, regressed, retrieve_inputs, short_of
+from serving.release.fresh_items import Changes
+from serving.release.manifest import settled, sources
+from serving.release.publish import Release, served_widths
+from serving.release.shards import (
+    QUERY,
+    SHARDS,
+    Shard,
+    amend_shards,
+    build_shards,
+    prune_shards,
+    publish_shards,
+    read_listed,
+)
+from serving.release.tuning_sample import POOL, tuning_samples
+from serving.release.versions import ModelFolder
+
+_BATCH = 32
+Models = Mapping[str, tuple[str, bool]]  # name -> where a model lies, whether it needs ScaNN's ops; the query's first
+
+
+class ShardedRelease(Release):
+    """Writes versions of a catalogue in shards."""
+
+    def build_shards(self, job_dir: str, shards: int) -> int:
+        """One version of every shard's model and of the query model; returns the exit status."""
+        widths = served_widths(self._config, self._spec["history"])
+        builder = self._builder(job_dir)
+        queries = self._config.tuning.queries
+        requests = self._requests(widths, POOL * queries)
+        with self._folder.staging() as aside:
+            built = build_shards(builder, aside, tuning_samples(requests, queries), widths, shards)
+            common = sources(self._config, self._spec, job_dir, self._data_dir, widths)
+            return self._settle_shards(aside, built, common, requests)
+
+    def change(self, changes: Changes) -> int:
+        """The version in place with other fresh items or tombstones; returns the exit status."""
+        listed = read_listed(self._folder.path)
+        if listed is None:
+            raise UserError(f"--output {self._folder.path}: no {SHARDS} in it; name --job-dir to build shards")
+        common = ModelFolder(str(self._folder.path / QUERY)).manifest(listed["version"])
+        with self._folder.staging() as aside:
+            amended = amend_shards(self._folder.path, listed, changes, aside)
+            return self._settle_shards(aside, amended, common, self._requests(common["widths"]))
+
+    def _settle_shards(self, aside: Path, shards: list[Shard], common: dict[str, Any], requests: Requests) -> int:
+        """Judges staged models, and places all of them or lays them apart under the next number."""
+        figures, reasons = self._judge(aside, shards, requests.slice(0, self._config.gate.requests), common["widths"])
+        names = [QUERY, *(shard.name for shard in shards)]
+        output = self._folder.path
+        version = self._folder.claim_version(max(ModelFolder(str(output / name)).next_version() for name in names))
+        items = sum(shard.described["items"] for shard in shards)
+        whole = {"shards": len(shards), "items": items, "dim": shards[0].described["dim"]}
+        described = {QUERY: whole, **{shard.name: shard.described for shard in shards}}
+        manifests = {
+            name: settled(common | described[name] | {"model": name}, version, aside / name, figures, reasons)
+            for name in names
+        }
+        if reasons:
+            models = aside / "rejected"
+            models.mkdir()
+            for name in names:
+                os.rename(aside / name, models / name)
+            return self._rejected(self._folder.reject(models, version, manifests[QUERY]), reasons)
+        publish_shards(output, aside, manifests, self._config.shard_target)
+        self._folder.unclaim(version)
+        prune_shards(output, names, self._config.keep_versions)
+        found = f"Recall@{figures['offline_k']} {figures['offline_recall']:.4f}"
+        print(f"{items} items in {len(shards)} shards, {found}; {output}/{SHARDS}")
+        return 0
+
+    def _judge(
+        self, aside: Path, shards: list[Shard], requests: Requests, widths: dict[str, int]
+    ) -> tuple[dict[str, Any], list[str]]:
+        reasons = [one for shard in shards for one in _shard_reasons(aside / shard.name, shard)]
+        if reasons:
+            return {}, reasons
+        config = self._config.gate
+        staged = {QUERY: (str(aside / QUERY), False)}
+        staged |= {shard.name: (str(aside / shard.name), shard.needs_scann) for shard in shards}
+        found = _offline_recall(staged, requests, widths, config.k)
+        figures: dict[str, Any] = {"offline_recall": found, "offline_k": config.k}
+        before = self._recall_of_shards_in_place(requests)
+        if before is None:
+            return figures, []
+        return figures | {"offline_recall_in_place": before}, regressed(found, before, config)
+
+    def _recall_of_shards_in_place(self, requests: Requests) -> float | None:
+        listed = read_listed(self._folder.path)
+        if listed is None:
+            return None
+        version, models = listed["version"], {}
+        try:
+            for place in (listed["query"], *listed["shards"]):
+                folder = ModelFolder(str(self._folder.path / place["name"]))
+                manifest = folder.manifest(version)
+                scann = manifest.get("index", {}).get("kind") == "scann"
+                models[place["name"]] = (folder.model(version), scann)
+            return _offline_recall(models, requests, manifest["widths"], self._config.gate.k)
+        except Exception as error:  # what is broken is not what servers answer by
+            sys.stderr.write(f"version {version} does not load or answer, so it is not judged by: {line_of(error)}\n")
+            return None
+
+
+def _shard_reasons(path: Path, shard: Shard) -> list[str]:
+    """What speaks against a staged shard."""
+    if shard.exact is None:
+        return []
+    try:
+        with ServedModel(str(path), shard.needs_scann) as model:
+            recalls = index_recalls(model, shard.exact)
+    except Exception as error:  # whatever goes wrong here would go wrong where it is served
+        return [f"{shard.name} does not load or answer: {line_of(error)}"]
+    return [f"{shard.name}: {reason}" for reason in short_of(recalls, shard.exact.target)]
+
+
+def _offline_recall(models: Models, requests: Requests, widths: dict[str, int], k: int) -> float:
+    """As `acceptance.offline_recall`, of all shards together; one model at a time is in memory."""
+    (query, _), *shards = models.values()
+    inputs = [retrieve_inputs(batch, widths, k) for batch in requests.batches(_BATCH)]
+    with ServedModel(query, False) as model:
+        names = ("query", *VECTOR_LISTS)
+        vectors = [model.call("embed_query", {name: one[name] for name in names})["embedding"] for one in inputs]
+    found = [_found(path, scann, vectors, k) for path, scann in shards]
+    scores, ids = (np.concatenate([one[part] for one in found], axis=1) for part in range(2))
+    best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    return answered_share(np.take_along_axis(ids, best, axis=1), requests)
+
+
+def _found(path: str, scann: bool, vectors: Sequence[np.ndarray], k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Scores and item ids `[R, k]` of one shard."""
+    with ServedModel(path, scann) as model:
+        answers = [model.call("search", {"embedding": one, "k": np.full(len(one), k, np.int32)}) for one in vectors]
+    scores, ids = (np.concatenate([one[name] for one in answers]) for name in ("scores", "item_ids"))
+    return scores, ids

@@ -1,0 +1,173 @@
+"""The library for a catalogue in shards: who serves what stands in a `shards.json`, which is followed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import grpc
+
+from serving.retriever.asynchronous import Answer, ask_all, embed_by_any
+from serving.retriever.request import Question, User
+from serving.retriever.shard import CallPolicy, Model, Shard
+
+_PROBE_S = 2.0  # a server has to say whether it has a version
+
+
+class Place(NamedTuple):
+    """A model and the servers that have it, with commas between them."""
+
+    name: str
+    target: str
+
+
+class ShardMap(NamedTuple):
+    """What a `shards.json` says."""
+
+    version: int
+    query: Place
+    shards: tuple[Place, ...]
+
+
+def read_shard_map(path: str) -> ShardMap:
+    """Reads the file; `ValueError` says what is wrong with it."""
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        query, *shards = (Place(one["name"], one["target"]) for one in (content["query"], *content["shards"]))
+        version = int(content["version"])
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError):
+        raise ValueError(f"{path} is no shards.json of python -m serving.export --shards") from None
+    if not shards or not all(place.target.strip(", ") for place in (query, *shards)):
+        raise ValueError(f"{path} names no shards, or one without a target")
+    return ShardMap(version, query, tuple(shards))
+
+
+class _Generation:
+    """The models of one version, and how many calls are under way on them."""
+
+    def __init__(
+        self, listed: ShardMap, credentials: grpc.ChannelCredentials | None, policy: CallPolicy | None
+    ) -> None:
+        def opened(place: Place) -> Shard:
+            targets = [one.strip() for one in place.target.split(",") if one.strip()]
+            return Shard(targets, Model(place.name, listed.version), credentials, policy, name=place.name)
+
+        self.listed = listed
+        self.query, self.shards = opened(listed.query), [opened(place) for place in listed.shards]
+        self.calls = 0
+
+    async def is_served(self) -> bool:
+        """Whether every model has the version."""
+        return all(await asyncio.gather(*(one.has_version(_PROBE_S) for one in (self.query, *self.shards))))
+
+    async def close(self) -> None:
+        """Ends all connections."""
+        await asyncio.gather(self.query.close(), *(shard.close() for shard in self.shards))
+
+
+class AsyncShardedRetriever:
+    """Retrieves within an event loop from the models that a file names.
+
+    Every call is of one version throughout: a vector never meets the items of another. Where the file names a new
+    one, calls go over to it once every model serves it.
+
+    Args:
+        path: the `shards.json`.
+        timeout: seconds for everything, where a call gives no other.
+        poll_s: seconds between two looks at the file.
+        policy: retries, hedging and circuit breakers.
+        credentials: of TLS; plain text without.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        timeout: float = 1.0,
+        poll_s: float = 1.0,
+        policy: CallPolicy | None = None,
+        credentials: grpc.ChannelCredentials | None = None,
+    ) -> None:
+        self._path, self._timeout, self._poll_s = path, timeout, poll_s
+        self._settings: dict[str, Any] = {"credentials": credentials, "policy": policy}
+        self._now = _Generation(read_shard_map(path), **self._settings)
+        self._follower: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> AsyncShardedRetriever:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Ends all connections."""
+        if self._follower is not None:
+            self._follower.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._follower
+        await self._now.close()
+
+    async def retrieve(
+        self,
+        query: str,
+        user: User | None = None,
+        k: int = 100,
+        *,
+        required_terms: Sequence[str] = (),
+        allowed_leaves: Sequence[str] = (),
+        timeout: float | None = None,
+    ) -> Answer:
+        """The k best items for a query of a user; `RetrievalError` where no shard answers in time."""
+        question = Question(query, user or User(), k, required_terms, allowed_leaves)
+        end = time.monotonic() + (self._timeout if timeout is None else timeout)
+        signature = "search_filtered" if question.conditional else "search"
+        async with self._generation() as models:
+            vector = await embed_by_any([models.query], question, end)
+            return await ask_all(models.shards, signature, question, vector, end)
+
+    async def embed(self, query: str, user: User | None = None, *, timeout: float | None = None) -> list[float]:
+        """The vector of a query of a user."""
+        end = time.monotonic() + (self._timeout if timeout is None else timeout)
+        async with self._generation() as models:
+            return list((await embed_by_any([models.query], Question(query, user or User(), 0), end)).floats)
+
+    @contextlib.asynccontextmanager
+    async def _generation(self) -> Any:
+        """Holds the models of one version for a call; those of an older one end with their last call."""
+        if self._follower is None:
+            self._follower = asyncio.create_task(self._follow())
+        models = self._now
+        models.calls += 1
+        try:
+            yield models
+        finally:
+            models.calls -= 1
+            if models is not self._now and not models.calls:
+                await models.close()
+
+    async def _follow(self) -> None:
+        coming: _Generation | None = None
+        try:
+            while True:
+                await asyncio.sleep(self._poll_s)
+                with contextlib.suppress(ValueError):  # a file that cannot be read now may be there again
+                    listed = read_shard_map(self._path)
+                    if coming is not None and coming.listed != listed:
+                        await coming.close()
+                        coming = None
+                    if listed != self._now.listed:
+                        coming = coming or _Generation(listed, **self._settings)
+                        if await coming.is_served():
+                            before, self._now, coming = self._now, coming, None
+                            if not before.calls:
+                                await before.close()
+        finally:
+            if coming is not None:
+                await coming.close()
