@@ -86,6 +86,7 @@ def page_routes(flags: argparse.Namespace, server: ModelServer) -> list[web.Rout
 def wait_for_end(server: ModelServer, ended: threading.Event, config_file: str | None, seconds: float) -> None:
     """Until the end; a model config file that changes is taken over, one with a mistake in it is not."""
     from serving.runtime.config_files import read_models
+    from serving.runtime.status import ServingError
 
     served = server.settings.models
     while not ended.wait(seconds if config_file and seconds > 0 else None):
@@ -95,8 +96,11 @@ def wait_for_end(server: ModelServer, ended: threading.Event, config_file: str |
             logging.getLogger("serving").error("%s; the models stay as they are", error)
             continue
         if wanted != served:
-            server.manager.configure(wanted)
             served = wanted
+            try:
+                server.manager.reload(wanted)
+            except ServingError as error:
+                logging.getLogger("serving").error("--model_config_file %s: %s", config_file, error)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -11,6 +11,7 @@ if grep -q 'Scann>' "$base/$newest/saved_model.pb"; then
     echo "error: $base/$newest needs ScaNN's ops, which this image has not: export with --index portable, or deploy embedded.Dockerfile" >&2
     exit 2
 fi
-exec tensorflow_model_server --port=8500 --rest_api_port=8501 --enable_batching=true \
+# TensorFlow Serving refuses calls past this many at a time, and its own default is four times the cores.
+exec tensorflow_model_server --port=8500 --grpc_max_threads="${GRPC_MAX_THREADS:-256}" --rest_api_port=8501 --enable_batching=true \
     --batching_parameters_file=/etc/multigrain/batching.config \
     --monitoring_config_file=/etc/multigrain/monitoring.config "$@"

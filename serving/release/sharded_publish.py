@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -72,7 +73,11 @@ class ShardedRelease(Release):
             for name in names
         }
         if reasons:
-            return self._rejected(self._folder.reject(aside, version, manifests[QUERY]), reasons)
+            models = aside / "rejected"
+            models.mkdir()
+            for name in names:
+                os.rename(aside / name, models / name)
+            return self._rejected(self._folder.reject(models, version, manifests[QUERY]), reasons)
         publish_shards(output, aside, manifests, self._config.shard_target)
         self._folder.unclaim(version)
         prune_shards(output, names, self._config.keep_versions)

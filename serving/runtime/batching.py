@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from serving.runtime.status import ServingError, exhausted, of_exception, too_late
+from serving.runtime.status import ServingError, of_exception, too_late, unavailable
 
 Arrays = list[np.ndarray]
 _LONGEST_WAIT = 86_400.0  # gRPC writes "no deadline" as one in thousands of years
@@ -154,7 +154,10 @@ class Batcher:
             idle = self._free and not lane.gathering and not self._worth_waiting(lane, lane.rows + task.rows)
             slot = self._free.pop() if idle else None
             if not slot and lane.rows + task.rows > self._limits.max_enqueued_batches * self._limits.max_batch_size:
-                raise exhausted(f"The batch scheduling queue of {lane.name} is full: {lane.rows} rows wait")
+                raise unavailable(
+                    f"The batch scheduling queue to which this task was submitted is full: {lane.rows} rows of "
+                    f"{lane.name} wait"
+                )
             if slot:
                 self._begin(slot, lane, lane.rows + task.rows)
             lane.tasks.append(task)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import ssl
+import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -131,6 +133,7 @@ def read_credentials(path: str) -> grpc.ServerCredentials:
         raise UserError(f"--ssl_config_file {path}: server_key and server_cert (PEM text) are needed")
     if config.client_verify and not config.custom_ca:
         raise UserError(f"--ssl_config_file {path}: client_verify needs custom_ca, who signs the clients' certificates")
+    _check_pem(path, config)
     return grpc.ssl_server_credentials(
         [(config.server_key.encode(), config.server_cert.encode())],
         config.custom_ca.encode() or None,
@@ -138,10 +141,41 @@ def read_credentials(path: str) -> grpc.ServerCredentials:
     )
 
 
+def _check_pem(path: str, config: Any) -> None:
+    """gRPC says of a bad key or certificate only that the port cannot be taken."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        if config.custom_ca:
+            context.load_verify_locations(cadata=config.custom_ca)
+    except (ssl.SSLError, ValueError) as error:
+        raise UserError(f"--ssl_config_file {path}: custom_ca is no certificate in PEM ({error})") from None
+    with tempfile.TemporaryDirectory() as folder:
+        cert, key = Path(folder, "cert.pem"), Path(folder, "key.pem")
+        cert.write_text(config.server_cert)
+        key.write_text(config.server_key)
+        try:
+            context.load_cert_chain(cert, key, password=lambda: "")  # a locked key is an error, not a question
+        except (ssl.SSLError, ValueError) as error:
+            raise UserError(
+                f"--ssl_config_file {path}: server_key and server_cert are no key and its certificate in PEM ({error})"
+            ) from None
+
+
 def read_metrics_path(path: str) -> str | None:
     """Where a `--monitoring_config_file` wants the metrics; None where it turns them off."""
     config = _read("--monitoring_config_file", path, "MonitoringConfig").prometheus_config
     return (config.path or DEFAULT_PATH) if config.enable else None
+
+
+def read_channel_arguments(text: str) -> tuple[tuple[str, str | int], ...]:
+    """`--grpc_channel_arguments`: `key=value,key=value`; whole numbers are numbers."""
+    pairs: list[tuple[str, str | int]] = []
+    for one in filter(None, text.split(",")):
+        key, equals, value = one.partition("=")
+        if not equals or not key:
+            raise UserError(f"--grpc_channel_arguments {one}: key=value")
+        pairs.append((key, int(value) if value.lstrip("-").isdecimal() else value))
+    return tuple(pairs)
 
 
 def _build() -> dict[str, Any]:

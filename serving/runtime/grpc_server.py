@@ -24,6 +24,7 @@ from serving.runtime.batching import Batcher, BatchingLimits
 from serving.runtime.config_files import ModelConfig
 from serving.runtime.grpc_handlers import MODEL_SERVICE, PREDICTION_SERVICE, add_service, register_services
 from serving.runtime.manager import Manager
+from serving.runtime.model_states import Retries
 from serving.runtime.predictor import Admission, Predictor, RequestLimits
 from serving.runtime.prometheus import Metrics
 from serving.runtime.servable import Parallelism, Servable
@@ -48,6 +49,8 @@ class Settings:
     credentials: grpc.ServerCredentials | None = None
     channel_arguments: tuple[tuple[str, str | int], ...] = ()
     warm_up: bool = True
+    retries: Retries = field(default_factory=Retries)
+    labels_of_any: bool = False
 
 
 class ModelServer:
@@ -56,7 +59,9 @@ class ModelServer:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.metrics = Metrics()
-        self.manager = Manager(self._load, self._warm_up, self.metrics, settings.poll_seconds)
+        self.manager = Manager(
+            self._load, self._warm_up, self.metrics, settings.poll_seconds, settings.retries, settings.labels_of_any
+        )
         self.batcher = Batcher(settings.batching, self.metrics)
         self.predictor = Predictor(self.manager, self.batcher, settings.limits, self.metrics)
         self.admission = Admission(settings.limits.max_concurrency)

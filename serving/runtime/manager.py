@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import grpc
+
 from serving.runtime.config_files import ModelConfig
 from serving.runtime.memory import give_back
 from serving.runtime.model_states import Model, Retries, Version, find
 from serving.runtime.prometheus import Metrics
 from serving.runtime.servable import Servable
-from serving.runtime.status import ServingError, not_found, of_exception
+from serving.runtime.status import ServingError, invalid, not_found, of_exception
 
 _LOG = logging.getLogger("serving")
 Load = Callable[[str, int, Path], Servable]
@@ -31,9 +33,11 @@ class Manager:
         metrics: Metrics,
         poll_seconds: float = 1.0,
         retries: Retries | None = None,
+        labels_of_any: bool = False,
     ) -> None:
         self._load, self._warm_up, self._metrics = load, warm_up, metrics
         self._poll_seconds, self._retries = poll_seconds, retries or Retries()
+        self._labels_of_any = labels_of_any  # whether a new label may name a version that is not there yet
         self._models: dict[str, Model] = {}
         self._lock = threading.Lock()  # over _models, their versions and the servables' users
         self._idle = threading.Condition(self._lock)
@@ -85,6 +89,30 @@ class Manager:
             return {name: model.available() for name, model in self._models.items()}
 
     # Keeping memory and folders in step
+
+    def reload(self, configs: list[ModelConfig]) -> None:
+        """Serves these models and no others while the server runs; a `ServingError` says what of it cannot be."""
+        with self._lock:
+            known = {name: model.available() for name, model in self._models.items()}
+            labels = {name: model.config.labels for name, model in self._models.items()}
+        for config in configs:
+            if not config.base_path.is_dir():
+                raise invalid(f"Could not find base path {config.base_path} for servable {config.name}")
+            for label, version in config.labels.items():
+                new = labels.get(config.name, {}).get(label, version) == version
+                if version not in known.get(config.name, []) and not (self._labels_of_any and new):
+                    raise ServingError(
+                        grpc.StatusCode.FAILED_PRECONDITION,
+                        f"Request to assign label to version {version} of model {config.name}, which is not currently "
+                        "available for inference",
+                    )
+        self.configure(configs)
+        available = self.available()
+        failed = [config.name for config in configs if config.name not in known and not available[config.name]]
+        if failed:
+            raise ServingError(
+                grpc.StatusCode.UNKNOWN, f"Some models did not become available: {{{', '.join(failed)}}}"
+            )
 
     def configure(self, configs: list[ModelConfig]) -> None:
         """Serves these models and no others; returns when each wanted version has been tried."""

@@ -192,17 +192,18 @@ def _written(servable: Servable, signature: Signature, wanted: list[str], answer
 
 
 def _arrays(signature: Signature, inputs: Any) -> list[np.ndarray]:
-    if len(inputs) != len(signature.inputs):
+    needed = {name for name, one in signature.inputs.items() if one.default is None}
+    if not len(needed) <= len(inputs) <= len(signature.inputs):
         raise _size_mismatch(signature, set(inputs))
+    extra = sorted(set(inputs) - set(signature.inputs))
+    if extra or needed - set(inputs):
+        raise invalid(
+            f"input tensor alias not found in signature: {(extra or sorted(needed - set(inputs)))[0]}. Inputs expected "
+            f"to be in the set {{{','.join(signature.inputs)}}}."
+        )
     arrays = []
     for place, (name, one) in enumerate(signature.inputs.items()):
-        if name not in inputs:
-            extra = sorted(set(inputs) - set(signature.inputs))
-            raise invalid(
-                f"input tensor alias not found in signature: {extra[0]}. Inputs expected to be in the set "
-                f"{{{','.join(signature.inputs)}}}."
-            )
-        arrays.append(one.check(place, inputs[name]))
+        arrays.append(one.check(place, inputs[name]) if name in inputs or one.default is None else one.default)
     return arrays
 
 

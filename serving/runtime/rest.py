@@ -29,6 +29,11 @@ _MODEL = r"/v1/models/(?P<name>[^/:]+)(?:/versions/(?P<version>\d+)|/labels/(?P<
 _CALL = re.compile(_MODEL + r":(?P<method>predict|classify|regress)", re.IGNORECASE)
 _METADATA = re.compile(_MODEL + "/metadata", re.IGNORECASE)
 _STATUS = re.compile(_MODEL, re.IGNORECASE)
+_CORS = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Allow-Methods": "POST, GET",
+    "Access-Control-Allow-Headers": "Content-Type",
+}
 _CALLS_A_THREAD = 8  # that are read, wait or are answered at a time
 _LARGE_BODIES = 2  # of the largest size, in memory at a time
 
@@ -45,6 +50,7 @@ class RestSettings:
     threads: int = 8  # that read and write JSON
     max_connections: int = 512
     drain_seconds: float = 30.0
+    cors: bool = False  # whether pages of other sites may call
 
 
 class RestServer:
@@ -86,6 +92,8 @@ class RestServer:
 
     async def _start(self) -> None:
         app = web.Application(client_max_size=self._settings.max_body_bytes, middlewares=[self._answered])
+        if self._settings.cors:
+            app.on_response_prepare.append(_allow_all_sites)
         if self._settings.metrics_path:
             app.router.add_get(self._settings.metrics_path, self._metrics)
         app.router.add_route("*", "/v1/{tail:.*}", self._answer)
@@ -123,6 +131,8 @@ class RestServer:
 
     async def _answer(self, request: web.Request) -> web.Response:
         path, is_get = request.path, request.method == "GET"
+        if self._settings.cors and request.method == "OPTIONS":
+            return web.Response()
         if request.method == "POST" and (found := _CALL.fullmatch(path)):
             return await self._predict(found, request)
         if is_get and (found := _METADATA.fullmatch(path)):
@@ -164,7 +174,8 @@ class RestServer:
             raise
         finally:
             metrics.requests(name, status).inc()
-            metrics.request_latency(name, "Predict", "REST").observe((time.monotonic() - started) * 1e6)
+            if status == "OK":
+                metrics.request_latency(name, "Predict", "REST").observe((time.monotonic() - started) * 1e6)
 
     def _predict_now(self, spec: Any, data: bytes, started: float) -> bytes:
         remaining = self._settings.timeout - (time.monotonic() - started)
@@ -177,6 +188,10 @@ class RestServer:
             signature = signature_of(servable, body.signature_name)
             outputs = predictor.run(servable, signature, to_arrays(body, signature), remaining)
         return from_arrays(outputs, body.by_row)
+
+
+async def _allow_all_sites(request: web.Request, response: web.StreamResponse) -> None:
+    response.headers.update(_CORS)
 
 
 def _code_of(error: Exception) -> str:

@@ -30,7 +30,7 @@ def read_body(data: bytes) -> Body:
     try:
         parsed = orjson.loads(data)
     except orjson.JSONDecodeError as error:
-        raise invalid(f"JSON Parse error: {error}") from None
+        parsed = _with_nan(data, str(error))
     if not isinstance(parsed, dict):
         raise invalid("Request body must be an object")
     name = parsed.get("signature_name", "")
@@ -45,11 +45,19 @@ def read_body(data: bytes) -> Body:
     return Body(name, by_row, content)
 
 
+def _with_nan(data: bytes, reason: str) -> Any:
+    """JSON as TensorFlow Serving's parser takes it: with NaN and Infinity, behind a byte order mark, up to a NUL."""
+    try:
+        return json.loads(data.partition(b"\0")[0].decode("utf-8-sig"))
+    except (ValueError, RecursionError):
+        raise invalid(f"JSON Parse error: {reason}") from None
+
+
 def to_arrays(body: Body, signature: Signature) -> list[np.ndarray]:
     """The inputs, in the signature's order."""
     columns = _columns_of_rows(body.content, signature) if body.by_row else _columns(body.content, signature)
-    if columns.keys() != signature.inputs.keys():
-        missing, extra = signature.inputs.keys() - columns.keys(), columns.keys() - signature.inputs.keys()
+    missing, extra = signature.inputs.keys() - columns.keys(), columns.keys() - signature.inputs.keys()
+    if missing or (extra and body.by_row):  # TensorFlow Serving looks at no other columns, but at each row's keys
         raise invalid(
             f"Failed to process the request: missing inputs: {{{','.join(sorted(missing))}}}, unknown inputs: "
             f"{{{','.join(sorted(extra))}}}"
@@ -130,22 +138,21 @@ def _scalar(one: Input, value: Any) -> Any:
 
 
 def from_arrays(outputs: dict[str, np.ndarray], by_row: bool) -> bytes:
-    """The answer's body: as the request was, by row or by column."""
+    """The answer's body: as the request was, by row or by column. A number that is not finite is null."""
     columns = {name: _plain(name, array) for name, array in outputs.items()}
     if not by_row:
         content: Any = next(iter(columns.values())) if len(columns) == 1 else columns
         return _dump({"outputs": content})
     if len(columns) == 1:
         return _dump({"predictions": next(iter(columns.values()))})
-    rows = {len(values) if isinstance(values, list) else 0 for values in columns.values()}
-    if len(rows) != 1:
+    if len({array.shape[:1] for array in outputs.values()}) != 1:
         raise invalid("the outputs differ in their first dimension: ask by column, with 'inputs'")
     return _dump({"predictions": [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]})
 
 
 def _plain(name: str, array: np.ndarray) -> Any:
     if array.dtype.kind != "O":
-        return array.tolist()
+        return np.ascontiguousarray(array)
     if name.endswith("_bytes"):
         plain = [{"b64": base64.b64encode(value).decode()} for value in array.ravel()]
     else:
@@ -154,5 +161,5 @@ def _plain(name: str, array: np.ndarray) -> Any:
 
 
 def _dump(content: Any) -> bytes:
-    """JSON with NaN and Infinity as TensorFlow Serving writes them, where there are any."""
-    return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
+    """JSON, a float32 in the fewest digits that say it."""
+    return orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY)

@@ -13,6 +13,7 @@ from serving.runtime.status import exhausted, invalid
 
 _LONGEST_HEAD = 10.0  # seconds, from a request's first byte (or the connection) to its last header
 _LONGEST_IDLE = 75.0  # seconds between two requests of a connection
+_PIECE = 65_536  # bytes looked at in one go
 _SMALL = 65_536  # bytes: a body that the budget does not count, its number is bounded by that of calls
 
 
@@ -126,14 +127,26 @@ def check_values(data: bytes, rows: int, values_a_row: int | None) -> None:
     if values_a_row is None or len(data) <= _SMALL:
         return
     most = (rows + 1) * (values_a_row + 1)
-    if values_in(data) > most:
+    if values_in(data, most) > most:
         raise invalid(f"more values in one request than {rows} rows of this model have")
 
 
-def values_in(data: bytes) -> int:
-    """How many values JSON has at most, counted without building one of them."""
-    plain = data.replace(rb"\\", b"").replace(rb"\"", b"")
-    characters = np.frombuffer(plain, np.uint8)
-    outside = ~np.logical_xor.accumulate(characters == ord('"'))
-    opens = (characters == ord(",")) | (characters == ord("[")) | (characters == ord("{"))
-    return 1 + int(np.count_nonzero(opens & outside))
+def values_in(data: bytes, most: int) -> int:
+    """How many values JSON has at most, counted without building one of them, and not far past `most`.
+
+    Piece by piece, so that other threads have their turn.
+    """
+    count, inside, at = 1, False, 0
+    while at < len(data) and count <= most:
+        end = at + _PIECE
+        while data[end - 1 : end] == b"\\":  # an escape must not be cut in two
+            end += 1
+        piece = data[at:end]
+        if b"\\" in piece:
+            piece = piece.replace(rb"\\", b"").replace(rb"\"", b"")
+        characters = np.frombuffer(piece, np.uint8)
+        strings = np.logical_xor.accumulate(characters == ord('"')) ^ inside
+        opens = (characters == ord(",")) | (characters == ord("[")) | (characters == ord("{"))
+        count += int(np.count_nonzero(opens & ~strings))
+        inside, at = bool(strings[-1]) if len(strings) else inside, end
+    return count

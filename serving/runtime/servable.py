@@ -31,6 +31,7 @@ class Input:
     name: str
     number: int
     shape: tuple[int | None, ...] | None
+    default: np.ndarray | None = None  # what a request that leaves it out gets
 
     def check(self, place: int, proto: Any) -> np.ndarray:
         """The array of a request's tensor, of this type and shape."""
@@ -122,16 +123,18 @@ class Servable:
 
 
 def _signature(model: ServedModel, name: str, definition: Any) -> Signature:
-    inputs = {one: _input(one, definition.inputs[one]) for one in sorted(definition.inputs)}
+    inputs = {one: _input(one, definition) for one in sorted(definition.inputs)}
     outputs = tuple(sorted(definition.outputs))
     # By inputs alone: what an index gives has no static shape. Outputs are looked at when there are any.
     batchable = bool(inputs) and all(one.shape and one.shape[0] is None for one in inputs.values())
     return Signature(name, inputs, outputs, model.callable(name, list(inputs), outputs), batchable, definition)
 
 
-def _input(name: str, info: Any) -> Input:
+def _input(name: str, definition: Any) -> Input:
+    info = definition.inputs[name]
     dtype_of(info.dtype)
-    return Input(name, info.dtype, _shape(info))
+    default = to_array(name, definition.defaults[name]) if name in definition.defaults else None
+    return Input(name, info.dtype, _shape(info), default)
 
 
 def _shape(info: Any) -> tuple[int | None, ...] | None:

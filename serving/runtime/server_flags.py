@@ -81,8 +81,9 @@ def check_paths(flags: argparse.Namespace) -> None:
 
 def settings_of(flags: argparse.Namespace) -> Settings:
     """What the flags ask for."""
-    from serving.runtime.config_files import read_credentials
+    from serving.runtime.config_files import read_channel_arguments, read_credentials
     from serving.runtime.grpc_server import Settings
+    from serving.runtime.model_states import Retries
     from serving.runtime.predictor import RequestLimits
     from serving.runtime.servable import Parallelism
 
@@ -92,17 +93,23 @@ def settings_of(flags: argparse.Namespace) -> Settings:
     for name in ("port", "rest_api_port"):
         if not 0 <= (getattr(flags, name) or 0) <= 65_535:
             raise UserError(f"--{name} {getattr(flags, name)}: 0 to 65535")
+    batching = _batching(flags)
+    rows = flags.max_request_rows
+    if flags.batching_parameters_file and flags.enable_batching:
+        rows = min(rows, batching.max_batch_size)  # as there, where a batch that is asked for has a size
     return Settings(
         models=_models(flags),
         address=f"{flags.host}:{flags.port}",
-        batching=_batching(flags),
-        limits=RequestLimits(flags.max_k, flags.max_request_rows, flags.max_concurrency),
+        batching=batching,
+        limits=RequestLimits(flags.max_k, rows, flags.max_concurrency),
         parallelism=Parallelism(flags.tensorflow_intra_op_parallelism, flags.tensorflow_inter_op_parallelism),
         poll_seconds=flags.file_system_poll_wait_seconds,
         max_message_bytes=flags.max_request_bytes,
         credentials=read_credentials(flags.ssl_config_file) if flags.ssl_config_file else None,
-        channel_arguments=_channel_arguments(flags.grpc_channel_arguments),
+        channel_arguments=read_channel_arguments(flags.grpc_channel_arguments),
         warm_up=flags.enable_model_warmup,
+        retries=Retries(flags.max_num_load_retries, flags.load_retry_interval_micros / 1e6),
+        labels_of_any=flags.allow_version_labels_for_unavailable_models,
     )
 
 
@@ -123,6 +130,7 @@ def rest_settings_of(flags: argparse.Namespace) -> RestSettings | None:
         read_metrics_path(monitoring) if monitoring else DEFAULT_PATH,
         flags.rest_api_num_threads,
         drain_seconds=flags.drain_seconds,
+        cors=flags.enable_cors_support,
     )
 
 
@@ -157,17 +165,6 @@ def _batching(flags: argparse.Namespace) -> BatchingLimits:
     return read_batching(flags.batching_parameters_file, limits) if flags.batching_parameters_file else limits
 
 
-def _channel_arguments(text: str) -> tuple[tuple[str, str | int], ...]:
-    """`key=value,key=value`; whole numbers are numbers."""
-    pairs: list[tuple[str, str | int]] = []
-    for one in filter(None, text.split(",")):
-        key, equals, value = one.partition("=")
-        if not equals or not key:
-            raise UserError(f"--grpc_channel_arguments {one}: key=value")
-        pairs.append((key, int(value) if value.lstrip("-").isdecimal() else value))
-    return tuple(pairs)
-
-
 def _add(group: Any, name: str, **settings: Any) -> None:
     spellings = dict.fromkeys((f"--{name.replace('_', '-')}", f"--{name}"))
     group.add_argument(*spellings, dest=name, **settings)
@@ -190,6 +187,27 @@ def _model_flags(group: Any) -> None:
         type=float,
         default=1,
         help="seconds between looks for new versions; 0 never looks again (default %(default)s)",
+    )
+    _add(
+        group,
+        "max_num_load_retries",
+        type=int,
+        default=5,
+        help="how often a version that did not load is tried again while its files stay (default %(default)s)",
+    )
+    _add(
+        group,
+        "load_retry_interval_micros",
+        type=int,
+        default=60_000_000,
+        help="between two such tries (default %(default)s)",
+    )
+    _add(
+        group,
+        "allow_version_labels_for_unavailable_models",
+        type=_truth,
+        default=False,
+        help="lets a reload give a new label to a version that is not loaded yet (default false)",
     )
     _add(
         group,
@@ -223,6 +241,7 @@ def _port_flags(group: Any) -> None:
         default=4 * (os.cpu_count() or 1),
         help="that read and write JSON; eight calls for each are taken at a time (default %(default)s)",
     )
+    _add(group, "enable_cors_support", type=_truth, default=False, help="lets pages of other sites call REST (false)")
     _add(
         group, "ssl_config_file", help="keys and certificates, as a text SSLConfig; client_verify asks for the client's"
     )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NoReturn
 
 import grpc
@@ -20,6 +22,7 @@ from serving.runtime.prometheus import Metrics
 from serving.runtime.status import ServingError, code_of, invalid, of_exception, too_late
 
 _LOG = logging.getLogger("serving")
+_MOST_RELOADS = 8  # that wait for their turn
 _LONGEST = 2_000  # characters of a status' message
 _NO_EXAMPLES = (
     "{} takes tf.Examples and a signature of method {}; a retrieval model has predict signatures only: call Predict"
@@ -51,7 +54,8 @@ class PredictionService:
         finally:
             name = self._predictor.label(request.model_spec.name)
             self._metrics.requests(name, status).inc()
-            self._metrics.request_latency(name, "Predict", "GRPC").observe((time.monotonic() - started) * 1e6)
+            if status == "OK":
+                self._metrics.request_latency(name, "Predict", "GRPC").observe((time.monotonic() - started) * 1e6)
 
     def GetModelMetadata(self, request: Any, context: grpc.ServicerContext) -> Any:
         """The signatures."""
@@ -78,6 +82,8 @@ class ModelService:
 
     def __init__(self, manager: Manager) -> None:
         self._manager = manager
+        self._reloads = ThreadPoolExecutor(1, thread_name_prefix="reload")  # they wait for loads; status must not
+        self._waiting = Admission(_MOST_RELOADS)
 
     def GetModelStatus(self, request: Any, context: grpc.ServicerContext) -> Any:
         """The state of a model's versions."""
@@ -86,15 +92,22 @@ class ModelService:
         except Exception as error:
             refuse(context, logged(error))
 
-    def HandleReloadConfigRequest(self, request: Any, context: grpc.ServicerContext) -> Any:
-        """Serves the request's models and no others."""
-        response = model_management_pb2.ReloadConfigResponse()
+    async def HandleReloadConfigRequest(self, request: Any, context: grpc.aio.ServicerContext) -> bytes:
+        """Serves the request's models and no others; one reload at a time."""
         try:
-            self._manager.configure(models_of(request.config))
+            with self._waiting:
+                await asyncio.get_running_loop().run_in_executor(self._reloads, self._reload, request)
+        except Exception as error:
+            refused = logged(error)
+            await context.abort(refused.code, refused.message[:_LONGEST])
+        return model_management_pb2.ReloadConfigResponse().SerializeToString()
+
+    def _reload(self, request: Any) -> None:
+        try:
+            models = models_of(request.config)
         except UserError as error:
-            response.status.error_code = grpc.StatusCode.INVALID_ARGUMENT.value[0]
-            response.status.error_message = str(error)
-        return response
+            raise invalid(str(error)) from None
+        self._manager.reload(models)
 
 
 def status_response(manager: Manager, request: Any) -> get_model_status_pb2.GetModelStatusResponse:

@@ -51,6 +51,11 @@ def exhausted(message: str) -> ServingError:
     return ServingError(grpc.StatusCode.RESOURCE_EXHAUSTED, message)
 
 
+def unavailable(message: str) -> ServingError:
+    """Not now."""
+    return ServingError(grpc.StatusCode.UNAVAILABLE, message)
+
+
 def too_late(message: str) -> ServingError:
     """The request's deadline passed before it was run."""
     return ServingError(grpc.StatusCode.DEADLINE_EXCEEDED, message)

@@ -21,6 +21,15 @@ class Http:
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         return self._ask(urllib.request.Request(self._base + path, data=data))
 
+    def raw(self, path: str, body: Any) -> tuple[int, str]:
+        request = urllib.request.Request(self._base + path, data=json.dumps(body).encode())
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return answer.status, answer.read().decode()
+
+    def headers(self, method: str, path: str) -> Any:
+        with urllib.request.urlopen(urllib.request.Request(self._base + path, method=method), timeout=30) as answer:
+            return answer.headers
+
     def text(self, path: str) -> str:
         with urllib.request.urlopen(self._base + path, timeout=30) as answer:
             return answer.read().decode()

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import trustme
 
 from serving.runtime.server_flags import arguments, settings_of
 
@@ -101,11 +102,21 @@ def test_mistakes_of_the_servers_user(tmp_path: Path) -> None:
     assert "is no folder" in found.stderr
 
 
+def strangers(one: bool = False) -> Iterator[tuple[str, str]]:
+    """A key and a certificate, of one pair or of two."""
+    issued = [trustme.CA().issue_cert("localhost") for _ in range(2)]
+    yield "server_key", issued[0].private_key_pem.bytes().decode()
+    yield "server_cert", issued[0 if one else 1].cert_chain_pems[0].bytes().decode()
+
+
 FILES = {
     "batching": "max_batch_size { value: 8 }\nbatch_timeout_micros { value: 100 }\nnum_batch_threads { value: 3 }",
     "padding": "pad_variable_length_inputs: true",
     "zero": "max_batch_size { value: 0 }",
     "ssl": 'server_key: "x"',
+    "pem": 'server_key: "x" server_cert: "y"',
+    "pair": "".join(f"{name}: {pem!r}\n" for name, pem in strangers()),
+    "ca": "".join(f"{name}: {pem!r}\n" for name, pem in strangers(one=True)) + 'custom_ca: "x"',
     "models": 'model_config_list { config { name: "m" base_path: "relative" } }',
     "empty": "",
 }
@@ -124,6 +135,9 @@ FILES = {
         (["--model_base_path", "BASE", "--batching_parameters_file", "zero"], "max_batch_size is 0"),
         (["--model_base_path", "BASE", "--batching_parameters_file", "nowhere"], "cannot be read"),
         (["--model_base_path", "BASE", "--ssl_config_file", "ssl"], "server_key and server_cert"),
+        (["--model_base_path", "BASE", "--ssl_config_file", "pem"], "no key and its certificate in PEM"),
+        (["--model_base_path", "BASE", "--ssl_config_file", "pair"], "no key and its certificate in PEM"),
+        (["--model_base_path", "BASE", "--ssl_config_file", "ca"], "custom_ca is no certificate in PEM"),
         (["--model_base_path", "BASE", "--grpc_channel_arguments", "a"], "key=value"),
         (["--model_base_path", "BASE", "--max_k", "0"], "--max_k 0"),
         (["--model_base_path", "BASE", "--port", "70000"], "--port 70000"),
@@ -146,8 +160,9 @@ def written(models: Path, tmp_path: Path, flags: list[str]) -> list[str]:
 def test_flags_as_tensorflow_serving_spells_them(models: Path, tmp_path: Path) -> None:
     flags = ["--model_base_path", "BASE", "--model_name=m", "--batching_parameters_file", "batching"]
     settings = settings_of(arguments(written(models, tmp_path, [*flags, "--grpc_channel_arguments=grpc.x=1,grpc.y=z"])))
-    assert settings.batching.max_batch_size == 8
+    assert settings.batching.max_batch_size == settings.limits.max_rows == 8
     assert (settings.batching.batch_timeout_micros, settings.batching.num_batch_threads) == (100, 3)
     assert settings.channel_arguments == (("grpc.x", 1), ("grpc.y", "z"))
     alone = ["--model-base-path", "BASE", "--enable-batching=false"]
-    assert settings_of(arguments(written(models, tmp_path, alone))).batching.max_batch_size == 1
+    single = settings_of(arguments(written(models, tmp_path, alone)))
+    assert (single.batching.max_batch_size, single.limits.max_rows) == (1, 4096)

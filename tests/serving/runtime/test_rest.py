@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -122,6 +123,25 @@ def test_status_and_metadata(http: Http) -> None:
 def test_mistakes(http: Http, path: str, body: Any, code: int, words: str) -> None:
     status, answer = http.post(path, body)
     assert (status, words in answer["error"]) == (code, True), answer
+
+
+def test_numbers_that_are_not_finite_are_null_and_float32_is_short(http: Http, stubs: Stubs) -> None:
+    inputs = {name: value.tolist() for name, value in retrieve_inputs(["red"], 3).items()}
+    inputs["required_terms"] = [["item7", ""]]
+    for form in ({"inputs": inputs}, {"instances": [{name: value[0] for name, value in inputs.items()}]}):
+        status, text = http.raw(PREDICT, {"signature_name": "retrieve", **form})
+        answer = json.loads(text, parse_constant=pytest.fail)
+        found = answer["outputs"] if "outputs" in answer else {k: [v] for k, v in answer["predictions"][0].items()}
+        assert (status, found["item_ids"]) == (200, [["item7", "", ""]])
+        assert found["scores"][0][1:] == [None, None]
+    scores = stubs.predict(query=["red"])["scores"]
+    text = http.raw(PREDICT, {"inputs": ["red"]})[1]
+    assert all(str(one) in text for one in scores[0])
+
+
+def test_nan_is_taken(http: Http) -> None:
+    body = b'{"signature_name": "search", "instances": [{"embedding": [NaN%s], "k": 1}]}' % (b", -Infinity" * (DIM - 1))
+    assert http.post(PREDICT, body)[0] == 200
 
 
 def test_paths_that_are_not_there(http: Http) -> None:

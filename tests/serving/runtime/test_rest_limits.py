@@ -16,7 +16,7 @@ from typing import Any
 
 import grpc
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serving.runtime import rest_limits
@@ -163,11 +163,15 @@ def places(value: Any) -> int:
     return max(1, len(value)) + sum(map(places, value.values() if isinstance(value, dict) else value))
 
 
-@given(JSON)
-def test_values_are_counted_whatever_stands_in_strings(value: Any) -> None:
-    counted = values_in(json.dumps(value).encode())
-    assert counted == 1 + places(value)
-    assert values_in(json.dumps(['a,"[{\\', value]).encode()) == counted + 2
+@settings(deadline=None)
+@given(JSON, st.integers(1, 9))
+def test_values_are_counted_whatever_stands_in_strings_and_wherever_pieces_end(value: Any, piece: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rest_limits, "_PIECE", piece)
+        counted = values_in(json.dumps(value).encode(), 1 << 30)
+        assert counted == 1 + places(value)
+        assert values_in(json.dumps(['a,"[{\\', value]).encode(), 1 << 30) == counted + 2
+        assert values_in(json.dumps(value).encode(), counted - 1) >= counted  # it stops behind what is too many
 
 
 def test_both_ports_end_in_one_grace_health_first(models: Path, serve: Callable[..., ModelServer]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tensorflow.core.framework import tensor_pb2
 
@@ -38,6 +38,7 @@ def assert_read_as_tensorflow_does(proto: tensor_pb2.TensorProto) -> None:
         np.testing.assert_array_equal(to_array("x", proto), wanted)
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(max_size=300), min_size=1, max_size=12))
 def test_strings_in_tensor_content(values: list[bytes]) -> None:
     proto = strings(content_of(values), len(values))
@@ -45,6 +46,7 @@ def test_strings_in_tensor_content(values: list[bytes]) -> None:
     assert_read_as_tensorflow_does(proto)
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(max_size=200), min_size=1, max_size=6), st.data())
 def test_content_that_is_cut_or_changed(values: list[bytes], data: st.DataObject) -> None:
     content = bytearray(content_of(values))

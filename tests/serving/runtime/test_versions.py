@@ -169,9 +169,26 @@ def test_policies_labels_and_reload(base: Path, serve: Serve, connect: Callable[
         stubs.predict(query=["a"])
     assert caught.value.code() is grpc.StatusCode.NOT_FOUND
     model.name = ""
-    refused = stubs.model.HandleReloadConfigRequest(reload, timeout=TIMEOUT).status
-    assert (refused.error_code, "without name" in refused.error_message) == (3, True)
+    with pytest.raises(grpc.RpcError, match="without name"):
+        stubs.model.HandleReloadConfigRequest(reload, timeout=TIMEOUT)
     assert stubs.status("other") == {2: "AVAILABLE"}
+
+
+def test_reloads_that_wait_leave_status_its_threads(
+    base: Path, serve: Serve, connect: Callable[..., Stubs], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = serve(base)
+    stubs, gate = connect(server), threading.Event()
+    monkeypatch.setattr(server.manager, "reload", lambda models: gate.wait(TIMEOUT))
+    reload = model_management_pb2.ReloadConfigRequest()
+    reload.config.model_config_list.config.add(name="retrieval", base_path=str(base), model_platform="tensorflow")
+    waiting = [stubs.model.HandleReloadConfigRequest.future(reload, timeout=TIMEOUT) for _ in range(12)]
+    until(lambda: sum(one.done() for one in waiting) == 4)  # eight may wait
+    assert {one.code() for one in waiting if one.done()} == {grpc.StatusCode.RESOURCE_EXHAUSTED}
+    assert stubs.status() == {1: "AVAILABLE"}
+    assert stubs.metadata().model_spec.version.value == 1
+    gate.set()
+    assert sorted(one.code().name for one in waiting) == ["OK"] * 8 + ["RESOURCE_EXHAUSTED"] * 4
 
 
 def test_the_newest_two(base: Path, serve: Serve, connect: Callable[..., Stubs]) -> None:

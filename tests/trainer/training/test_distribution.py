@@ -25,7 +25,9 @@ STILL = ("dnn.id_dropout=0", "training.steps=8", "loss.hard_negatives.count=0", 
 
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> str:
-    ranking = {"weight": 0.5, "random_items": 8}
+    # Without random items: each replica ranks against its own part of them, so they differ from those of one device.
+    pairs = {"ordered>clicked": [0.5, 1.0], "ordered>shown": [1.0, 1.0], "clicked>shown": [0.5, 1.0]}
+    ranking = {"weight": 0.5, "pairs": pairs}
     loss = {"catalog_negatives": 64, "ranking": ranking}
     return write_config(tmp_path_factory.mktemp("settings"), model="dnn", loss=loss)
 
