@@ -87,3 +87,14 @@ def test_multiworker_without_a_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TF_CONFIG", raising=False)
     with pytest.raises(UserError, match="TF_CONFIG does not name a cluster and a task"):
         placement_of(DistributionConfig(strategy="multiworker"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "index", "chief"), [("chief", 0, True), ("worker", 0, False), ("worker", 1, False), ("worker", 0, True)]
+)
+def test_one_process_writes(kind: str, index: int, chief: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The chief, or without one the first worker."""
+    roles = {"worker": ["a:1", "b:1"]} if chief and kind == "worker" else {"chief": ["c:1"], "worker": ["a:1", "b:1"]}
+    monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": roles, "task": {"type": kind, "index": index}}))
+    monkeypatch.setattr(tf.distribute, "MultiWorkerMirroredStrategy", tf.distribute.get_strategy)
+    assert placement_of(DistributionConfig(strategy="multiworker")).chief is chief
