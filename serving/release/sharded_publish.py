@@ -77,7 +77,9 @@ class ShardedRelease(Release):
             models.mkdir()
             for name in names:
                 os.rename(aside / name, models / name)
-            return self._rejected(self._folder.reject(models, version, manifests[QUERY]), reasons)
+            apart = self._folder.reject(models, version, manifests[QUERY])
+            self._folder.prune(self._config.keep_versions, aside)
+            return self._rejected(apart, reasons)
         publish_shards(output, aside, manifests, self._config.shard_target)
         self._folder.unclaim(version)
         prune_shards(output, names, self._config.keep_versions)
