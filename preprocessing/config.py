@@ -141,7 +141,7 @@ class VocabulariesConfig(Section):
     bigram: VocabularyConfig = VocabularyConfig(max_size=50_000, min_count=2, hash_buckets=1_000)
     trigram: VocabularyConfig = VocabularyConfig(max_size=200_000, min_count=2, hash_buckets=1_000)
     word: VocabularyConfig = VocabularyConfig(max_size=100_000, min_count=2, hash_buckets=1_000)
-    # A live item counts once, each deed once more: one that nobody touched is served like an item never seen.
+    # A live item counts once, each action on it once more: one that nobody touched is served like an item never seen.
     item: VocabularyConfig = VocabularyConfig(max_size=2_000_000, min_count=3, hash_buckets=100)
     brand: VocabularyConfig = VocabularyConfig(max_size=100_000, hash_buckets=100)
     shop: VocabularyConfig = VocabularyConfig(max_size=200_000, hash_buckets=100)

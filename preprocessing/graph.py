@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import apache_beam as beam
 from apache_beam.metrics import Metrics
 from apache_beam.pvalue import AsDict, AsSingleton
+from apache_beam.transforms.window import GlobalWindows
 
 from preprocessing.command.console import nearest
 from preprocessing.config import PreprocessingConfig
@@ -56,8 +57,8 @@ class MakeExamples(beam.PTransform):
     """Raw records -> training-ready examples, as one step of any Beam pipeline.
 
     Takes PCollections by stream: "searches" and "actions", or "ubi" with both, and "catalog", without which items are
-    known by their ids alone. An element is a plain dict as docs/data.md has it (names and values by `config.input`), or
-    as the command's readers give it (path, line of JSON) or (path, Arrow table). Gives `DataParts`.
+    known by their ids alone. An element is a plain dict as docs/data.md has it, names mapped by `config.input`, or a
+    `Block` of them as the command's readers give it. Gives `DataParts`, over all the log in one global window.
 
         parts = {"catalog": catalog, "searches": searches, "actions": actions} | MakeExamples(PreprocessingConfig())
         parts.train | beam.Values() | beam.io.WriteToTFRecord("train")
@@ -119,7 +120,8 @@ class MakeExamples(beam.PTransform):
     def _parse(self, stream: str, records: beam.PCollection) -> Any:
         parse = ParseRecords(stream, self._config.input, self._partitions.users, self._partitions.items)
         outputs = (*KINDS.values(), REJECTED, COUNTS, TIMES)
-        return records | f"Parse {stream}" >> beam.ParDo(parse).with_outputs(*outputs)
+        whole = records | f"All {stream} in one window" >> beam.WindowInto(GlobalWindows())
+        return whole | f"Parse {stream}" >> beam.ParDo(parse).with_outputs(*outputs)
 
 
 def _check(streams: Iterable[str]) -> None:

@@ -19,7 +19,7 @@ from serving.batch.output_folder import locked
 from serving.batch.run import JobStopped, run
 from serving.config import ServingConfig
 from serving.export import add_config_flags, configured
-from serving.release.versions import ModelFolder
+from serving.release.versions import REJECTED, ModelFolder
 
 _MAX_BATCH = 512
 _HELP = """\
@@ -72,7 +72,7 @@ def refresh(
     from preprocessing.data.spec import read_spec
     from serving.release.fresh_items import Changes
     from serving.release.manifest import source_hashes  # TensorFlow comes with it: `--help` does not wait for that
-    from serving.release.publish import REJECTED, Release
+    from serving.release.publish import Release
     from serving.release.sharded_publish import ShardedRelease
     from serving.release.shards import QUERY
 
@@ -81,15 +81,9 @@ def refresh(
     with locked(output, "--output"):
         job = embed_job(job_dir, None, _MAX_BATCH, output=vectors or f"{output}-vectors", format="parquet")
         sources = source_hashes(config, job_dir, data_dir) | ({} if shards is None else {"shards": shards})
-        if not force:
-            latest = folder.latest()
-            if latest is not None and _of(folder.manifest(latest), sources):
-                print(f"nothing changed: version {latest} is of these towers and this catalogue; {output}")
-                return 0
-            turned_down = _rejected(Path(output), latest or 0, sources)
-            if turned_down is not None:
-                sys.stderr.write(f"nothing changed since the gate turned {turned_down} down; --force tries again\n")
-                return REJECTED
+        known = None if force else _known(folder, output, sources)
+        if known is not None:
+            return known
         tf.config.list_logical_devices()  # all cores for the index: the job's one-core sessions would settle it for all
         outcome = run(job, find(data_dir), flags)
         if outcome is None:
@@ -99,6 +93,19 @@ def refresh(
         if shards is not None:
             return ShardedRelease(config, data_dir, output, job.output).build_shards(job_dir, shards)
         return Release(config, data_dir, output, job.output).build(job_dir, Changes())
+
+
+def _known(folder: ModelFolder, output: str, sources: dict[str, Any]) -> int | None:
+    """The exit status where a version was made of these, or turned down; none where there is something to do."""
+    latest = folder.latest()
+    if latest is not None and _of(folder.manifest(latest), sources):
+        print(f"nothing changed: version {latest} is of these towers and this catalogue; {output}")
+        return 0
+    turned_down = _rejected(Path(output), latest or 0, sources)
+    if turned_down is None:
+        return None
+    sys.stderr.write(f"nothing changed since the gate turned {turned_down} down; --force tries again\n")
+    return REJECTED
 
 
 def _of(manifest: dict[str, Any], sources: dict[str, Any]) -> bool:

@@ -34,7 +34,7 @@ whose names begin with ubi: bulk NDJSON, search hits with _source, or lines of i
   impression                 shown, in order of position; without any, query_response_object_ids
   --actions NAME=ACTION,...  adds names: impression, click, collect, cart or order; all others are left out, counted
 
-Without --products an item is known by the ids of the log, its title the event's object.description. With it, deeds on
+Without --products an item is known by the ids of the log, its title the event's object.description. With it, actions on
 items that the catalogue does not have are left out and counted. Where --item-id is another field than object_id, events
 that carry both translate the pages of the queries.
 

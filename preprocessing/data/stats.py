@@ -157,7 +157,7 @@ def print_table(stats: Mapping[str, Any], console: Console) -> None:
     for name, stream in stats["streams"].items():
         empty = [f"{field} {share:.1%}" for field, share in stream["empty_share"].items() if share]
         ignored = [f"{reason} {count:,}" for reason, count in stream["ignored"].items()]
-        for what, parts in (("says nothing of", empty), ("ignored values", ignored)):
+        for what, parts in (("fields left empty", empty), ("values ignored", ignored)):
             if parts:
                 console.print(f"{name} {what}: {_words(parts)}")
     acted = sum(stats["attribution"].values())

@@ -36,7 +36,6 @@ COUNTS, REJECTED, TIMES = "counts", "rejected", "times"
 KINDS: dict[type, str] = {Item: "catalog", Search: "searches", Action: "actions", Impression: "impressions"}
 _BUFFERED = 20_000
 _HOUR_MS = 3_600_000
-_EMPTY: tuple[Any, ...] = (None, "", [])
 _KEPT_OF_RECORD = 2_000  # characters of a rejected record that are kept for the reader
 
 Parse = Callable[[Document, str, int, list[str]], tuple]  # (document, source, place in it, names of ignored values)
@@ -90,6 +89,10 @@ def rejection(stream: str, reason: str, source: str, record: Any) -> bytes:
     return orjson.dumps(rejected_record(stream, reason, source, record))
 
 
+def _says_something(value: Any) -> bool:
+    return bool(value) if isinstance(value, str | list | tuple) else value is not None
+
+
 class ParseRecords(beam.DoFn):
     """Raw records -> tagged by kind: (partition, batch); and counts, rejections, times of searches.
 
@@ -109,6 +112,7 @@ class ParseRecords(beam.DoFn):
 
     def start_bundle(self) -> None:
         self._counts: collections.Counter[Key] = collections.Counter()
+        self._filled: collections.Counter[Key] = collections.Counter()  # which fields say something, together
         self._hours: dict[int, tuple[int, int, int]] = {}
         self._clear()
 
@@ -131,8 +135,7 @@ class ParseRecords(beam.DoFn):
         ignored: list[str] = []
         try:
             document = self._load(raw)
-            filled = [name for name in self._fields if document.get(name) not in _EMPTY]
-            self._counts.update([(self._stream, "filled", name) for name in filled])
+            self._filled[tuple([name for name in self._fields if _says_something(document.get(name))])] += 1
             record = self._parse(document, path, place, ignored)
         except Rejected as reason:
             self._counts[self._stream, "rejected", str(reason)] += 1
@@ -167,6 +170,9 @@ class ParseRecords(beam.DoFn):
         self._clear()
 
     def finish_bundle(self) -> Iterator[Any]:
+        for names, count in self._filled.items():
+            for name in names:
+                self._counts[self._stream, "filled", name] += count
         last: Iterable[Any] = (
             *self._flush(),
             *(beam.pvalue.TaggedOutput(COUNTS, count) for count in self._counts.items()),

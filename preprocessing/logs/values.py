@@ -26,20 +26,27 @@ def text(value: Any) -> str | None:
         return value.decode("utf-8")
     if not isinstance(value, str):
         raise ValueError("not a text")
-    value.encode("utf-8")  # half a surrogate pair, as a dict may hold, has no bytes
+    if not value.isascii():
+        value.encode("utf-8")  # half a surrogate pair, as a dict may hold, has no bytes
     return value
 
 
 def identifier(value: Any) -> str | None:
     """An id: a string or a whole number, trimmed; a line break in it would break the vocabulary files."""
-    if isinstance(value, float | decimal.Decimal) and abs(value) < _WHOLE_BELOW and value == int(value):
-        value = int(value)
-    if isinstance(value, bool):
-        raise ValueError("not an id")
-    trimmed = (str(value) if isinstance(value, int) else text(value) or "").strip()
+    if not isinstance(value, str):
+        value = _id_of_number(value)
+    trimmed = (text(value) or "").strip()
     if "\n" in trimmed or "\r" in trimmed:
         raise ValueError("a line break in an id")
     return trimmed or None
+
+
+def _id_of_number(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("not an id")
+    if isinstance(value, float | decimal.Decimal) and abs(value) < _WHOLE_BELOW and value == int(value):
+        return str(int(value))
+    return str(value) if isinstance(value, int) else value
 
 
 def label(value: Any) -> str | None:
@@ -77,6 +84,8 @@ def flag(value: Any) -> bool | None:
 
 def time(value: Any) -> int | None:
     """Epoch milliseconds, from ISO 8601 (UTC unless it says), a date, or an epoch in s, ms, us or ns."""
+    if type(value) is int:  # by far the most
+        return _milliseconds(value)
     if isinstance(value, str | bytes):
         value = (text(value) or "").strip() or None
     if isinstance(value, str):

@@ -15,7 +15,7 @@ _NOISE_CLICKS = 0.06  # share of searches with a click on something popular that
 _REMEMBERED = 30  # items a user would know again
 
 
-class Deed(NamedTuple):
+class PageAction(NamedTuple):
     """An action on an item, `delay` milliseconds after the search."""
 
     item: int
@@ -41,23 +41,23 @@ class Behaviour:
             lambda: collections.deque(maxlen=_REMEMBERED)
         )
 
-    def on_page(self, user: int, intent: Intent, page: np.ndarray) -> list[Deed]:
-        """The deeds on one page, clicks first."""
+    def on_page(self, user: int, intent: Intent, page: np.ndarray) -> list[PageAction]:
+        """The actions on one page, clicks first."""
         fit, taste = self._fit(intent, page), self._taste(user, page)
         wish = 3.2 * fit + taste + 0.3 * self._popularity[page] - 4.7
         looks = 1.0 / (1.0 + 0.12 * np.arange(len(page)))
         draws = self._random.random((2, len(page)))
         clicked = np.flatnonzero(draws[0] < looks * np.where(fit > 0, _sigmoid(wish), 0.004))
-        deeds = []
+        actions = []
         delay = 0
         for place in clicked.tolist():
             delay += int(3_000 + 40_000 * draws[1, place])
-            deeds += self._on_item(int(page[place]), fit[place], taste[place], delay)
+            actions += self._on_item(int(page[place]), fit[place], taste[place], delay)
         noise = self._noise(page, fit)
         if noise is not None:
-            deeds.append(Deed(noise, "click", delay + 5_000))
-        self._seen[user].extend(deed.item for deed in deeds)
-        return deeds
+            actions.append(PageAction(noise, "click", delay + 5_000))
+        self._seen[user].extend(one.item for one in actions)
+        return actions
 
     def _fit(self, intent: Intent, page: np.ndarray) -> np.ndarray:
         """How far each item is what is wanted, in [0, 1]."""
@@ -78,19 +78,19 @@ class Behaviour:
         known = np.isin(page, self._seen[user]) if user in self._seen else np.zeros(len(page), bool)
         return 2.0 * liked + np.array([0.9, 0.0, -1.2])[band] + 1.3 * known
 
-    def _on_item(self, item: int, fit: float, taste: float, delay: int) -> list[Deed]:
+    def _on_item(self, item: int, fit: float, taste: float, delay: int) -> list[PageAction]:
         """A click, and what follows it."""
-        deeds = [Deed(item, "click", delay)]
+        actions = [PageAction(item, "click", delay)]
         draws = self._random.random(6)
         keen = float(_sigmoid(np.array(4.0 * fit + 1.3 * taste - 5.0)))
         if draws[0] < 0.25 * keen:
-            deeds.append(Deed(item, "collect", delay + int(2_000 + 60_000 * draws[1])))
+            actions.append(PageAction(item, "collect", delay + int(2_000 + 60_000 * draws[1])))
         if draws[2] < 0.5 * keen:
             carted = delay + int(5_000 + 120_000 * draws[3])
-            deeds.append(Deed(item, "cart", carted))
+            actions.append(PageAction(item, "cart", carted))
             if draws[4] < 0.6:
-                deeds.append(Deed(item, "order", carted + int(20_000 + 3_600_000 * draws[5] ** 3)))
-        return deeds
+                actions.append(PageAction(item, "order", carted + int(20_000 + 3_600_000 * draws[5] ** 3)))
+        return actions
 
     def _noise(self, page: np.ndarray, fit: np.ndarray) -> int | None:
         """A click that says nothing of the query: on the most popular thing shown that was not wanted."""

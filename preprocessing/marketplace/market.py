@@ -44,7 +44,7 @@ class Market:
         self._sessions = Sessions(users, leaf_share, lexicon, random)
         self._behaviour = Behaviour(catalog, users, lexicon, random)
         self._requests = 0
-        self._deeds = 0
+        self._actions = 0
         self._late: list[tuple[int, int, dict[str, Any]]] = []  # actions that fall after midnight
 
     def days(self, count: int) -> Iterator[Day]:
@@ -107,16 +107,16 @@ class Market:
         searches.append(
             {"request_id": request_id, "ts": ts, "user_id": user_id, "query": query.text, "results": results}
         )
-        deeds = self._behaviour.on_page(user, intent, page)
-        for deed in deeds:
-            action = {
-                "ts": ts + deed.delay,
+        actions = self._behaviour.on_page(user, intent, page)
+        for action in actions:
+            record = {
+                "ts": ts + action.delay,
                 "user_id": user_id,
-                "item_id": self._catalog.item_ids[deed.item],
-                "action": deed.action,
+                "item_id": self._catalog.item_ids[action.item],
+                "action": action.action,
             }
             if self._random.random() < _NAMED:
-                action["request_id"] = request_id
-            self._deeds += 1  # breaks ties of time
-            heapq.heappush(self._late, (ts + deed.delay, self._deeds, action))
-        return any(deed.action == "order" for deed in deeds)
+                record["request_id"] = request_id
+            self._actions += 1  # breaks ties of time
+            heapq.heappush(self._late, (ts + action.delay, self._actions, record))
+        return any(action.action == "order" for action in actions)

@@ -10,6 +10,7 @@ from typing import Any
 from preprocessing.command.console import UserError, fail, run_command
 from preprocessing.command.flags import Flags
 from serving.batch.commit import Outcome
+from serving.batch.inference import Servers
 from serving.batch.input_files import find
 from serving.batch.jobs import Job
 from serving.batch.output_folder import MANIFEST
@@ -53,6 +54,7 @@ def arguments(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]
     flags.add_argument(
         "--target", nargs="+", metavar="HOST:PORT,...", help="retrieve from running servers, one target a shard"
     )
+    flags.add_argument("--shard-map", metavar="PATH", help="retrieve from the servers that a shards.json names")
     flags.add_argument(
         "--model-name", default="retrieval", help="the model's name on the servers (default %(default)s)"
     )
@@ -77,10 +79,11 @@ def checked(flags: argparse.Namespace) -> None:
     """What argparse cannot see."""
     if flags.format not in _FORMATS[flags.mode]:
         raise UserError(f"--format {flags.format}: --mode {flags.mode} writes {' or '.join(_FORMATS[flags.mode])}")
-    ways = {"embed": ("job_dir", "model"), "retrieve": ("model", "target")}[flags.mode]
-    given = [name for name in ("job_dir", "model", "target") if getattr(flags, name)]
+    ways = {"embed": ("job_dir", "model"), "retrieve": ("model", "target", "shard_map")}[flags.mode]
+    given = [name for name in ("job_dir", "model", "target", "shard_map") if getattr(flags, name)]
     if len(given) != 1 or given[0] not in ways:
-        named = " and ".join(f"--{name.replace('_', '-')}" for name in ways)
+        *others, last = (f"--{name.replace('_', '-')}" for name in ways)
+        named = f"{', '.join(others)} and {last}"
         raise UserError(f"--mode {flags.mode} takes one of {named}")
     for name in ("k", "shards", "max_batch", "timeout"):
         if getattr(flags, name) <= 0:
@@ -105,7 +108,8 @@ def job_of(flags: argparse.Namespace) -> Job:
         return jobs.embed_job(flags.job_dir, flags.model, flags.max_batch, **shared)
     if flags.model:
         return jobs.retrieve_job(flags.model, flags.k, flags.max_batch, **shared)
-    return jobs.server_job(flags.target, flags.model_name, flags.timeout, flags.k, flags.max_batch, **shared)
+    servers = Servers(tuple(flags.target or ()), flags.model_name, flags.timeout, flags.shard_map)
+    return jobs.server_job(servers, flags.k, flags.max_batch, **shared)
 
 
 def said(flags: argparse.Namespace, outcome: Outcome) -> str:

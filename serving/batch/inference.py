@@ -143,6 +143,16 @@ class Servers:
     targets: tuple[str, ...]
     model: str
     timeout: float
+    shard_map: str | None = None  # a shards.json, which says targets and models itself
+
+    def opened(self) -> Retriever:
+        """A client of theirs."""
+        return Retriever(self.targets, self.model, shards=self.shard_map, timeout=self.timeout)
+
+    @property
+    def flag(self) -> str:
+        """How the command names them."""
+        return f"--shard-map {self.shard_map}" if self.shard_map else f"--target {' '.join(self.targets)}"
 
 
 class ServerRetriever(BlockHandler):
@@ -153,7 +163,7 @@ class ServerRetriever(BlockHandler):
         self._servers = servers
 
     def load_model(self) -> Any:
-        return Retriever(self._servers.targets, self._servers.model, timeout=self._servers.timeout)
+        return self._servers.opened()
 
     def answer(self, table: pyarrow.Table, model: Retriever) -> tuple[pyarrow.Table, Refused]:
         with concurrent.futures.ThreadPoolExecutor(_CONCURRENT) as pool:
@@ -192,11 +202,11 @@ def ask(retriever: Retriever, row: dict[str, Any]) -> Sequence[Hit] | str:
 def check_servers(servers: Servers) -> dict[str, int]:
     """One question before the job: a wrong address or model is told now, and once. Gives each shard's version."""
     try:
-        with Retriever(servers.targets, servers.model, timeout=servers.timeout) as retriever:
+        with servers.opened() as retriever:
             answer = retriever.retrieve("", k=1)
     except (RetrievalError, ValueError) as error:
-        raise UserError(f"--target {' '.join(servers.targets)}: {error}") from None
+        raise UserError(f"{servers.flag}: {error}") from None
     if answer.partial:
         missing = "; ".join(f"{shard}: {why}" for shard, why in answer.missing.items())
-        raise UserError(f"--target {' '.join(servers.targets)}: {missing}")
+        raise UserError(f"{servers.flag}: {missing}")
     return answer.versions

@@ -94,10 +94,11 @@ def retrieve_job(model: str, k: int, max_batch: int, **shared: Any) -> Job:
     return Job("retrieve", "request_id", parse, QUERIES, handler, named, incremental=False, **shared)
 
 
-def server_job(targets: list[str], name: str, timeout: float, k: int, max_batch: int, **shared: Any) -> Job:
+def server_job(servers: Servers, k: int, max_batch: int, **shared: Any) -> Job:
     """Queries to items, by running servers."""
-    servers = Servers(tuple(targets), name, timeout)
-    identity = {"targets": targets, "model_name": name, "versions": check_servers(servers)}
+    asked = dataclasses.asdict(servers) | {"targets": list(servers.targets)}
+    asked.pop("timeout")
+    identity = asked | {"versions": check_servers(servers)}
     parse, handler = QueryRow(k), ServerRetriever(servers, max_batch)
     return Job("retrieve", "request_id", parse, QUERIES, handler, identity, incremental=False, **shared)
 

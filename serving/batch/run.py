@@ -22,7 +22,18 @@ from serving.batch.jobs import Job
 from serving.batch.output_folder import COUNTS_FILE, REJECTED_FILE, BatchFolder
 from serving.batch.steps import COUNTS, PARTS, REJECTED, Assemble, CarryOver, KeepParts, Known, Parse, WriteLines
 
-_OWN_FLAGS = ("--mode", "--input", "--output", "--job-dir", "--model", "--target", "--k", "--format", "--shards")
+_OWN_FLAGS = (
+    "--mode",
+    "--input",
+    "--output",
+    "--job-dir",
+    "--model",
+    "--target",
+    "--shard-map",
+    "--k",
+    "--format",
+    "--shards",
+)
 
 # What the bytes of a row cost, beside those of an item: from some seconds' work on, this machine's cores share it.
 _WEIGHTS = {"embed": 1, "retrieve": 16}

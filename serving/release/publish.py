@@ -18,9 +18,7 @@ from serving.release.fresh_items import Changes, amended_version
 from serving.release.item_vectors import PrecomputedVectors
 from serving.release.manifest import settled, sources
 from serving.release.tuning_sample import POOL
-from serving.release.versions import ModelFolder
-
-REJECTED = 3
+from serving.release.versions import REJECTED, ModelFolder
 
 
 class Staged(NamedTuple):

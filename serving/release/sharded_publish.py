@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -72,7 +73,13 @@ class ShardedRelease(Release):
             for name in names
         }
         if reasons:
-            return self._rejected(self._folder.reject(aside, version, manifests[QUERY]), reasons)
+            models = aside / "rejected"
+            models.mkdir()
+            for name in names:
+                os.rename(aside / name, models / name)
+            apart = self._folder.reject(models, version, manifests[QUERY])
+            self._folder.prune(self._config.keep_versions, aside)
+            return self._rejected(apart, reasons)
         publish_shards(output, aside, manifests, self._config.shard_target)
         self._folder.unclaim(version)
         prune_shards(output, names, self._config.keep_versions)

@@ -147,6 +147,7 @@ def publish_shards(output: Path, aside: Path, manifests: Mapping[str, dict[str, 
         folder = ModelFolder(str(output / name))
         with folder.staging() as beside:
             os.rename(aside / name, beside / "model")
+            folder.claim_version(manifest["version"])  # the release's own number; while it is claimed none prunes it
             folder.publish(beside / "model", manifest["version"], manifest)
     places = {name: {"name": name, "target": target.format(name=name)} for name in manifests}
     query = places.pop(QUERY)

@@ -14,6 +14,7 @@ from typing import Any
 from preprocessing.command.console import UserError
 from serving.release.staging import staging
 
+REJECTED = 3  # exit status
 _CLAIM = ".claim-"
 _CLAIM_DEAD_S = 3_600.0  # a claim is held while a version is written down and renamed
 _REJECTED = "rejected-"

@@ -107,7 +107,7 @@ def test_too_many_rejected_fail_the_job_and_stay_to_be_read(
         file.write(b"{broken\n\xff\xfe\n" * 40)
     status, error = told(capsys, raw, data)
     assert (status, error.count("\n")) == (2, 1)
-    assert "searches: 80 of 681 records were rejected (11.7%, allowed 5%), mostly for 'unparsable'" in error
+    assert "searches: 80 of 682 records were rejected (11.7%, allowed 5%), mostly for 'unparsable'" in error
     assert (data / "FAILED").read_text()
     assert not (data / "_SUCCESS").exists()
     assert sum(line["stream"] == "searches" for line in market.rejected(data)) == 80

@@ -39,9 +39,10 @@ class Oracle:
         for search in unique(run.log.searches, "user_id", "request_id"):
             self.requests[search["user_id"]].append(self._with_all_pages(search, run.log.searches))
         self.actions: dict[str, list[Action]] = collections.defaultdict(list)
+        self.unknown: dict[str, list[Action]] = collections.defaultdict(list)  # on items that the catalogue lacks
         for action in unique(run.log.actions, "user_id", "item_id", "action", "ts"):
-            if action["item_id"] in self.known:
-                self.actions[action["user_id"]].append(self._attributed(action))
+            kept = self.actions if action["item_id"] in self.known else self.unknown
+            kept[action["user_id"]].append(self._attributed(action))
 
     @staticmethod
     def _with_all_pages(search: Record, log: list[Record]) -> Record:
@@ -68,14 +69,17 @@ class Oracle:
         return Action(effective, action["item_id"], action["action"], action["ts"], request)
 
     def stages(self, search: Record) -> dict[str, list[str]]:
-        answers = [one for one in self.actions[search["user_id"]] if one.request == search["request_id"]]
+        user = search["user_id"]
+        acted = self.actions[user] + self.unknown[user]  # an unknown item takes its place, and is left out behind it
+        answers = [one for one in acted if one.request == search["request_id"]]
         counted = [one for one in answers if search["ts"] >= self.cut or one.effective < self.cut]
         place = {item: number for number, item in enumerate(dict.fromkeys(search["results"]))}
         ordered = {one.item for one in counted if one.action == "order"}
         others = {one.item for one in counted} - ordered
         shown = [item for item in place if item in self.known and item not in {one.item for one in answers}]
         by_place = lambda items: sorted(items, key=lambda item: (place.get(item, len(place)), item))  # noqa: E731
-        return {"ordered": by_place(ordered)[:5], "clicked": by_place(others)[:5], "shown": shown[:8]}
+        known = lambda items: [item for item in by_place(items)[:5] if item in self.known]  # noqa: E731
+        return {"ordered": known(ordered), "clicked": known(others), "shown": shown[:8]}
 
     def horizons(self, search: Record) -> dict[str, list[str]]:
         ts = search["ts"]

@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 from apache_beam.testing import test_pipeline
 from apache_beam.testing.util import BeamAssertException, assert_that, equal_to
+from apache_beam.transforms.window import FixedWindows, TimestampedValue
 
 from preprocessing.command.runners import beam_options, runner_of
 from preprocessing.config import InputConfig, PreprocessingConfig, StreamConfig
@@ -100,6 +101,20 @@ def test_without_a_catalogue_items_are_known_by_id_alone() -> None:
         parts = made(root, {name: ALL[name] for name in ("searches", "actions")})
         assert_that(parts.catalog | beam.Keys(), equal_to(["i0", "i1"]), label="catalog")
         assert_that(parts.eval | "Eval" >> beam.Keys(), equal_to(["u\nr7", "u\nr8", "u\nr9"]), label="eval")
+
+
+def test_windows_of_the_callers_do_not_divide_the_log() -> None:
+    with pipeline() as root:
+        windowed = {
+            name: root
+            | name >> beam.Create(records)
+            | f"Times of {name}" >> beam.Map(lambda one: TimestampedValue(one, one.get("ts", 0) / 1000))
+            | f"Days of {name}" >> beam.WindowInto(FixedWindows(86_400))
+            for name, records in ALL.items()
+        }
+        parts = windowed | MakeExamples(PreprocessingConfig())
+        assert_that(parts.eval | "Eval" >> beam.Keys(), equal_to(["u\nr7", "u\nr8", "u\nr9"]), label="eval")
+        assert_that(parts.split | beam.Map(len), equal_to([4]), label="split")
 
 
 def test_columns_by_other_names_and_one_stream_that_holds_both() -> None:

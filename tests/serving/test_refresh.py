@@ -15,7 +15,7 @@ from serving.batch.output_folder import locked
 from serving.config import ServingConfig
 from serving.export import export
 from serving.refresh import main, refresh
-from serving.release.publish import REJECTED
+from serving.release.versions import REJECTED
 from tests.serving.conftest import Client
 from tests.serving.market import shelf
 
@@ -82,6 +82,18 @@ def test_refresh(
     (turned_down / "manifest.json").write_text(json.dumps(rejected))
     assert refresh(narrow, job, str(copied), str(output)) == REJECTED
     assert "--force" in capsys.readouterr().err and not (output / "4").exists()
+
+
+def test_refresh_of_shards(
+    data: str, job: str, config: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output, exact = tmp_path / "models", config("index=brute_force")
+    for said in ("items embedded", "nothing changed"):
+        assert refresh(exact, job, data, str(output), shards=2) == 0
+        assert said in capsys.readouterr().out
+        assert json.loads((output / "shards.json").read_text())["version"] == 1
+    manifest = json.loads((output / "query" / "manifest-1.json").read_text())
+    assert (manifest["shards"], manifest["items"]) == (2, len(shelf(data).ids))
 
 
 def test_one_at_a_time(data: str, job: str, config: Config, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from preprocessing.command.console import UserError
 from tests.trainer.conftest import command, finish, flags, write_config
+from trainer import evaluate
 from trainer.config import TrainerConfig
 from trainer.data.dataset import requests
 from trainer.job.job_folder import Job, first_difference
@@ -169,3 +170,18 @@ def test_the_best_is_kept(data: str, tmp_path: Path) -> None:
     best = max(recalls, key=lambda step: recalls[step])
     assert Job(str(tmp_path / "job")).best_checkpoint().endswith(f"-{best}")
     assert last(tmp_path / "job")["best_recall/.ATTRIBUTES/VARIABLE_VALUE"] == pytest.approx(recalls[best])
+
+
+def test_without_an_eval_request(data: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing to choose by: the last model is the best, and there is nothing to evaluate."""
+    shutil.copytree(data, tmp_path / "data")
+    for path in (tmp_path / "data").glob("eval-*"):
+        tf.io.TFRecordWriter(str(path), "GZIP").close()
+    settings = write_config(tmp_path, model="tfrs")
+    few = ("training.steps=3", "training.histograms=false")
+    main(list(flags(settings, str(tmp_path / "data"), tmp_path / "job", *few)))
+    assert Job(str(tmp_path / "job")).best_checkpoint().endswith("-3")
+    assert np.isnan(last(tmp_path / "job")["best_recall/.ATTRIBUTES/VARIABLE_VALUE"])
+    assert "best recall" not in capsys.readouterr().out
+    with pytest.raises(UserError, match=r"has no eval request; set preprocessing\.split"):
+        evaluate.main(["--data", str(tmp_path / "data"), "--job-dir", str(tmp_path / "job")])

@@ -58,10 +58,15 @@ def exact_top_k(queries: np.ndarray, vectors: np.ndarray, k: int, memory: int, b
 
 
 def _blocks(vectors: np.ndarray, block: int) -> tf.data.Dataset:
-    """Vectors `[m, d]`, `block` of them at a time, without a copy of them all in the graph."""
+    """(rows, vectors) of `block` items at a time, without a copy of them all in the graph.
 
-    def one(start: tf.Tensor) -> tf.Tensor:
+    The rows are named here: where the library counts them, its counter may lie on a GPU that no dataset can reach.
+    """
+
+    def one(start: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         found = tf.numpy_function(lambda first: vectors[first : first + block], [start], tf.float32)
-        return tf.ensure_shape(found, [None, vectors.shape[1]])
+        found = tf.ensure_shape(found, [None, vectors.shape[1]])
+        first = tf.cast(start, tf.int32)
+        return tf.range(first, first + tf.shape(found)[0]), found
 
     return tf.data.Dataset.range(0, len(vectors), block).map(one)

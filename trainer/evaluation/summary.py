@@ -39,7 +39,7 @@ def show_table(metrics: Mapping[str, Any]) -> None:
         console = Console(width=160)
     names = list(_main_figures(metrics))
     table = Table(title=f"{metrics['requests']:,} requests over {metrics['items']:,} items, exact search")
-    table.add_column("")
+    table.add_column("", overflow="fold")  # a cut name could not be told from its neighbours
     for model in metrics["models"]:
         table.add_column(model, justify="right")
     for name in names:

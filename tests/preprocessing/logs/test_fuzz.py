@@ -10,6 +10,7 @@ import random
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -51,6 +52,7 @@ STRANGE: list[Any] = [
     *([], {}, [None], [[]], [{}], ["a", 1, None], {"a": {"b": 1}}, {"": ""}, {1: 2}, (1,), {1}, object()),
     *(b"", b"\xff\xfe", b"a", decimal.Decimal("sNaN"), decimal.Decimal("1E+999999999"), decimal.Decimal("1.5")),
     *(datetime.date(1, 1, 1), datetime.datetime.max, datetime.datetime.min.replace(tzinfo=datetime.UTC), 3 + 4j),
+    *(np.array([1, 2]), np.array([]), np.int64(3), np.float32("nan"), np.datetime64("2024-06-01")),
 ]
 PLAIN = [value for value in STRANGE if isinstance(value, None | bool | int | float | str)]
 COUNT = 2_000  # mutated records of each stream in each format: 24,000

@@ -17,7 +17,7 @@ from preprocessing.command.console import UserError
 from serving.batch import steps
 from serving.batch.__main__ import main
 from serving.batch.commit import Outcome
-from serving.batch.inference import Answered, ItemEmbedder
+from serving.batch.inference import Answered, ItemEmbedder, Servers
 from serving.batch.input_files import find
 from serving.batch.jobs import Job, embed_job, retrieve_job, server_job
 from serving.batch.output_folder import BatchFolder, locked
@@ -203,7 +203,9 @@ def test_servers_give_the_same_answers(model: str, served: Client, items: Shelf,
     asked = questions(items)
     path = write(tmp_path / "q.jsonl", asked)
     try:
-        job = server_job([target], "retrieval", 10, 10, 16, output=str(tmp_path / "out"), format="parquet", shards=2)
+        job = server_job(
+            Servers((target,), "retrieval", 10), 10, 16, output=str(tmp_path / "out"), format="parquet", shards=2
+        )
         run(job, find(path))
     finally:
         server.stop(5)
@@ -251,7 +253,10 @@ def test_one_run_at_a_time(job: str, items: Shelf, tmp_path: Path) -> None:
         ("--mode embed --input {in} --output {full} --job-dir {job}", "not this job's"),
         ("--mode embed --input {in} --output {out} --job-dir {job} --format jsonl", "writes parquet or tfrecord"),
         ("--mode embed --input {in} --output {out} --job-dir {job} --rumner=x", "unknown flag --rumner"),
-        ("--mode retrieve --input {in} --output {out} --job-dir {job}", "takes one of --model and --target"),
+        (
+            "--mode retrieve --input {in} --output {out} --job-dir {job}",
+            "takes one of --model, --target and --shard-map",
+        ),
         ("--mode retrieve --input {in} --output {out} --model {no}", "no version in it"),
         ("--mode retrieve --input {in} --output {out} --target 127.0.0.1:1 --timeout 1", "--target 127.0.0.1:1"),
         ("--mode retrieve --input {in} --output {out} --model {no} --k 0", "--k 0"),

@@ -14,7 +14,8 @@ from tensorflow_serving.apis import prediction_log_pb2
 from serving.config import ServingConfig
 from serving.export import export
 from serving.graph.saved_model import ServedModel
-from serving.inputs import FILTER_LISTS
+from serving.inputs import FILTER_LISTS, VECTOR_LISTS
+from serving.release.shards import shard_numbers
 from tests.serving.conftest import Client
 from tests.serving.market import shelf
 
@@ -28,16 +29,28 @@ def merged(answers: list[dict[str, np.ndarray]]) -> tuple[np.ndarray, np.ndarray
     return np.take_along_axis(ids, order, axis=1), np.take_along_axis(scores, order, axis=1)
 
 
-def test_shards_together_answer_as_one(
-    opened: Callable[[str], Client], job: str, data: str, config: Callable[..., ServingConfig], tmp_path: Path
-) -> None:
-    assert export(config("index=brute_force"), job, data, str(tmp_path), shards=3) == 0
-    listed = json.loads((tmp_path / "shards.json").read_text())
+@pytest.fixture(scope="module")
+def folder(job: str, data: str, config: Callable[..., ServingConfig], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An export in three shards."""
+    output = tmp_path_factory.mktemp("sharded")
+    assert export(config("index=brute_force"), job, data, str(output), shards=3) == 0
+    return output
+
+
+def loaded(folder: Path) -> tuple[ServedModel, list[ServedModel]]:
+    """The models that shards.json names: of queries, and of each shard."""
+    listed = json.loads((folder / "shards.json").read_text())
+    places = (listed["query"], *listed["shards"])
+    query, *shards = (ServedModel(str(folder / one["name"] / str(listed["version"])), False) for one in places)
+    return query, shards
+
+
+def test_shards_together_answer_as_one(opened: Callable[[str], Client], data: str, folder: Path) -> None:
+    listed = json.loads((folder / "shards.json").read_text())
     one, items = opened("brute_force"), shelf(data)
     assert [shard["name"] for shard in listed["shards"]] == [f"shard-0000{n}-of-00003" for n in range(3)]
-    paths = [tmp_path / shard["name"] / str(listed["version"]) for shard in listed["shards"]]
-    models = [ServedModel(str(path), False) for path in paths]
-    query = ServedModel(str(tmp_path / listed["query"]["name"] / str(listed["version"])), False)
+    paths = [folder / shard["name"] / str(listed["version"]) for shard in listed["shards"]]
+    query, models = loaded(folder)
     texts = [{"query": "shoes"}, {"query": "bag", "realtime_items": items.ids[:4]}]
     inputs = {
         "query": np.array([b"shoes", b"bag"], object),
@@ -60,7 +73,7 @@ def test_shards_together_answer_as_one(
     assert [one["target"] for one in listed["shards"]] == [f"{one['name']}:8500" for one in listed["shards"]]
     played = {path.parent.name: _played(path, model) for path, model in zip(paths, models, strict=True)}
     assert all(called == {"search", "search_filtered"} for called in played.values())
-    assert _played(tmp_path / "query" / str(listed["version"]), query) == {"embed_query", "embed_item"}
+    assert _played(folder / "query" / str(listed["version"]), query) == {"embed_query", "embed_item"}
 
 
 def _played(version: Path, model: ServedModel) -> set[str]:
@@ -73,3 +86,35 @@ def _played(version: Path, model: ServedModel) -> set[str]:
         model.call(request.model_spec.signature_name, inputs)
         called.add(request.model_spec.signature_name)
     return called
+
+
+def test_fresh_items_tombstones_and_the_gate(
+    folder: Path, data: str, config: Callable[..., ServingConfig], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    items, settings = shelf(data), config("gate.max_regression=1")
+    fresh, gone = tmp_path / "new.jsonl", tmp_path / "gone.txt"
+    new = [{"item_id": f"NEW{n}", "title": "zzq unicorn", "category_leaf": "zzleaf"} for n in range(5)]
+    fresh.write_text("\n".join(map(json.dumps, new)))
+    gone.write_text("\n".join(one.decode() for one in items.ids[:4]))
+    before, _ = loaded(folder)
+    assert export(settings, None, data, str(folder), str(fresh), str(gone)) == 0
+    query, shards = loaded(folder)
+    widths = json.loads((folder / "query" / "manifest-2.json").read_text())["widths"]
+    inputs = {name: np.full((1, widths[name]), b"", object) for name in VECTOR_LISTS}
+    inputs["query"] = np.array([b"unicorn"], object)
+    nobody = query.call("embed_query", inputs)["embedding"]
+    inputs["realtime_items"][0, 0] = b"NEW1"
+    vectors = [model.call("embed_query", inputs)["embedding"] for model in (before, query)]
+    assert np.abs(vectors[0] - vectors[1]).max() > 1e-6  # its leaf is known now
+    k = np.array([1000], np.int32)
+    parts = [set(one.call("search", {"embedding": nobody, "k": k})["item_ids"][0].tolist()) - {b""} for one in shards]
+    wanted = set(items.ids[4:]) | {one["item_id"].encode() for one in new}
+    assert set.union(*parts) == wanted and sum(map(len, parts)) == len(wanted)
+    numbers = shard_numbers(np.array(sorted(wanted), object), 3)
+    assert [{one for one, n in zip(sorted(wanted), numbers, strict=True) if n == shard} for shard in range(3)] == parts
+
+    gone.write_text("\n".join(one.decode() for one in items.ids))
+    strict = config("gate.max_regression=0")
+    assert export(strict, None, data, str(folder), None, str(gone)) == 3
+    assert "Recall@10 fell from" in capsys.readouterr().err and (folder / "rejected-3" / "manifest.json").exists()
+    assert json.loads((folder / "shards.json").read_text())["version"] == 2

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from serving.batch.__main__ import main as batch
 from serving.client import Answer, Retriever, User
 from serving.config import ServingConfig
 from serving.export import export
@@ -74,6 +75,18 @@ def requests(items: Shelf) -> list[dict[str, Any]]:
     ]
 
 
+def batch_answers(shard_map: Path, items: Shelf, folder: Path) -> list[list[str]]:
+    """The batch job's answers to two of the requests, one of them with a condition."""
+    rows = [{"request_id": "a", "query": "shoes"}]
+    rows.append({"request_id": "b", "query": "shoes", "allowed_leaves": [items.leaves[0].decode()]})
+    (folder / "queries.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    flags = ["--mode", "retrieve", "--input", str(folder / "queries.jsonl"), "--output", str(folder / "answers")]
+    assert batch([*flags, "--shard-map", str(shard_map), "--k", str(K), "--format", "jsonl", "--shards", "1"]) == 0
+    (name,) = json.loads((folder / "answers" / "batch.json").read_text())["files"]
+    answers = [json.loads(line) for line in (folder / "answers" / name).read_text().splitlines()]
+    return [one["item_ids"] for one in sorted(answers, key=lambda one: one["request_id"])]
+
+
 def test_without_one_of_its_shards(
     sharded: Path, serve: Serve, opened: Callable[[str], Client], items: Shelf, tmp_path: Path
 ) -> None:
@@ -95,6 +108,7 @@ def test_without_one_of_its_shards(
             answer = retriever.retrieve(k=K, **request)
             assert [hit.item_id for hit in answer.hits] == wanted[-1] and not answer.partial
             assert answer.versions == dict.fromkeys(NAMES[1:], 1)
+        assert batch_answers(path, items, tmp_path) == [wanted[0], wanted[2]]
         servers[NAMES[2]].stop(0)
         numbers = dict(zip(items.ids, shard_numbers(np.array(items.ids, object), 2).tolist(), strict=True))
         for request, all_of_them in zip(requests(items), wanted, strict=True):
@@ -123,7 +137,7 @@ def test_a_new_version_under_load(
 
         def ask(number: int) -> list[tuple[int, Answer]]:
             answers = []
-            while not over.is_set():
+            while not over.wait(0.02):
                 number = (number + 1) % len(asked)
                 answers.append((number, retriever.retrieve(k=K, **asked[number])))
             return answers

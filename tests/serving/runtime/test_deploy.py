@@ -11,6 +11,8 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from serving.config import ServingConfig
+from serving.release.shards import QUERY, shard_name
 from serving.runtime.config_files import read_metrics_path, read_models
 from serving.runtime.server_flags import arguments, settings_of
 
@@ -47,6 +49,25 @@ def test_selectors_ports_and_grace_fit_together() -> None:
         claims = {claim["metadata"]["name"] for claim in one["spec"].get("volumeClaimTemplates", [])}
         assert mounts == volumes | claims, name
         assert spec["terminationGracePeriodSeconds"] > 5 + arguments([]).drain_seconds, name
+
+
+def test_shards_are_served_where_their_export_says(tmp_path: Path) -> None:
+    found = [one for name, one in documents() if name.startswith("sharded.yaml:")]
+    (configs,) = (one["data"] for one in found if one["kind"] == "ConfigMap")
+    names = [QUERY, *(shard_name(number, 2) for number in range(2))]
+    assert list(configs) == [f"{name}.config" for name in names]
+    services = {one["metadata"]["name"]: one for one in found if one["kind"] == "Service"}
+    assert [ServingConfig().shard_target.format(name=name) for name in names] == [f"{name}:8500" for name in services]
+    for one in found:
+        if one["kind"] != "Deployment":
+            continue
+        name, labels = one["metadata"]["name"], one["spec"]["template"]["metadata"]["labels"]
+        assert services[name]["spec"]["selector"] == labels
+        (server,) = one["spec"]["template"]["spec"]["containers"]
+        flags = arguments(server["args"])
+        (tmp_path / name).write_text(configs[flags.model_config_file.removeprefix("/etc/shards/")])
+        (model,) = read_models(str(tmp_path / name))
+        assert (model.name, str(model.base_path), model.latest) == (name, f"/models/retrieval/{name}", 2)
 
 
 def test_configs_are_read_by_the_embedded_server(models: Path) -> None:

@@ -99,3 +99,8 @@ def test_a_folder_without_success(data: str, tmp_path: Path) -> None:
 def test_a_grain_that_the_data_lacks(data: str) -> None:
     with pytest.raises(UserError, match=r"the data has no query_trigram; preprocessing\.text decides"):
         requests(data, "train", 4, {"query_trigram"})
+
+
+def test_a_split_without_files(data: str) -> None:
+    with pytest.raises(UserError, match=r"no holdout-\*\.tfrecord\.gz in it"):
+        requests(data, "holdout", 4)

@@ -31,3 +31,10 @@ def test_judgments(data: str, tmp_path: Path) -> None:
         Judgments(str(path), catalogue)
     with pytest.raises(UserError, match="no such file"):
         Judgments(str(tmp_path / "none"), catalogue)
+
+
+def test_judgments_without_anything_good(data: str, tmp_path: Path) -> None:
+    path = tmp_path / "judgments.jsonl"
+    path.write_text(json.dumps({"query": "a", "item_id": "x", "grade": 1}) + "\n")
+    with pytest.raises(UserError, match="names no item of grade 2 or more for any query"):
+        Judgments(str(path), Catalogue(data))

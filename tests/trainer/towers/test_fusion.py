@@ -30,3 +30,8 @@ def test_fusion_is_whole_self_attention_read_at_cls() -> None:
         for query, key, value in zip(*matrices, strict=True):
             heads.append(softmax((x @ query) @ (x @ key).T / 2**0.5) @ (x @ value))
         assert found[case] == pytest.approx((np.concatenate(heads, 1) @ output)[0], abs=1e-5)
+
+
+def test_heads_that_do_not_divide() -> None:
+    with pytest.raises(ValueError, match="fusion: 3 heads do not divide 4 dimensions"):
+        ClsFusion(4, 3)

@@ -25,7 +25,9 @@ STILL = ("dnn.id_dropout=0", "training.steps=8", "loss.hard_negatives.count=0", 
 
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> str:
-    ranking = {"weight": 0.5, "random_items": 8}
+    # Without random items: each replica ranks against its own part of them, so they differ from those of one device.
+    pairs = {"ordered>clicked": [0.5, 1.0], "ordered>shown": [1.0, 1.0], "clicked>shown": [0.5, 1.0]}
+    ranking = {"weight": 0.5, "pairs": pairs}
     loss = {"catalog_negatives": 64, "ranking": ranking}
     return write_config(tmp_path_factory.mktemp("settings"), model="dnn", loss=loss)
 
@@ -85,3 +87,14 @@ def test_multiworker_without_a_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TF_CONFIG", raising=False)
     with pytest.raises(UserError, match="TF_CONFIG does not name a cluster and a task"):
         placement_of(DistributionConfig(strategy="multiworker"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "index", "chief"), [("chief", 0, True), ("worker", 0, False), ("worker", 1, False), ("worker", 0, True)]
+)
+def test_one_process_writes(kind: str, index: int, chief: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The chief, or without one the first worker."""
+    roles = {"worker": ["a:1", "b:1"]} if chief and kind == "worker" else {"chief": ["c:1"], "worker": ["a:1", "b:1"]}
+    monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": roles, "task": {"type": kind, "index": index}}))
+    monkeypatch.setattr(tf.distribute, "MultiWorkerMirroredStrategy", tf.distribute.get_strategy)
+    assert placement_of(DistributionConfig(strategy="multiworker")).chief is chief
