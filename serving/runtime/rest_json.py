@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from typing import Any, NamedTuple
 
@@ -48,8 +47,10 @@ def read_body(data: bytes) -> Body:
 def _with_nan(data: bytes, reason: str) -> Any:
     """JSON as TensorFlow Serving's parser takes it: with NaN and Infinity, behind a byte order mark, up to a NUL."""
     try:
-        return json.loads(data.partition(b"\0")[0].decode("utf-8-sig"))
-    except (ValueError, RecursionError):
+        parsed = json.loads(data.partition(b"\0")[0].decode("utf-8-sig"))
+        orjson.dumps(parsed)  # no half of a surrogate pair, which Python takes and UTF-8 has not
+        return parsed
+    except (ValueError, TypeError, RecursionError):
         raise invalid(f"JSON Parse error: {reason}") from None
 
 
@@ -125,7 +126,7 @@ def _scalar(one: Input, value: Any) -> Any:
         if isinstance(value, dict) and isinstance(value.get("b64"), str):
             try:
                 return base64.b64decode(value["b64"], validate=True)
-            except binascii.Error:
+            except ValueError:
                 raise invalid(f"Unable to base64 decode a value of input {one.name}") from None
     elif kind == "b":
         if isinstance(value, bool):

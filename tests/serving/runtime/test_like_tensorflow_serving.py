@@ -141,6 +141,7 @@ BODIES: dict[str, tuple[bytes, int, Any]] = {
     "a float32 in its shortest form": (b'{"inputs": {"x": [0.1], "by": [1]}}', 200, {"outputs": [0.1]}),
     "rows with keys that no input has": (b'{"instances": [{"x": 1, "by": 2, "z": 0}]}', 400, "unknown inputs: {z}"),
     "what stands behind the document": (b'{"inputs": {"x": [1], "by": [2]}} {}', 400, "JSON Parse error"),
+    "half of a surrogate pair": (b'{"inputs": {"x": [NaN], "by": ["\\ud83d"]}}', 400, "JSON Parse error"),
     "an input left out": (b'{"inputs": {"x": [1]}}', 400, "missing inputs: {by}"),
 }
 

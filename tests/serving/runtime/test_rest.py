@@ -108,6 +108,7 @@ def test_status_and_metadata(http: Http) -> None:
         (PREDICT, {"instances": [1]}, 400, "is not of expected type: string"),
         (PREDICT, {"instances": [["a"], ["b", "c"]]}, 400, "ragged"),
         (PREDICT, {"instances": [{"b64": "!"}]}, 400, "base64"),
+        (PREDICT, {"instances": [{"b64": "é"}]}, 400, "base64"),
         (PREDICT, {"instances": [{"words": "a"}]}, 400, "missing inputs: {query}, unknown inputs: {words}"),
         (PREDICT, {"instances": ["a"], "signature_name": "nothing"}, 400, "Serving signature key"),
         (PREDICT, {"instances": ["a"], "signature_name": "retrieve"}, 400, "has 10 inputs"),
