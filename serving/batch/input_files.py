@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import gzip
-import io
-import zlib
-from collections.abc import Callable, Iterator, Mapping
-from typing import IO, Any, NamedTuple, cast
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import apache_beam as beam
-from apache_beam.io.filesystem import CompressionTypes, FileMetadata
+from apache_beam.io.filesystem import FileMetadata
 from apache_beam.io.filesystems import FileSystems
 
 from preprocessing.command.console import UserError
 from preprocessing.logs.documents import loader, renamer
+from preprocessing.logs.read_blocks import Block, ReadBlocks
 from preprocessing.logs.records import Rejected
 from preprocessing.logs.sources import TEXT_ENDINGS, Source
 from serving.inputs import CATALOG_COLUMNS
 
 TEXT, PARQUET, TFRECORD = "JSON Lines", "Parquet", "TFRecords"
 _CATALOG = "catalog-*.tfrecord.gz"
-_SPAN = 4 << 20  # bytes of a text that are read in one go: workers share even one file
-_REST = 64 << 10
 Load = Callable[[Any], Mapping[str, Any]]
 
 
@@ -68,7 +64,7 @@ def kind_of(path: str) -> str:
 
 
 class ReadRows(beam.PTransform):
-    """Source -> (path, a list of lines or Examples, or an Arrow table)."""
+    """Source -> blocks of lines, Examples or rows of Arrow."""
 
     def __init__(self, source: Source) -> None:
         super().__init__("Read")
@@ -76,12 +72,10 @@ class ReadRows(beam.PTransform):
 
     def expand(self, root: beam.pvalue.PBegin) -> beam.PCollection:
         kind, paths = kind_of(self._source.paths[0]), root | "Files" >> beam.Create(self._source.paths)
-        if kind == TEXT:
-            return paths | "Split" >> beam.FlatMap(spans) | beam.Reshuffle() | "Read lines" >> beam.ParDo(ReadLines())
-        if kind == PARQUET:
-            return paths | beam.io.ReadAllFromParquetBatched(with_filename=True)
+        if kind != TFRECORD:
+            return paths | ReadBlocks()
         records = paths | beam.io.ReadAllFromTFRecord(with_filename=True)
-        return records | "One by one" >> beam.MapTuple(lambda path, record: (path, [record]))
+        return records | "One by one" >> beam.MapTuple(lambda path, record: Block(path, 0, [record]))
 
 
 def document_loader(source: Source, columns: Mapping[str, str]) -> Load:
@@ -105,54 +99,3 @@ class _Examples:
             return {name: value[0].decode() for name, value in values.items() if value}
         except (DecodeError, UnicodeDecodeError):
             raise Rejected("unparsable") from None
-
-
-class Span(NamedTuple):
-    """The lines of a file that begin in `[begin, end)`."""
-
-    path: str
-    begin: int
-    end: int
-
-
-def spans(path: str) -> Iterator[Span]:
-    """A file in spans; one that is gzipped can be read from its beginning alone."""
-    size = FileSystems.match([path])[0].metadata_list[0].size_in_bytes
-    step = size if path.endswith(".gz") else _SPAN
-    for begin in range(0, size, max(step, 1)):
-        yield Span(path, begin, begin + step)
-
-
-class ReadLines(beam.DoFn):
-    """Span -> (path, lines), blank ones left out."""
-
-    def process(self, span: Span) -> Iterator[tuple[str, list[bytes]]]:
-        path = span.path
-        try:
-            with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as raw:
-                found = whole(gzip.GzipFile(fileobj=raw)) if path.endswith(".gz") else [within(raw, span)]
-                for lines in found:
-                    yield path, [line.rstrip(b"\r") for line in lines if line.strip()]
-        except (EOFError, OSError, zlib.error) as error:
-            raise OSError(f"{path}: {error}") from error
-
-
-def whole(file: gzip.GzipFile) -> Iterator[list[bytes]]:
-    """All lines, in blocks."""
-    rest = b""
-    while text := file.read(_SPAN):
-        *lines, rest = (rest + text).split(b"\n")
-        yield lines
-    yield [rest]
-
-
-def within(raw: IO[bytes], span: Span) -> list[bytes]:
-    """The lines that begin in a span."""
-    file = io.BufferedReader(cast(io.RawIOBase, raw))  # a read of it gives as much as it is asked for
-    before = min(span.begin, 1)  # the byte that tells whether a line begins with the span
-    file.seek(span.begin - before)
-    text = file.read(span.end - span.begin + before)
-    while not text.endswith(b"\n") and (more := file.read(_REST)):
-        end = more.find(b"\n")
-        text += more if end < 0 else more[: end + 1]
-    return text.split(b"\n")[before:]

@@ -16,7 +16,9 @@ from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
 from preprocessing.data.record_files import write_file
+from preprocessing.logs.arrow_rows import records_of
 from preprocessing.logs.parse import rejection
+from preprocessing.logs.read_blocks import Block
 from preprocessing.logs.records import Excluded, Rejected
 from serving.batch.answer_files import PART, read_table, write_table
 from serving.batch.inference import Answered
@@ -52,7 +54,7 @@ class _Bundled(beam.DoFn):
 
 
 class Parse(_Bundled):
-    """(path, lines or a table) -> (shard, packed rows); and counts, and rejected records."""
+    """Blocks -> (shard, packed rows); and counts, and rejected records."""
 
     def __init__(
         self, load: Load, parse: Callable[[Mapping[str, Any]], Row], schema: pyarrow.Schema, shards: int
@@ -64,15 +66,14 @@ class Parse(_Bundled):
         self._counts: collections.Counter[tuple[str, ...]] = collections.Counter()
         self._rejected: list[bytes] = []
 
-    def process(self, element: tuple[str, Any]) -> Iterator[Any]:
-        path, content = element
-        raws = content.to_pylist() if isinstance(content, pyarrow.Table) else content
+    def process(self, element: Block) -> Iterator[Any]:
+        raws = records_of(element)
         for raw in raws:
             try:
                 self._rows.append(self._parse(self._load(raw)))
             except Rejected as reason:
                 self._counts["rejected", str(reason)] += 1
-                self._rejected.append(rejection("input", str(reason), path, raw))
+                self._rejected.append(rejection("input", str(reason), element.path, raw))
             except Excluded as rule:
                 self._counts["excluded", str(rule)] += 1
         self._counts["in",] += len(raws)
