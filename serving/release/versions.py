@@ -55,7 +55,13 @@ class ModelFolder:
             version = max(least, self.next_version())
             with contextlib.suppress(FileExistsError):
                 (self.path / f"{_CLAIM}{version}").mkdir()
-                return version
+                if not self._in_use(version):
+                    return version
+                self.unclaim(version)  # it was claimed, put in place and let go of since we looked
+
+    def _in_use(self, version: int) -> bool:
+        names = (str(version), f"{_MANIFEST}{version}.json", f"{_REJECTED}{version}")
+        return any((self.path / name).exists() for name in names)
 
     def model(self, version: int) -> str:
         """Where a version lies."""

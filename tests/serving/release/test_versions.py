@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from serving.release.versions import ModelFolder
 from tests.serving.experiment import ROOT
 
@@ -42,6 +44,18 @@ def test_rejected_versions_are_pruned_and_what_another_is_about_to_place_is_not(
     with folder.staging() as aside:
         folder.prune(1, aside)
     assert not (folder.path / f"manifest-{other}.json").exists() and (folder.path / f".claim-{left}").exists()
+
+
+def test_a_number_that_was_used_meanwhile_is_not_claimed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = ModelFolder(str(tmp_path))
+    assert folder.claim_version() == 1
+    with folder.staging() as aside:
+        (aside / "model").mkdir()
+        folder.publish(aside / "model", 1, {"version": 1})
+    now, looked = folder.next_version, iter([1])  # what this exporter saw before the other one was done
+    monkeypatch.setattr(folder, "next_version", lambda: next(looked, None) or now())
+    assert folder.claim_version() == 2
+    assert sorted(os.listdir(folder.path)) == [".claim-2", "1", "manifest-1.json"]
 
 
 _EXPORTER = """
