@@ -23,7 +23,7 @@ coverage: $(INSTALLED)
 	rm -f .coverage .coverage.*
 	$(BIN)/python -m coverage run -m pytest tests --ignore=tests/distributed -n 2
 	$(BIN)/python -m coverage combine --quiet
-	$(BIN)/python -m coverage report --fail-under=90
+	$(BIN)/python -m coverage report --fail-under=95
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
