@@ -33,7 +33,10 @@ def load_section(path: str, name: str, kind: type[S], overrides: Sequence[str] =
     try:
         return kind.model_validate(document.get(name) or {})
     except ValidationError as error:
-        raise UserError(f"{path}: {_explain(error, name, kind)}") from None
+        key = ".".join(str(part) for part in (name, *_first(error)["loc"]))
+        # The last word on a key is an override's, if one set it or what it is a part of.
+        said = [one for one in overrides if f"{key}.".startswith(f"{one.partition('=')[0]}.")]
+        raise UserError(f"{f'--set {said[-1]}' if said else path}: {_explain(error, name, kind)}") from None
 
 
 def resolved_yaml(name: str, section: Section) -> str:
@@ -79,9 +82,14 @@ def _apply(document: dict[str, Any], override: str) -> None:
         raise UserError(f"--set {override}: {text!r} is not a YAML value; quote it") from None
 
 
+def _first(error: ValidationError) -> Any:
+    """The complaint to tell: an unknown key comes first, since it explains what is missing."""
+    return min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
+
+
 def _explain(error: ValidationError, name: str, kind: type[Section]) -> str:
-    """One of pydantic's complaints as one line: an unknown key comes first, since it explains what is missing."""
-    first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
+    """One of pydantic's complaints as one line."""
+    first = _first(error)
     path = ".".join(str(part) for part in (name, *first["loc"]))
     if first["type"] == "extra_forbidden":
         key = str(first["loc"][-1])

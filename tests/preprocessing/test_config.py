@@ -100,3 +100,11 @@ def test_frozen() -> None:
 )
 def test_patterns_lie_below_the_input_unless_they_are_paths(pattern: str, expected: str) -> None:
     assert join_path("raw", pattern) == expected
+
+
+def test_a_mistake_is_told_where_it_was_made(tmp_path: Path) -> None:
+    good, bad = "preprocessing.history.long=9", "preprocessing.history={shrt: 1}"
+    with pytest.raises(UserError, match=r"^--set preprocessing\.history=\{shrt: 1\}: unknown key"):
+        load(tmp_path, "", good, bad)
+    with pytest.raises(UserError, match=r"c\.yaml: preprocessing\.seed: .*got 'many'"):
+        load(tmp_path, "preprocessing: {seed: many}", good)
