@@ -19,7 +19,7 @@ import grpc
 from serving.retriever.asynchronous import Answer, AsyncRetriever, Hit
 from serving.retriever.blocking import Retriever
 from serving.retriever.request import User
-from serving.retriever.shard import CallPolicy, RetrievalError
+from serving.retriever.retries import CallPolicy, RetrievalError
 from serving.retriever.sharded import AsyncShardedRetriever
 
 __all__ = [

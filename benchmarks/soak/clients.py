@@ -14,7 +14,7 @@ from benchmarks.soak.ledger import FILTERED_K, Ledger
 from benchmarks.soak.shop import Question
 from serving.retriever.asynchronous import Answer
 from serving.retriever.blocking import Retriever
-from serving.retriever.shard import RetrievalError
+from serving.retriever.retries import RetrievalError
 
 _K = (1, 10, 100, 200)
 _FILTERED = 0.1  # share of requests for one leaf alone

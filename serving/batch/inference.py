@@ -20,7 +20,7 @@ from serving.inputs import FILTER_LISTS, ITEM_INPUTS, VECTOR_LISTS
 from serving.retriever.asynchronous import Hit
 from serving.retriever.blocking import Retriever
 from serving.retriever.request import User
-from serving.retriever.shard import RETRYABLE, RetrievalError
+from serving.retriever.retries import RETRYABLE, RetrievalError
 
 _BLOCK = 256  # rows: what one costs beside its rows no longer shows
 _CONCURRENT = 16  # enough for a server to fill its batches

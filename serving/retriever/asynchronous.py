@@ -13,7 +13,7 @@ import grpc
 
 from serving.retriever import messages
 from serving.retriever.request import Question, User
-from serving.retriever.shard import CallPolicy, Model, RetrievalError, Shard
+from serving.retriever.retries import CallPolicy, Model, RetrievalError, Shard
 
 _EMBED_SHARE = 0.5  # of the time left that one shard may take to embed, when others could do it
 

@@ -14,7 +14,7 @@ import grpc
 
 from serving.retriever.asynchronous import Answer, ask_all, embed_by_any
 from serving.retriever.request import Question, User
-from serving.retriever.shard import CallPolicy, Model, Shard
+from serving.retriever.retries import CallPolicy, Model, Shard
 
 _PROBE_S = 2.0  # a server has to say whether it has a version
 

@@ -16,7 +16,7 @@ import pytest
 
 from serving.client import AsyncRetriever, CallPolicy, RetrievalError, Retriever, User
 from serving.retriever.breaker import Breaker, BreakerPolicy
-from serving.retriever.shard import RETRYABLE
+from serving.retriever.retries import RETRYABLE
 from serving.runtime.config_files import ModelConfig
 from serving.runtime.grpc_server import ModelServer
 from tests.serving.runtime.serving_stubs import TIMEOUT, Stubs, retrieve_inputs
