@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
-import runpy
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,19 +14,33 @@ import pytest
 from tests.e2e.conftest import Run
 from tests.e2e.market import ROOT
 
+_RUN = """
+import runpy, sys
+import numpy as np
+names = runpy.run_path(sys.argv[1])
+asked = names["encode_queries"](names["towers"], "out/data", [names["query"]])[0]
+items = names["spec"]["items"]
+np.savez("searched.npz", asked=asked, vectors=names["vectors"].numpy(), items=items, titles=len(names["titles"]))
+"""
 
-def test_the_notebook(
-    finished: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+
+def test_the_notebook(finished: Run, tmp_path: Path) -> None:
+    """In a process of its own, as a notebook has one."""
     (tmp_path / "out").mkdir()
     (tmp_path / "out/data").symlink_to(finished.data)
     (tmp_path / "configs").symlink_to(ROOT / "configs")
-    monkeypatch.chdir(tmp_path)
-    names = runpy.run_path(str(ROOT / "examples/notebook.py"))
-    said = capsys.readouterr().out
-    asked = names["encode_queries"](names["towers"], "out/data", [names["query"]])[0]
-    vectors, titles = names["vectors"].numpy(), names["titles"].numpy()
-    assert len(titles) == names["spec"]["items"]
+    done = subprocess.run(
+        [sys.executable, "-c", _RUN, str(ROOT / "examples/notebook.py")],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    said, searched = done.stdout, np.load(tmp_path / "searched.npz")
+    asked, vectors = searched["asked"], searched["vectors"]
+    assert searched["titles"] == searched["items"]
     best = np.argsort(-(vectors @ asked), kind="stable")[:5]
     shown = re.findall(r"^ +(-?[\d.]+)  (.*)$", said, re.M)
     assert [float(score) for score, _ in shown] == pytest.approx((vectors @ asked)[best], abs=0.006)
