@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from preprocessing.text import analyser
 from serving.catalogue.table import Table, word_hashes
+from serving.graph.term_words import Words, hashed_terms
 from serving.index.base import variable
 
 NO_ITEM = b" "  # TensorFlow reads no empty file into a table; no id is white space
@@ -15,8 +16,7 @@ NO_ITEM = b" "  # TensorFlow reads no empty file into a table; no id is white sp
 class ItemLookup(tf.Module):
     """N items, as `serving.catalogue.Table` has them, and the fresh ones behind.
 
-    `ids_file` holds an empty line, then the ids of the N, one a line in the order of rows; `fresh_file` a line NO_ITEM,
-    then the others'.
+    `ids_file` holds the ids of the N, one a line in the order of rows; `fresh_file` a line NO_ITEM, then the others'.
     """
 
     def __init__(self, table: Table, ids_file: str, fresh_file: str, max_chars: int, max_words: int) -> None:
@@ -29,12 +29,12 @@ class ItemLookup(tf.Module):
         self.ends = variable(table.ends, tf.int64, "ends", grows=True)
         self.leaf_numbers = variable(table.numbers["leaf"], tf.int32, "leaf_numbers", grows=True)
         self.leaf_hashes = variable(word_hashes(table.names["leaf"]), tf.int64, "leaf_hashes", grows=True)
-        self._places = _line_numbers(ids_file, 0)
+        self._places = _line_numbers(ids_file, 1)
         self._fresh_places = _line_numbers(fresh_file, len(table))
         self._size = len(table)
 
     def places(self, ids: tf.Tensor) -> tf.Tensor:
-        """int64 places in `ids` of item ids of any shape: 0 for "", -1 for what is not among the N."""
+        """int64 places in `ids` of item ids of any shape; 0 for what is not among the N."""
         return self._places.lookup(ids)
 
     def rows(self, ids: tf.Tensor) -> tf.Tensor:
@@ -50,7 +50,7 @@ class ItemLookup(tf.Module):
     def wanted_words(self, terms: tf.Tensor) -> tf.Tensor:
         """The words of required terms: string `[B, N]` -> int64 `[B, words]`, -1 behind."""
         words = analyser.analyse(tf.reshape(terms, [-1]), ["word"], *self._limits)["word"]
-        return hashed_terms(words, terms)
+        return hashed_terms(Words(words, tf.constant(0)), terms)
 
     def have_words(self, rows: tf.Tensor, wanted: tf.Tensor) -> tf.Tensor:
         """Whether titles and brands hold all wanted words: rows `[B, n]`, words `[B, T]` -> bool `[B, n]`."""
@@ -74,14 +74,8 @@ class ItemLookup(tf.Module):
         return tf.reduce_any(inside, axis=2) | ~tf.reduce_any(named, axis=1)[:, None]
 
 
-def hashed_terms(words: tf.RaggedTensor, terms: tf.Tensor) -> tf.Tensor:
-    """Words of terms `[B, N]`, strings `[B * N, (words)]` -> int64 `[B, words]`, -1 behind."""
-    starts = tf.gather(words.row_splits, tf.range(tf.shape(terms)[0] + 1) * tf.shape(terms)[1])
-    return tf.RaggedTensor.from_row_splits(word_hashes(words.values), starts, validate=False).to_tensor(-1)
-
-
 def _line_numbers(path: str, first: int) -> tf.lookup.StaticHashTable:
-    """From the lines of a file to their numbers, counted from `first`; -1 for others."""
+    """From the lines of a file to their numbers, counted from `first`; 0 for others."""
     lines = tf.lookup.TextFileInitializer(
         path,
         tf.string,
@@ -90,4 +84,4 @@ def _line_numbers(path: str, first: int) -> tf.lookup.StaticHashTable:
         tf.lookup.TextFileIndex.LINE_NUMBER,
         value_index_offset=first,
     )
-    return tf.lookup.StaticHashTable(lines, default_value=-1)
+    return tf.lookup.StaticHashTable(lines, default_value=0)

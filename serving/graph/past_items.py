@@ -57,7 +57,7 @@ class PastItems(tf.Module):
         """Item ids `[B, n]` -> int32 `[B, n, 5]`."""
         places = self.items.places(items)
         return lazy_cond(
-            tf.reduce_min(places) < 0,  # few calls have an id that the index does not know
+            tf.reduce_any((places == 0) & (items != "")),  # few calls have an id that the index does not know
             lambda: self._with_unknown(items),
             lambda: tf.gather(self.attribute_ids, places),
         )

@@ -7,6 +7,7 @@ import tensorflow as tf
 from serving.catalogue.data_records import Strings
 from serving.graph.past_items import PastItems
 from serving.graph.query_texts import QueryTexts
+from serving.graph.term_words import Words
 from serving.graph.towers import Tower
 
 
@@ -26,7 +27,7 @@ class QueryEncoder(tf.Module):
         """Queries `[B]` of nobody in particular -> float32 `[B, dim]`."""
         return self.tower.query_alone(self.texts.alone(queries))
 
-    def __call__(self, inputs: Strings) -> tuple[tf.Tensor, tf.RaggedTensor]:
-        """`query` `[B]` and the lists `[B, N]` -> float32 `[B, dim]`, and the words of `required_terms`, if given."""
+    def __call__(self, inputs: Strings) -> tuple[tf.Tensor, Words]:
+        """`query` `[B]` and the lists `[B, N]` -> float32 `[B, dim]`, and the words of `required_terms`."""
         columns, words = self.texts(inputs)
         return self.tower(columns | self.past(inputs)), words

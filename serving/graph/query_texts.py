@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from preprocessing.text.vocabulary_files import Vocabularies
 from serving.catalogue.data_records import Strings
+from serving.graph.term_words import Words
 from serving.graph.towers import Features
 
 
@@ -29,24 +30,23 @@ class QueryTexts(tf.Module):
         """Queries `[B]` -> int32 `[B, L]` a gram."""
         return {f"query_{name}": ids for name, ids in self.vocabularies.encoded(queries, self._grams).items()}
 
-    def __call__(self, inputs: Strings) -> tuple[Features, tf.RaggedTensor]:
-        """A call's `query` `[B]`, `history_queries` `[B, N]` and, if they are asked for, `required_terms` `[B, T]`.
+    def __call__(self, inputs: Strings) -> tuple[Features, Words]:
+        """A call's `query` `[B]`, `history_queries` `[B, N]` and, if it has any, `required_terms` `[B, T]`.
 
         Returns:
-          The columns, and the words of the terms: strings `[B * T, (words)]`.
+          The columns, and the words of the terms.
         """
-        history = [inputs["history_queries"]] if self._history else []
-        terms = [inputs[name] for name in ("required_terms",) if name in inputs]
-        lists = [tf.reshape(one, [-1]) for one in (*history, *terms)]
-        grams = sorted({*self._grams, *(["word"] if lists else [])})
-        found = self.vocabularies.analyse(tf.concat([inputs["query"], *lists], axis=0), grams)
-        batch, width = tf.size(inputs["query"]), sum(one.shape[1] for one in history)
-        columns = {}
-        for name in self._grams:
-            rows = batch * (1 + width) if name == "word" else batch
-            columns[f"query_{name}"] = self.vocabularies.padded_ids(name, found[name], rows)
-        if history:
+        batch, history = tf.size(inputs["query"]), inputs["history_queries"] if self._history else None
+        lists = [one for one in (history, inputs.get("required_terms")) if one is not None]
+        texts = tf.concat([inputs["query"], *(tf.reshape(one, [-1]) for one in lists)], axis=0)
+        found = self.vocabularies.analyse(texts, sorted({*self._grams, "word"}))
+        read = batch if history is None else batch * (1 + history.shape[1])
+        columns = {
+            f"query_{name}": self.vocabularies.padded_ids(name, found[name], read if name == "word" else batch)
+            for name in self._grams
+        }
+        if history is not None:
             words = columns["query_word"]
             columns["query_word"] = words[:batch]
-            columns["history_word"] = tf.reshape(words[batch:], [batch, width, tf.shape(words)[1]])
-        return columns, found["word"][batch * (1 + width) :] if terms else None
+            columns["history_word"] = tf.reshape(words[batch:], [batch, history.shape[1], tf.shape(words)[1]])
+        return columns, Words(found["word"], read)

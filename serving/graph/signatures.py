@@ -8,9 +8,10 @@ from typing import Any
 import tensorflow as tf
 
 from serving.graph.item_encoder import ItemEncoder
-from serving.graph.item_lookup import ItemLookup, hashed_terms
+from serving.graph.item_lookup import ItemLookup
 from serving.graph.over_retrieval import Conditions, OverRetrieval
 from serving.graph.query_encoder import QueryEncoder
+from serving.graph.term_words import hashed_terms
 from serving.inputs import FILTER_LISTS, ITEM_INPUTS, VECTOR_LISTS
 
 Outputs = dict[str, tf.Tensor]

@@ -159,7 +159,7 @@ class Builder:
     def items(self, table: Table, aside: Path) -> ItemLookup:
         """The table in the graph; its files of ids become assets."""
         path = aside / "items.txt"
-        path.write_bytes(b"".join(one + b"\n" for one in [b"", *table.ids.tolist()]))
+        path.write_bytes(b"".join(one + b"\n" for one in table.ids.tolist()))
         write_fresh_ids(aside, [])
         return ItemLookup(table, str(path), str(aside / FRESH_FILE), *self.towers.vocabularies.text_limits)
 
