@@ -77,8 +77,8 @@ class Vocabularies(tf.Module):
             shape=tf.stack([rows, -1]),
             values=ids,
             default_value=tf.constant(0),
-            row_partition_tensors=[grams.nrows(), grams.value_rowids()],
-            row_partition_types=["FIRST_DIM_SIZE", "VALUE_ROWIDS"],
+            row_partition_tensors=[grams.row_splits],
+            row_partition_types=["ROW_SPLITS"],
         )
 
     def encoded(self, texts: tf.Tensor, names: Sequence[str]) -> dict[str, tf.Tensor]:
