@@ -82,7 +82,7 @@ def raw_requests(data: str, spec: dict[str, Any], batch: dict[str, Any]) -> dict
 def test_the_query_tower(job: Job, towers: TrainedTowers, data: str, spec: dict[str, Any]) -> None:
     served = signature(job, "query")
     assert set(served.structured_input_signature[1]) == set(query_inputs())
-    for split in ("train", "eval"):
+    for split in ("train", "validation", "eval"):
         batch = next(iter(requests(data, split, 60)))
         found = served(**raw_requests(data, spec, batch))["embedding"].numpy()
         assert found.shape == (60, towers.dim) and found.dtype == np.float32
