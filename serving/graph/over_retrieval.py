@@ -22,12 +22,12 @@ class Conditions(NamedTuple):
     leaves: tf.Tensor  # string [B, A], one of which must be the item's, "" for none
 
     @classmethod
-    def read(cls, items: ItemLookup, inputs: Strings) -> Conditions:
+    def read(cls, inputs: Strings, wanted_words: Callable[[tf.Tensor], tf.Tensor]) -> Conditions:
         """Those of a call's inputs `required_terms` and `allowed_leaves`; without any term T is 0."""
         terms = inputs["required_terms"]
         words = lazy_cond(
             tf.reduce_any(terms != ""),
-            lambda: items.wanted_words(terms),
+            lambda: wanted_words(terms),
             lambda: tf.zeros([tf.shape(terms)[0], 0], tf.int64),
         )
         return cls(words, inputs["allowed_leaves"])
