@@ -8,15 +8,17 @@ from typing import Any
 import tensorflow as tf
 
 from serving.catalogue.data_records import Strings
+from serving.graph.conditions import Conditions
 from serving.graph.item_lookup import ItemLookup
-from serving.graph.over_retrieval import Conditions, OverRetrieval
+from serving.graph.over_retrieval import OverRetrieval
 from serving.graph.towers import Tower
-from serving.inputs import FILTER_LISTS, ITEM_INPUTS, ITEM_LISTS, PLURALS, TOWER_LISTS, VECTOR_LISTS
+from serving.inputs import FILTER_LISTS, ITEM_INPUTS, ITEM_LISTS, PLURALS, PRICE_RANGE, TOWER_LISTS, VECTOR_LISTS
 
 Outputs = dict[str, tf.Tensor]
 Signatures = dict[str, Any]  # name -> a traced function
 _QUERY = {"query": tf.TensorSpec([None], tf.string, "query")}
 _K = {"k": tf.TensorSpec([None], tf.int32, "k")}
+_PRICES = {PRICE_RANGE: tf.TensorSpec([None, 2], tf.float32, PRICE_RANGE)}
 
 
 class Embedder(tf.Module):
@@ -58,7 +60,7 @@ class Searcher(tf.Module):
         vector = {"embedding": tf.TensorSpec([None, dim], tf.float32, "embedding")} | _K
         found = {"search": _traced(self.search, vector)}
         if filtered:
-            filters = _lists(FILTER_LISTS, self._widths)
+            filters = _lists(FILTER_LISTS, self._widths) | _PRICES
             found["search_filtered"] = _traced(self.search_filtered, vector | filters)
         return found
 
@@ -68,7 +70,7 @@ class Searcher(tf.Module):
 
     def search_filtered(self, **inputs: tf.Tensor) -> Outputs:
         """A vector `[B, dim]`, k and conditions -> the k best that meet them."""
-        return self.answer(inputs["embedding"], inputs["k"], Conditions.read(self.items, inputs))
+        return self.answer(inputs["embedding"], inputs["k"], Conditions.read(inputs, self.items.wanted_words))
 
     def answer(
         self, embeddings: tf.Tensor, k: tf.Tensor, conditions: Conditions | None, width: int | None = None
@@ -93,7 +95,7 @@ class Retrieval(tf.Module):
         lists = _lists((*VECTOR_LISTS, *FILTER_LISTS), self._widths)
         return {
             "serving_default": _traced(self.serving_default, _QUERY),
-            "retrieve": _traced(self.retrieve, _QUERY | _K | lists),
+            "retrieve": _traced(self.retrieve, _QUERY | _K | lists | _PRICES),
             **self.embedder.signatures(),
             **self.searcher.signatures(filtered=False),
         }
@@ -109,7 +111,7 @@ class Retrieval(tf.Module):
     def retrieve(self, **inputs: tf.Tensor) -> Outputs:
         """A query, its user's past, k and conditions -> the k best that meet them."""
         embeddings = self.embedder.embed_query(**inputs)["embedding"]
-        return self.searcher.answer(embeddings, inputs["k"], Conditions.read(self.items, inputs))
+        return self.searcher.answer(embeddings, inputs["k"], Conditions.read(inputs, self.items.wanted_words))
 
 
 def tower_inputs(items: ItemLookup, inputs: Strings) -> Strings:

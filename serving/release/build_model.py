@@ -12,10 +12,13 @@ import tensorflow as tf
 
 from preprocessing.command.console import UserError
 from serving.catalogue.data_records import Requests, catalog_batches
+from serving.catalogue.postings import build_postings
 from serving.catalogue.table import Table, text_limits
 from serving.config import ServingConfig
+from serving.graph.item_filter import ItemFilter
 from serving.graph.item_lookup import ItemLookup
 from serving.graph.over_retrieval import OverRetrieval, growing_efforts
+from serving.graph.posting_lists import PostingLists
 from serving.graph.signatures import Embedder, Retrieval, Searcher, save, tower_inputs
 from serving.graph.towers import Tower, load_tower
 from serving.index.base import Index
@@ -85,7 +88,7 @@ class Builder:
         items = self.items(table, aside)
         requests, unseen = tuning_samples(pool, self._config.tuning.queries)
         queries = self.queries(items, requests, unseen)
-        found = self.searched(vectors, items, queries, f"{aside.parent.name}/{aside.name}", clock)
+        found = self.searched(vectors, table, items, queries, f"{aside.parent.name}/{aside.name}", clock)
         retrieval, config = found.retrieval, self._config
         model = Retrieval(
             Embedder(self.query_tower, self.item_tower, items, widths),
@@ -130,8 +133,10 @@ class Builder:
         """The table of the catalogue, and its vectors `[N, dim]` mapped from a file aside."""
         return embed_catalogue(self._data_dir, self._spec, self.item_tower, str(aside / "vectors"), self._precomputed)
 
-    def searched(self, vectors: np.ndarray, items: ItemLookup, queries: Queries, name: str, clock: Clock) -> Searched:
-        """An index over vectors `[N, dim]` of items, tuned by queries; `name` is the version's own."""
+    def searched(
+        self, vectors: np.ndarray, table: Table, items: ItemLookup, queries: Queries, name: str, clock: Clock
+    ) -> Searched:
+        """An index over vectors `[N, dim]` of a table's items, tuned by queries; `name` is the version's own."""
         config = self._config
         index = build_index(vectors, config, name)
         clock.lap("index")
@@ -149,7 +154,10 @@ class Builder:
             chosen = tune(twin, queries.tuned_by, truth, config.tuning).chosen
             compared["float32"] = {"bytes": twin.bytes, **chosen.described()}
         clock.lap("tune")
-        retrieval = OverRetrieval(index, items, growing_efforts(served_effort(tuned), index.size), config.max_k)
+        lists = PostingLists(build_postings(table))
+        clock.lap("postings")
+        efforts = growing_efforts(served_effort(tuned), index.size)
+        retrieval = OverRetrieval(index, ItemFilter(items, lists), efforts, config.max_k)
         return Searched(retrieval, tuned, compared)
 
     def queries(self, items: ItemLookup, *samples: Requests) -> Queries:
