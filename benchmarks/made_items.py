@@ -14,7 +14,8 @@ from serving.graph.item_lookup import ItemLookup
 from serving.graph.posting_lists import PostingLists
 from serving.release.fresh_items import FRESH_FILE, write_fresh_ids
 
-WORDS, LEAVES, BRANDS, TOPS, SHOPS = 200_000, 100, 5_000, 10, 20_000  # distinct names
+LEAVES, BRANDS, TOPS, SHOPS = 100, 5_000, 10, 20_000  # distinct names
+ITEMS_A_WORD = 5  # so many items for each distinct word
 LENGTH = 10  # words of a title
 _SEED = 23
 
@@ -30,9 +31,10 @@ def ids_alone(count: int) -> Table:
 def market(count: int) -> Table:
     """Items whose words and brands are as rare as Zipf says, in leaves of one size."""
     random = np.random.default_rng(_SEED)
-    ranks = 1 / np.arange(1, WORDS + 1)
-    words = random.choice(WORDS, size=count * LENGTH, p=ranks / ranks.sum())
-    hashes = word_hashes(tf.constant([f"w{rank}" for rank in range(WORDS)])).numpy()
+    distinct = max(count // ITEMS_A_WORD, 1)
+    ranks = 1 / np.arange(1, distinct + 1)
+    words = random.choice(distinct, size=count * LENGTH, p=ranks / ranks.sum())
+    hashes = word_hashes(tf.constant([f"w{rank}" for rank in range(distinct)])).numpy()
     sizes = {"brand": BRANDS, "shop": SHOPS, "leaf": LEAVES, "top": TOPS}
     names = {name: np.array([f"{name}{rank}".encode() for rank in range(size)], object) for name, size in sizes.items()}
     numbers = {name: random.integers(0, size, count).astype(np.int32) for name, size in sizes.items()}

@@ -120,8 +120,8 @@ def _words(table: Table) -> tuple[_Lists, np.ndarray, np.ndarray]:
 
 def _saturation(repeated: np.ndarray, lengths: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """BM25's share of a word's weight, in (0, 1): by how often an item has it, and how many words the item has."""
-    mean = max(float(lengths.mean()), 1.0) if len(lengths) else 1.0
-    held_back = (K1 * (1 - B + B * lengths / mean)).astype(np.float32)
+    mean = lengths.sum() / max(len(lengths), 1)
+    held_back = (K1 * (1 - B + B * lengths / (mean or 1))).astype(np.float32)
     often = repeated.astype(np.float32)
     return often / (often + held_back[rows])
 

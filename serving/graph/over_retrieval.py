@@ -90,15 +90,27 @@ class OverRetrieval(tf.Module):
         clauses, lists, first = self._planned(conditions, given, k)
         asked = Asked(embeddings, k, clauses, lists, first)
         nothing = (tf.fill([batch, width], NO_SCORE), tf.fill([batch, width], -1))
-        best = self._sifted_first(found, asked, Best(*nothing, k <= 0))
-        for number, effort in enumerate(self.efforts[1:], 1):
-            best = self._further(first <= number, functools.partial(self.index.search, effort=effort), asked, best)
         spare = 0 if conditions is None else int(conditions.excluded.shape[1])
-        best = self._further(~lists.has_list, functools.partial(self._everything, width + spare), asked, best)
+        best = Best(*nothing, k <= 0)
+        best = lazy_cond(
+            tf.reduce_any(first < len(self.efforts)), lambda: self._searched(found, asked, best, spare), lambda: best
+        )
         if conditions is not None:
             best = self._listed(asked, best)
         inside = tf.range(width)[None, :] < k[:, None]
         return tf.where(inside, best.scores, nothing[0]), tf.where(inside, best.rows, nothing[1])
+
+    def _searched(self, found: Candidates, asked: Asked, best: Best, spare: int) -> Best:
+        """What searches find for those for whom they are worth their time, one after the other until k are filled.
+
+        Who has no list is answered by exact search in the end, which must find `spare` more: they may be excluded.
+        """
+        best = self._sifted_first(found, asked, best)
+        for number, effort in enumerate(self.efforts[1:], 1):
+            search = functools.partial(self.index.search, effort=effort)
+            best = self._further(asked.first <= number, search, asked, best)
+        everything = functools.partial(self._everything, tf.shape(best.rows)[1] + spare)
+        return self._further(~asked.lists.has_list, everything, asked, best)
 
     def _planned(
         self, conditions: Conditions | None, given: tf.Tensor, k: tf.Tensor

@@ -75,6 +75,8 @@ class Scann(Index):
         queries = tf.pad(embeddings, [[0, tf.cast(batch == 0, tf.int32)], [0, 0]])  # the op takes no empty batch
         found = scann_ops.scann_search_batched(handle, queries, count, max(effort.reorder, count), leaves, False)
         rows, scores = found.indices[:batch], found.distances[:batch]
+        for one in (rows, scores):
+            one.set_shape([None, None])  # the op does not say
         there = tf.math.is_finite(scores)  # a search that opens leaves of fewer items fills up with NaN
         return tf.where(there, scores, NO_SCORE), tf.where(there, rows, -1)
 

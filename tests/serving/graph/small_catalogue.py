@@ -130,11 +130,7 @@ class Asker:
 
     def __call__(self, embeddings: np.ndarray, requests: Sequence[dict[str, Any]]) -> list[list[tuple[int, float]]]:
         """Of each request the rows and scores of its k places."""
-        inputs: dict[str, Any] = {
-            name: tf.constant([_padded(one.get(name, []), width) for one in requests]) for name, width in WIDTHS.items()
-        }
-        ranges = [one.get("price_range", (math.nan, math.nan)) for one in requests]
-        inputs["price_range"] = tf.constant(ranges, tf.float32)
+        inputs = inputs_of(requests)
         k = tf.constant([one["k"] for one in requests], tf.int32)
         scores, rows = self._call(tf.constant(embeddings, tf.float32), k, inputs)
         found = []
@@ -143,6 +139,14 @@ class Asker:
             found.append(list(pairs)[: request["k"]])
             assert all(row == -1 for row in rows[place, request["k"] :].numpy())
         return found
+
+
+def inputs_of(requests: Sequence[dict[str, Any]]) -> dict[str, tf.Tensor]:
+    """The conditions of requests, as a call has them."""
+    lists = {name: [_padded(one.get(name, []), width) for one in requests] for name, width in WIDTHS.items()}
+    ranges = [one.get("price_range", (math.nan, math.nan)) for one in requests]
+    texts = {name: tf.constant(values, tf.string) for name, values in lists.items()}
+    return texts | {"price_range": tf.constant(ranges, tf.float32)}
 
 
 def there(found: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:

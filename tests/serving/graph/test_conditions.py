@@ -46,6 +46,17 @@ def ask(request: pytest.FixtureRequest, catalogue: Catalogue, tmp_path_factory: 
     return Asker(retrieval)
 
 
+def test_more_than_are_looked_for_at_once(ask: Asker, catalogue: Catalogue) -> None:
+    """Dozens of requests in one call, of which all, some and none are answered by one search."""
+    kinds = [{"k": 100}, {"k": 5}, {"k": 40, "required_terms": ["w3"]}, {"k": 9, "price_range": (5.0, math.nan)}]
+    requests = [kinds[row % len(kinds)] for row in range(75)]
+    embeddings = np.random.default_rng(1).normal(size=(len(requests), DIM)).astype(np.float32)
+    for row, found in enumerate(ask(embeddings, requests)):
+        assert [one for one, _ in there(found)] == [
+            one for one, _ in catalogue.expected(embeddings[row], requests[row])
+        ]
+
+
 def price() -> st.SearchStrategy[float]:
     return st.just(math.nan) | st.integers(0, 52).map(float)
 
