@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import grpc
 
 from serving.retriever.asynchronous import Answer, ask_all, embed_by_any
-from serving.retriever.request import Question, User
+from serving.retriever.request import OPEN, PriceRange, Question, User
 from serving.retriever.retries import CallPolicy, Model, Shard
 
 _PROBE_S = 2.0  # a server has to say whether it has a version
@@ -122,12 +122,16 @@ class AsyncShardedRetriever:
         *,
         required_terms: Sequence[str] = (),
         allowed_leaves: Sequence[str] = (),
+        allowed_brands: Sequence[str] = (),
+        excluded_items: Sequence[str] = (),
+        price_range: PriceRange = OPEN,
         timeout: float | None = None,
     ) -> Answer:
         """The k best items for a query of a user; `RetrievalError` where no shard answers in time."""
-        question = Question(query, user or User(), k, required_terms, allowed_leaves)
+        conditions = (required_terms, allowed_leaves, allowed_brands, excluded_items, price_range)
+        question = Question(query, user or User(), k, *conditions)
         end = time.monotonic() + (self._timeout if timeout is None else timeout)
-        signature = "search_filtered" if question.conditional else "search"
+        signature = "search_filtered" if question.conditions else "search"
         async with self._generation() as models:
             vector = await embed_by_any([models.query], question, end)
             return await ask_all(models.shards, signature, question, vector, end)
