@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import preprocessing  # noqa: F401 (sets up TensorFlow's environment)
 from preprocessing.command.console import UserError, quiet_native_code, run_command
-from serving.runtime.server_flags import arguments, check_paths, rest_settings_of, settings_of
+from serving.runtime.server_flags import arguments
+from serving.runtime.settings import check_paths, rest_settings_of, settings_of
 
 if TYPE_CHECKING:
     import argparse
@@ -44,9 +45,9 @@ def serve(argv: list[str] | None) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
     try:
-        port = server.bind()
+        server.bind()
     except RuntimeError:
-        raise UserError(f"port {flags.port} of {flags.host} is taken or not ours; give another with --port") from None
+        raise UserError(_not_bound(flags)) from None
     if rest:
         try:
             rest.start()
@@ -57,12 +58,18 @@ def serve(argv: list[str] | None) -> int:
     if not available:
         server.stop(0)
         raise UserError("no version could be loaded; the reasons are above")
-    ports = f"gRPC {flags.host}:{port}" + (f", REST {flags.host}:{rest.port}" if rest else "")
+    ports = "gRPC " + " and ".join(server.addresses) + (f", REST {flags.host}:{rest.port}" if rest else "")
     ports += f", page http://{flags.host}:{rest.port}/ui" if rest and flags.ui else ""
     print(f"serving {available} on {ports}", flush=True)
     wait_for_end(server, ended, flags.model_config_file, flags.model_config_file_poll_wait_seconds)
     server.stop(flags.drain_seconds, beside=rest.stop if rest else lambda: None)
     return 0
+
+
+def _not_bound(flags: argparse.Namespace) -> str:
+    wanted = [f"port {flags.port} of {flags.host}"] if flags.port else []
+    wanted += [f"--grpc_socket_path {flags.grpc_socket_path}"] if flags.grpc_socket_path else []
+    return f"{' or '.join(wanted)} is taken or not ours; give another"
 
 
 def take_descriptors() -> None:

@@ -24,7 +24,7 @@ class Replica:
         self._command = [sys.executable, "-m", "serving.server", "--model-base-path", str(base.absolute())]
         self._command += ["--model-name", MODEL]
         self._log = log
-        self._ports = ("0", "0")
+        self._ports = ("auto", "auto")
         self._process: subprocess.Popen[str] | None = None
         self._measured: psutil.Process | None = None
         self.changing = threading.Lock()  # held by who kills it

@@ -17,6 +17,7 @@ from tensorflow_serving.apis import get_model_metadata_pb2, predict_pb2, predict
 
 from serving.runtime.batching import Batcher, Task
 from serving.runtime.manager import Manager
+from serving.runtime.model_files import exists
 from serving.runtime.prometheus import Metrics
 from serving.runtime.servable import Servable, Signature
 from serving.runtime.status import ServingError, code_of, exhausted, invalid
@@ -78,8 +79,8 @@ class Predictor:
 
     def warm_up(self, servable: Servable) -> None:
         """Plays a version's own requests to it before it takes users; one that fails is the version's failure."""
-        path = servable.path / _WARM_UP_FILE
-        records = tf.compat.v1.io.tf_record_iterator(str(path)) if path.exists() else ()
+        path = f"{servable.path}/{_WARM_UP_FILE}"
+        records = tf.compat.v1.io.tf_record_iterator(path) if exists(path) else ()
         for record in itertools.islice(records, _MOST_PLAYED):
             log = prediction_log_pb2.PredictionLog.FromString(record)
             if not log.HasField("predict_log"):
