@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +25,7 @@ from serving.runtime.config_files import ModelConfig
 from serving.runtime.grpc_handlers import MODEL_SERVICE, PREDICTION_SERVICE, add_service, register_services
 from serving.runtime.manager import Manager, Workers
 from serving.runtime.model_states import Retries
+from serving.runtime.ports import reserve
 from serving.runtime.predictor import Admission, Predictor, RequestLimits
 from serving.runtime.prometheus import Metrics
 from serving.runtime.servable import Parallelism, Servable
@@ -79,14 +81,16 @@ class ModelServer:
         self._grpc: grpc.aio.Server = self._in_loop(self._build())
         self.port = 0
         self.addresses: list[str] = []  # that it listens on
+        self._reserved: socket.socket | None = None
         self.manager.on_change = self._tell_health
         self.metrics.in_flight(lambda: self.admission.inside)
         self.metrics.available(self.manager.available)
 
     def start(self) -> None:
-        """Loads the models, then opens the port."""
+        """Loads the models, then opens the port; `RuntimeError` where that cannot be."""
         self.manager.configure(self.settings.models)
         self.manager.watch()
+        self._listen()
         self._in_loop(self._grpc.start())
         self._tell_health()
 
@@ -137,20 +141,25 @@ class ModelServer:
         return server
 
     def bind(self) -> None:
-        """Takes its port and its socket, so that a taken one is known before a model is loaded."""
-        settings = self.settings
-        if settings.address is not None:
-            self.port = self._listen(settings.address)
-            self.addresses.append(f"{settings.address.rpartition(':')[0]}:{self.port}")
-        if settings.socket is not None:
-            self._listen(settings.socket)
-            self.addresses.append(settings.socket)
+        """Reserves its port, so that a taken one is known before a model is loaded; `OSError` where it is."""
+        if self.settings.address is not None:
+            host, _, port = self.settings.address.rpartition(":")
+            self._reserved = reserve(host, int(port))
+            self.port = self._reserved.getsockname()[1]
+            self.addresses.append(f"{host}:{self.port}")
+        if self.settings.socket is not None:
+            self.addresses.append(self.settings.socket)
 
-    def _listen(self, address: str) -> int:
+    def _listen(self) -> None:
+        """gRPC takes connections in from here on, which is why it is not earlier: calls would wait for the models."""
         credentials = self.settings.credentials
-        if credentials is None:
-            return self._grpc.add_insecure_port(address)
-        return self._grpc.add_secure_port(address, credentials)
+        for address in self.addresses:
+            if credentials is None:
+                self._grpc.add_insecure_port(address)
+            else:
+                self._grpc.add_secure_port(address, credentials)
+        if self._reserved is not None:
+            self._reserved.close()
 
     def _load(self, name: str, version: int, path: str) -> Servable:
         return Servable(name, version, path, self.settings.parallelism)

@@ -70,12 +70,18 @@ class Predictor:
             raise invalid("Missing ModelSpec")
         with self._manager.use(request.model_spec) as servable:
             signature, wanted, arrays = _read(servable, request)
-            task = self._task(signature, arrays, timeout)
-            outputs = await self._batcher.answer(servable.lanes[signature.name], task)
-            answer = self._answer(servable, signature, task, outputs)
-            if sum(array.size for array in outputs) > _LARGE:
+            answer = await self.answer(servable, signature, arrays, timeout)
+            if sum(array.size for array in answer.values()) > _LARGE:
                 return await asyncio.to_thread(_written, servable, signature, wanted, answer)
             return _written(servable, signature, wanted, answer)
+
+    async def answer(
+        self, servable: Servable, signature: Signature, arrays: list[np.ndarray], timeout: float | None
+    ) -> dict[str, np.ndarray]:
+        """As `run`, in an event loop."""
+        task = self._task(signature, arrays, timeout)
+        outputs = await self._batcher.answer(servable.lanes[signature.name], task)
+        return self._answer(servable, signature, task, outputs)
 
     def warm_up(self, servable: Servable) -> None:
         """Plays a version's own requests to it before it takes users; one that fails is the version's failure."""

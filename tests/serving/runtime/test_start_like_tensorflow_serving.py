@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.error import URLError
 
 import grpc
 import numpy as np
@@ -16,12 +18,14 @@ from hypothesis import strategies as st
 from serving.runtime.batch_arrays import merged, split
 from serving.runtime.batching import Batcher, BatchingLimits, Lane, Task
 from serving.runtime.config_files import ModelConfig
-from serving.runtime.grpc_server import ModelServer
+from serving.runtime.grpc_server import ModelServer, Settings
 from serving.runtime.manager import Manager, Workers
 from serving.runtime.prometheus import Metrics
+from serving.runtime.rest import RestServer, RestSettings
 from serving.runtime.servable import Servable
 from serving.runtime.server_flags import arguments
 from serving.runtime.settings import rest_settings_of, settings_of
+from tests.serving.runtime.http import Http
 from tests.serving.runtime.serving_stubs import TIMEOUT, Stubs
 
 Serve = Callable[..., ModelServer]
@@ -53,6 +57,32 @@ def test_a_socket_instead_of_a_port_outlives_a_server_that_was_killed(
         assert (server.port, server.addresses) == (0, [f"unix:{path}"])
         with grpc.insecure_channel(f"unix:{path}") as channel:
             assert Stubs(channel).predict(query=["a"])["scores"].shape[0] == 1
+
+
+def test_whoever_calls_while_models_are_loaded_is_refused_at_once(models: Path) -> None:
+    server = ModelServer(Settings([ModelConfig("retrieval", models)], address="127.0.0.1:0"))
+    rest = RestServer(server, RestSettings())
+    server.bind()
+    rest.bind()
+    with grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel, pytest.raises(grpc.RpcError) as caught:
+        Stubs(channel).predict(query=["a"])
+    assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+    with pytest.raises(URLError, match="refused"):
+        Http(rest.port).post("/v1/models/retrieval:predict", {"instances": ["a"]})
+    server.start()
+    rest.start()
+    with grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+        assert Stubs(channel).predict(query=["a"])
+    server.stop(5, rest.stop)
+
+
+def test_a_taken_port_is_known_before_a_model_is_loaded(models: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        server = ModelServer(Settings([ModelConfig("retrieval", models)], address=f"127.0.0.1:{port}"))
+        with pytest.raises(OSError, match="in use"):
+            server.bind()
+        server.stop(0)
 
 
 def doubled(rows: list[int]) -> Callable[[np.ndarray], list[np.ndarray]]:
