@@ -26,6 +26,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ from benchmarks.soak.fleet import replicas_of, retriever_over
 from benchmarks.soak.ledger import PLACED, Ledger, folder_faults
 from benchmarks.soak.life import KEEP, Life
 from benchmarks.soak.merges import Answers
-from benchmarks.soak.replica import ROOT
+from benchmarks.soak.replica import ROOT, Replica
 from benchmarks.soak.shop import Shop
 from benchmarks.soak.watch import Watch
 from preprocessing.command.console import UserError, run_command
@@ -44,6 +45,7 @@ from preprocessing.command.flags import Flags
 
 _WINDOW = 12  # days of log that lie in the raw folder
 _DAYS_A_MINUTE = 3  # more than any machine lives through
+_STARTS = 5  # the time of all servers' first start together, so often, is what a version has to be loaded in
 _MARK = ".soak"  # in the output folder, so that no other is emptied
 _SHOWN = 20  # failures told in full
 
@@ -81,8 +83,10 @@ def soak(folder: Path, given: argparse.Namespace) -> dict[str, Any]:
     life.begin()
     replicas = replicas_of(life.placed, folder, given.seed)
     try:
-        for replica in replicas:
-            replica.start()
+        begun = time.monotonic()
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(Replica.start, replicas))
+        life.patience_s = max(life.patience_s, _STARTS * (time.monotonic() - begun))
         for name in life.placed.parts:
             life.watched_by[name] = frozenset(replica.name for replica in replicas if replica.model == name)
         retriever = retriever_over(life.placed, replicas, TIMEOUT_S)

@@ -24,7 +24,7 @@ from benchmarks.soak.shop import Shop
 
 KEEP = 3
 _RETRAIN_DAYS, _KILL_DAYS, _CORRUPT_DAYS = 4, 3, 2  # each so many days
-_LOADED_S = 300  # a load under way comes first, and takes a minute on a busy machine
+_LOADED_S = 300.0  # a load under way comes first, and takes a minute on a busy machine
 _REJECTED = 3
 # Small in its graph: what a server spends on a load follows the number of nodes, and a soak is of many loads.
 _TRAINING = [
@@ -58,6 +58,7 @@ class Life:
         self.commands: collections.Counter[str] = collections.Counter()
         self.injected: collections.Counter[str] = collections.Counter()
         self.watched_by: dict[str, frozenset[str]] = {}  # the servers of each model, once there are some
+        self.patience_s = _LOADED_S
         self._first = self.shop.day
         self._job = folder / "job-none"
 
@@ -167,10 +168,10 @@ class Life:
         self._await(f"version {number} was served", lambda: self.ledger.available_at(number), servers)
 
     def _await(self, what: str, said: Callable[[], set[str]], servers: frozenset[str]) -> None:
-        deadline = time.monotonic() + _LOADED_S
+        deadline = time.monotonic() + self.patience_s
         while not servers <= said():
             if time.monotonic() > deadline:
-                self.faults.append(f"{what} by {sorted(said())} of {sorted(servers)} in {_LOADED_S} s")
+                self.faults.append(f"{what} by {sorted(said())} of {sorted(servers)} in {self.patience_s:.0f} s")
                 return
             time.sleep(0.2)
 

@@ -78,8 +78,10 @@ def _faults_of(kept: list[Kept], version: Path, leaf_of: Mapping[str, str]) -> I
     questions = [answers[0] for answers in by_question.values()]
     for answers, scores in zip(by_question.values(), all_scores(version, questions), strict=True):
         for one in answers:
-            of_leaf = {name: score for name, score in scores.items() if one.leaf in (None, leaf_of[name])}
-            if wrong := wrong_merge(one.hits, one.k, of_leaf):
+            mine = scores
+            if one.leaf is not None:
+                mine = {name: score for name, score in scores.items() if leaf_of[name] == one.leaf}
+            if wrong := wrong_merge(one.hits, one.k, mine):
                 yield f"{one.query!r}, k {one.k}, leaf {one.leaf}: {wrong}"
 
 
@@ -104,7 +106,8 @@ def _near(one: float, other: float) -> bool:
 
 def all_scores(version: Path, questions: Sequence[Kept]) -> Iterator[dict[str, float]]:
     """For each question the score of every item of a version."""
-    import numpy as np  # TensorFlow comes with what follows: not before the clients' memory has been judged
+    # TensorFlow comes with these: not before the clients' memory has been judged.
+    import numpy as np
 
     from serving.graph.saved_model import ServedModel
 

@@ -154,7 +154,13 @@ def _port_flags(group: Any) -> None:
         default=4 * (os.cpu_count() or 1),
         help="that read and write JSON; eight calls for each are taken at a time (default %(default)s)",
     )
-    _add(group, "enable_cors_support", type=_truth, default=False, help="lets pages of other sites call REST (false)")
+    _add(
+        group,
+        "rest_api_enable_cors_support",
+        type=_truth,
+        default=False,
+        help="lets pages of other sites call REST (false)",
+    )
     _add(
         group, "ssl_config_file", help="keys and certificates, as a text SSLConfig; client_verify asks for the client's"
     )

@@ -93,7 +93,7 @@ def rest_settings_of(flags: argparse.Namespace) -> RestSettings | None:
         read_metrics_path(monitoring) if monitoring else DEFAULT_PATH,
         flags.rest_api_num_threads,
         drain_seconds=flags.drain_seconds,
-        cors=flags.enable_cors_support,
+        cors=flags.rest_api_enable_cors_support,
     )
 
 
