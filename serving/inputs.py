@@ -7,7 +7,9 @@ from preprocessing.logs.records import ATTRIBUTES
 
 ITEM_LISTS = tuple(f"{horizon}_items" for horizon in HORIZONS)
 VECTOR_LISTS = ("history_queries", *ITEM_LISTS)
-FILTER_LISTS = ("required_terms", "allowed_leaves")
+FILTER_LISTS = ("required_terms", "allowed_leaves", "allowed_brands", "excluded_items")
+PRICE_RANGE = "price_range"  # float32 [B, 2], from and to; NaN is an open end
+FILTERS = (*FILTER_LISTS, PRICE_RANGE)
 ITEM_INPUTS = ("item_id", "title", "brand", "shop", "category_leaf", "category_top")
 # The raw columns of a catalogue record that the item tower's inputs are read from.
 CATALOG_COLUMNS = dict(

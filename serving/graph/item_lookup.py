@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from preprocessing.text import analyser
-from serving.catalogue.table import Table, word_hashes
+from serving.catalogue.table import Table
 from serving.graph.term_words import Words, hashed_terms
 from serving.index.base import variable
 
@@ -25,10 +25,6 @@ class ItemLookup(tf.Module):
         self.ids = variable(
             np.append(b"", table.ids), tf.string, "ids", grows=True
         )  # [1 + N + F], that of row -1 first
-        self.words = variable(table.words, tf.int64, "words", grows=True)
-        self.ends = variable(table.ends, tf.int64, "ends", grows=True)
-        self.leaf_numbers = variable(table.numbers["leaf"], tf.int32, "leaf_numbers", grows=True)
-        self.leaf_hashes = variable(word_hashes(table.names["leaf"]), tf.int64, "leaf_hashes", grows=True)
         self._places = _line_numbers(ids_file, 1)
         self._fresh_places = _line_numbers(fresh_file, len(table))
         self._size = len(table)
@@ -51,27 +47,6 @@ class ItemLookup(tf.Module):
         """The words of required terms: string `[B, N]` -> int64 `[B, words]`, -1 behind."""
         words = analyser.analyse(tf.reshape(terms, [-1]), ["word"], *self._limits)["word"]
         return hashed_terms(Words(words, tf.constant(0)), terms)
-
-    def have_words(self, rows: tf.Tensor, wanted: tf.Tensor) -> tf.Tensor:
-        """Whether titles and brands hold all wanted words: rows `[B, n]`, words `[B, T]` -> bool `[B, n]`."""
-        batch, count = tf.shape(rows)[0], tf.shape(rows)[1]
-        flat = tf.reshape(tf.maximum(rows, 0), [-1])
-        begins, ends = tf.gather(self.ends, flat), tf.gather(self.ends, flat + 1)
-        places = tf.ragged.range(begins, ends)
-        held = tf.gather(self.words, places.values)
-        item = tf.cast(places.value_rowids(), tf.int32)
-        of_request = tf.gather(wanted, item // count)
-        equal = tf.cast(of_request == held[:, None], tf.int32)
-        met = tf.math.unsorted_segment_max(equal, item, batch * count) > 0
-        met = tf.reshape(met, [batch, count, tf.shape(wanted)[1]]) | (wanted == -1)[:, None, :]
-        return tf.reduce_all(met, axis=2)
-
-    def in_leaves(self, rows: tf.Tensor, leaves: tf.Tensor) -> tf.Tensor:
-        """Whether items lie in a named leaf: rows `[B, n]`, names `[B, A]` -> bool; all do where none is named."""
-        named = leaves != ""
-        of_items = tf.gather(self.leaf_hashes, tf.gather(self.leaf_numbers, tf.maximum(rows, 0)))
-        inside = (of_items[:, :, None] == word_hashes(leaves)[:, None, :]) & named[:, None, :]
-        return tf.reduce_any(inside, axis=2) | ~tf.reduce_any(named, axis=1)[:, None]
 
 
 def _line_numbers(path: str, first: int) -> tf.lookup.StaticHashTable:

@@ -7,17 +7,19 @@ from typing import Any
 
 import tensorflow as tf
 
+from serving.graph.conditions import Conditions
 from serving.graph.item_encoder import ItemEncoder
 from serving.graph.item_lookup import ItemLookup
-from serving.graph.over_retrieval import Conditions, OverRetrieval
+from serving.graph.over_retrieval import OverRetrieval
 from serving.graph.query_encoder import QueryEncoder
 from serving.graph.term_words import hashed_terms
-from serving.inputs import FILTER_LISTS, ITEM_INPUTS, VECTOR_LISTS
+from serving.inputs import FILTER_LISTS, ITEM_INPUTS, PRICE_RANGE, VECTOR_LISTS
 
 Outputs = dict[str, tf.Tensor]
 Signatures = dict[str, Any]  # name -> a traced function
 _QUERY = {"query": tf.TensorSpec([None], tf.string, "query")}
 _K = {"k": tf.TensorSpec([None], tf.int32, "k")}
+_PRICES = {PRICE_RANGE: tf.TensorSpec([None, 2], tf.float32, PRICE_RANGE)}
 
 
 class Embedder(tf.Module):
@@ -55,7 +57,7 @@ class Searcher(tf.Module):
         vector = {"embedding": tf.TensorSpec([None, dim], tf.float32, "embedding")} | _K
         found = {"search": _traced(self.search, vector)}
         if filtered:
-            filters = _lists(FILTER_LISTS, self._widths)
+            filters = _lists(FILTER_LISTS, self._widths) | _PRICES
             found["search_filtered"] = _traced(self.search_filtered, vector | filters)
         return found
 
@@ -90,7 +92,7 @@ class Retrieval(tf.Module):
         lists = _lists((*VECTOR_LISTS, *FILTER_LISTS), self._widths)
         return {
             "serving_default": _traced(self.serving_default, _QUERY),
-            "retrieve": _traced(self.retrieve, _QUERY | _K | lists),
+            "retrieve": _traced(self.retrieve, _QUERY | _K | lists | _PRICES),
             **self.embedder.signatures(),
             **self.searcher.signatures(filtered=False),
         }

@@ -12,12 +12,15 @@ import tensorflow as tf
 
 from serving.catalogue.attribute_ids import attribute_ids
 from serving.catalogue.data_records import Requests, Strings, catalog_batches
+from serving.catalogue.postings import build_postings
 from serving.catalogue.table import Table
 from serving.config import ServingConfig
 from serving.graph.item_encoder import ItemEncoder
+from serving.graph.item_filter import ItemFilter
 from serving.graph.item_lookup import ItemLookup
 from serving.graph.over_retrieval import OverRetrieval, growing_efforts
 from serving.graph.past_items import PastItems
+from serving.graph.posting_lists import PostingLists
 from serving.graph.query_encoder import QueryEncoder
 from serving.graph.query_texts import QueryTexts
 from serving.graph.signatures import Embedder, Retrieval, Searcher, save
@@ -85,7 +88,7 @@ class Builder:
         requests, unseen = tuning_samples(pool, self._config.tuning.queries)
         embedder = self.embedder(items, table, widths)
         queries = encoded(embedder.query_encoder, requests, unseen)
-        found = self.searched(vectors, items, queries, f"{aside.parent.name}/{aside.name}", clock)
+        found = self.searched(vectors, table, items, queries, f"{aside.parent.name}/{aside.name}", clock)
         retrieval, config = found.retrieval, self._config
         model = Retrieval(embedder, Searcher(items, retrieval, widths), widths, config.default_k)
         vocabularies = self.towers.vocabularies
@@ -127,8 +130,10 @@ class Builder:
         """The table of the catalogue, and its vectors `[N, dim]` mapped from a file aside."""
         return embed_catalogue(self._data_dir, self._spec, self.item_encoder, str(aside / "vectors"), self._precomputed)
 
-    def searched(self, vectors: np.ndarray, items: ItemLookup, queries: Queries, name: str, clock: Clock) -> Searched:
-        """An index over vectors `[N, dim]` of items, tuned by queries; `name` is the version's own."""
+    def searched(
+        self, vectors: np.ndarray, table: Table, items: ItemLookup, queries: Queries, name: str, clock: Clock
+    ) -> Searched:
+        """An index over vectors `[N, dim]` of a table's items, tuned by queries; `name` is the version's own."""
         config = self._config
         index = build_index(vectors, config, name)
         clock.lap("index")
@@ -146,7 +151,10 @@ class Builder:
             chosen = tune(twin, queries.tuned_by, truth, config.tuning).chosen
             compared["float32"] = {"bytes": twin.bytes, **chosen.described()}
         clock.lap("tune")
-        retrieval = OverRetrieval(index, items, growing_efforts(served_effort(tuned), index.size), config.max_k)
+        lists = PostingLists(build_postings(table))
+        clock.lap("postings")
+        efforts = growing_efforts(served_effort(tuned), index.size)
+        retrieval = OverRetrieval(index, ItemFilter(items, lists), efforts, config.max_k)
         return Searched(retrieval, tuned, compared)
 
     def embedder(self, items: ItemLookup, table: Table, widths: Mapping[str, int]) -> Embedder:

@@ -15,8 +15,9 @@ from preprocessing.command.console import UserError
 from preprocessing.logs.records import Item, Rejected, parse_item
 from preprocessing.text.vocabulary_files import Vocabularies
 from serving.catalogue.attribute_ids import attribute_ids
-from serving.catalogue.data_records import Strings
-from serving.catalogue.table import NAMED, Table, TableBuilder, word_hashes
+from serving.catalogue.data_records import PRICE, Strings
+from serving.catalogue.postings import fresh_terms
+from serving.catalogue.table import NAMED, Table, TableBuilder
 from serving.graph.item_lookup import NO_ITEM
 from serving.graph.signatures import save
 from serving.index.scann_ops import load_scann_ops
@@ -89,6 +90,8 @@ def amend(model: Any, size: int, changes: Changes, side: ItemSide) -> tuple[dict
         table, vectors, already = _looked_up(model, size, changes.fresh, side, int(retrieval.fresh.shape[1]))
         counts["fresh_in_index_already"] = already
         retrieval.fresh.assign(vectors)
+        for name, values in fresh_terms(table).items():
+            getattr(retrieval.filter, f"fresh_{name}").assign(values)
         retrieval.alive.assign(np.concatenate([retrieval.alive[: size + 1].numpy(), np.ones(len(table), bool)]))
         ids = table.ids.tolist()
     gone = changes.tombstones
@@ -124,22 +127,13 @@ def _embedded(new: list[Item], side: ItemSide, dim: int) -> tuple[Table, np.ndar
         names = ("item_id", "title", *NAMED.values())
         batch = {name: tf.constant(values, tf.string) for name, values in zip(names, columns, strict=True)}
         vectors.append(checked_vectors(side.embed(batch), batch))
-        builder.add(batch)
+        builder.add(batch | {PRICE: tf.constant([one.price for one in part], tf.float32)})
     return builder.table("--fresh"), np.concatenate(vectors)
 
 
 def _extend(items: Any, size: int, table: Table) -> None:
     """The table of the index's N items, with another behind."""
-    words = int(items.ends[size])
     items.ids.assign(np.concatenate([items.ids[: size + 1].numpy(), table.ids]))
-    items.words.assign(np.concatenate([items.words[:words].numpy(), table.words]))
-    items.ends.assign(np.concatenate([items.ends[: size + 1].numpy(), words + table.ends[1:]]))
-    items.leaf_numbers.assign(
-        np.concatenate([items.leaf_numbers[:size].numpy(), len(items.leaf_hashes) + table.numbers["leaf"]]).astype(
-            np.int32
-        )
-    )
-    items.leaf_hashes.assign(np.concatenate([items.leaf_hashes.numpy(), word_hashes(table.names["leaf"])]))
 
 
 def write_fresh_ids(folder: Path, ids: list[bytes]) -> None:

@@ -39,7 +39,8 @@ def embed_catalogue(
     embed = tf.function(encoder, reduce_retracing=True, autograph=False)
     with open(path, "wb") as file, progress("items embedded", total=spec["items"]) as bar:
         for batch in catalog_batches(data_dir, _BLOCK):
-            file.write(_vectors(embed, batch, precomputed).tobytes())
+            texts = {name: batch[name] for name in ITEM_INPUTS}
+            file.write(_vectors(embed, texts, precomputed).tobytes())
             builder.add(batch)
             bar.advance(len(batch["item_id"]))
     table = builder.table(f"--data {data_dir}: catalog-*.tfrecord.gz")

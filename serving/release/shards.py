@@ -97,7 +97,7 @@ def _build_shard(
 ) -> Shard:
     items = builder.items(table, path.parent)
     unique = f"{path.parent.parent.name}/{path.name}/{path.parent.name}"
-    found = builder.searched(vectors, items, queries, unique, Clock())
+    found = builder.searched(vectors, table, items, queries, unique, Clock())
     searcher = Searcher(items, found.retrieval, widths)
     signatures = searcher.signatures(filtered=True)
     save(searcher, str(path), signatures)

@@ -30,7 +30,13 @@ TRAINER: dict[str, Any] = {
 }
 SERVING: dict[str, Any] = {
     "default_k": 10,
-    "widths": {"history_queries": 3, "required_terms": 3, "allowed_leaves": 4},
+    "widths": {
+        "history_queries": 3,
+        "required_terms": 3,
+        "allowed_leaves": 4,
+        "allowed_brands": 3,
+        "excluded_items": 8,
+    },
     "scann": {"exact_below": 100},
     "tuning": {"k": 10, "queries": 64},
     "gate": {"k": 10, "requests": 64},

@@ -175,10 +175,10 @@ def test_the_best_is_kept(data: str, tmp_path: Path) -> None:
     assert last(tmp_path / "job")["best_recall/.ATTRIBUTES/VARIABLE_VALUE"] == pytest.approx(recalls[best])
 
 
-def test_without_an_eval_request(data: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_request_to_choose_by(data: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Nothing to choose by: the last model is the best, and there is nothing to evaluate."""
     shutil.copytree(data, tmp_path / "data")
-    for path in (tmp_path / "data").glob("eval-*"):
+    for path in [*(tmp_path / "data").glob("validation-*"), *(tmp_path / "data").glob("eval-*")]:
         tf.io.TFRecordWriter(str(path), "GZIP").close()
     settings = write_config(tmp_path, model="tfrs")
     few = ("training.steps=3", "training.histograms=false")

@@ -61,9 +61,16 @@ def test_changes_without_a_build(changed: Path, opened: Callable[[str], Client],
     every = {"query": "shoes", "k": 1000}
     found = [set(client.retrieve(every)["item_ids"][0].tolist()) - {b""} for client in (before, after)]
     assert found[1] - found[0] == {b"NEW"} and found[0] - found[1] == {items.ids[3]}
-    for condition in ({"required_terms": ["Unicorn", "zzb"]}, {"allowed_leaves": ["zzleaf"]}):
+    alone = ({"required_terms": ["Unicorn", "zzb"]}, {"allowed_leaves": ["zzleaf"]}, {"allowed_brands": ["Zzb"]})
+    for condition in (*alone, {"price_range": (999_999, np.nan)}):
         answer = after.retrieve({"query": "shoes", "k": 2} | condition)
         assert answer["item_ids"].tolist() == [[b"NEW", b""]]
+    for condition in (
+        {"excluded_items": ["NEW"]},
+        {"price_range": (np.nan, 999_999)},
+        {"required_terms": ["unicorns"]},
+    ):
+        assert b"NEW" not in after.retrieve({"query": "unicorn", "k": 1000} | condition)["item_ids"]
     past = [{"query": "shoes", "realtime_items": [one]} for one in ("NEW", "NOT THERE", " ")]
     assert np.abs(after.embed(past[0]) - before.embed(past[0])).max() > 1e-6  # its leaf and brand are known now
     assert after.embed(past[2]) == pytest.approx(before.embed(past[2]), abs=1e-5)

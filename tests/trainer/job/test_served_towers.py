@@ -57,7 +57,7 @@ def dense(batch: dict[str, Any], columns: Collection[str]) -> dict[str, tf.Tenso
 def test_the_query_tower(job: Job, towers: TrainedTowers, data: str) -> None:
     served = signature(job, "query", "embed")
     assert set(served.structured_input_signature[1]) == towers.request_columns
-    for split in ("train", "eval"):
+    for split in ("train", "validation", "eval"):
         batch = next(iter(requests(data, split, 60)))
         found = served(**dense(batch, towers.request_columns))["embedding"].numpy()
         assert found.shape == (60, towers.dim) and found.dtype == np.float32
