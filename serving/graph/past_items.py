@@ -11,8 +11,8 @@ from preprocessing.data.features import HORIZONS
 from preprocessing.logs.records import ATTRIBUTES
 from preprocessing.text.vocabulary_files import Vocabularies
 from serving.catalogue.data_records import Strings
+from serving.graph.branches import lazy_cond
 from serving.graph.item_lookup import ItemLookup
-from serving.graph.over_retrieval import lazy_cond
 from serving.graph.towers import Features
 from serving.index.base import variable
 
