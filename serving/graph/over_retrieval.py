@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple, TypeVar
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import tensorflow as tf
-from tensorflow.python.ops.cond_v2 import fast_cond_v2
 
+from preprocessing.text.lazy_cond import lazy_cond
 from serving.catalogue.data_records import Strings
 from serving.graph.item_lookup import ItemLookup
 from serving.index.base import NO_SCORE, Candidates, Effort, Index, best_of, exact_search, variable
-
-Outcome = TypeVar("Outcome")
 
 
 class Conditions(NamedTuple):
@@ -170,14 +168,3 @@ def growing_efforts(chosen: Effort, size: int) -> list[Effort]:
             break
         efforts.append(Effort(candidates, chosen.leaves * 2**step, max(chosen.reorder, candidates)))
     return efforts
-
-
-def lazy_cond(condition: tf.Tensor, then: Callable[[], Outcome], otherwise: Callable[[], Outcome]) -> Outcome:
-    """`tf.cond`, kept as a call of one side.
-
-    `tf.cond` becomes switches in front of the ops of both sides, and the executor then visits every op of the side not
-    taken: for a search that is most of its graph. No public name of TensorFlow leaves a condition as it is.
-    """
-    if tf.executing_eagerly():
-        return tf.cond(condition, then, otherwise)
-    return fast_cond_v2(condition, then, otherwise)
