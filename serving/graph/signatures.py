@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 
 from serving.catalogue.data_records import Strings
+from serving.graph.flatten import flatten
 from serving.graph.item_lookup import ItemLookup
 from serving.graph.over_retrieval import Conditions, OverRetrieval
 from serving.graph.towers import Tower
@@ -122,9 +124,10 @@ def tower_inputs(items: ItemLookup, inputs: Strings) -> Strings:
 
 
 def save(module: tf.Module, path: str, signatures: Signatures) -> None:
-    """Writes a SavedModel; ScaNN's ops may stand in it."""
+    """Writes a SavedModel of one flat graph; ScaNN's ops may stand in it."""
     options = tf.saved_model.SaveOptions(namespace_whitelist=["Scann"])
     tf.saved_model.save(module, path, signatures=signatures, options=options)
+    flatten(Path(path))
 
 
 def _lists(names: tuple[str, ...], widths: Mapping[str, int]) -> dict[str, tf.TensorSpec]:

@@ -16,13 +16,14 @@ from preprocessing.logs.records import Item, Rejected, parse_item
 from serving.catalogue.data_records import Strings
 from serving.catalogue.table import NAMED, Table, TableBuilder, word_hashes
 from serving.graph.item_lookup import NO_ITEM
-from serving.graph.signatures import save
-from serving.index.scann_ops import load_scann_ops
+from serving.graph.saved_model import ServedModel
 from serving.release.item_vectors import checked_vectors
+from serving.release.variable_files import Variables, read_variables, write_variables
 
 FRESH_FILE = "fresh.txt"
 _BLOCK = 1_024
-
+_CHANGING = ("items/", "over_retrieval/alive", "over_retrieval/amended", "over_retrieval/fresh")
+_ALIVE, _FRESH = "over_retrieval/alive", "over_retrieval/fresh"
 
 Embed = Callable[[Strings], tf.Tensor]  # items as strings [B] by the item tower's input names -> float32 [B, dim]
 
@@ -60,56 +61,40 @@ def _item(path: str, number: int, line: str) -> Item:
         raise UserError(f"--fresh {path}: line {number} is no catalogue record: {error}") from None
 
 
-def amend(
-    model: Any, size: int, changes: Changes, embed: Embed, limits: tuple[int, int]
-) -> tuple[dict[str, int], list[bytes] | None]:
-    """Puts changes into a model's variables, built or loaded; the index itself is not touched.
+def amend(model: Path, size: int, changes: Changes, embed: Embed, limits: tuple[int, int]) -> dict[str, int]:
+    """Puts changes into a saved model's variables and its file of fresh ids; graph and index are not touched.
 
     Args:
-      model: has `items` and `over_retrieval`.
+      model: the saved model's folder.
       size: N, the items of its index; rows behind are those of its side index.
       changes: what to put in.
       embed: the item tower.
       limits: the analyser's characters and words.
 
     Returns:
-      Counts for the manifest, and the new lines of the file of fresh ids (None where it stays as it is).
+      Counts for the manifest.
     """
-    ids: list[bytes] | None = None
+    variables = read_variables(model)
+    arrays: Variables = {name: variables[name].numpy() for name in variables if name.startswith(_CHANGING)}
     counts = {}
-    items, retrieval = model.items, model.over_retrieval
     if changes.fresh is not None:
-        table, vectors, already = _looked_up(items, size, changes.fresh, embed, limits, int(retrieval.fresh.shape[1]))
-        counts["fresh_in_index_already"] = already
-        retrieval.fresh.assign(vectors)
-        retrieval.alive.assign(np.concatenate([retrieval.alive[: size + 1].numpy(), np.ones(len(table), bool)]))
-        ids = table.ids.tolist()
-    gone = changes.tombstones
-    if gone is not None:
-        alive = np.array([one not in gone for one in items.ids[1:].numpy().tolist()], bool)
-        counts["tombstones_unknown"] = len(gone) - int((~alive).sum())
-        retrieval.alive.assign(np.append(False, alive))
-    alive = retrieval.alive[1:].numpy()
-    retrieval.amended.assign(len(alive) > size or not alive.all())
-    return {**counts, "fresh": len(alive) - size, "tombstones": int((~alive).sum())}, ids
+        known = set(arrays["items/ids"][1 : size + 1].tolist())
+        chosen = {one.item_id.encode(): one for one in changes.fresh if one.in_stock}
+        new = [one for item_id, one in chosen.items() if item_id not in known]
+        counts["fresh_in_index_already"] = len(chosen) - len(new)
+        table, vectors = _embedded(new, embed, limits)
+        _put_behind(arrays, size, table, vectors)
+        write_fresh_ids(model / "assets", table.ids.tolist())
+    if _ALIVE in arrays:
+        counts |= _bury(arrays, changes.tombstones, size)
+    write_variables(model, variables | arrays)
+    return counts
 
 
-def _looked_up(
-    items: Any, size: int, fresh: list[Item], embed: Embed, limits: tuple[int, int], dim: int
-) -> tuple[Table, np.ndarray, int]:
-    """Puts fresh items behind a lookup's N: their table, their vectors `[F, dim]`, and how many it knew already."""
-    known = set(items.ids[1 : size + 1].numpy().tolist())
-    chosen = {one.item_id.encode(): one for one in fresh if one.in_stock}
-    new = [one for item_id, one in chosen.items() if item_id not in known]
-    table, vectors = _embedded(new, embed, limits, dim)
-    _extend(items, size, table)
-    return table, vectors, len(chosen) - len(new)
-
-
-def _embedded(new: list[Item], embed: Embed, limits: tuple[int, int], dim: int) -> tuple[Table, np.ndarray]:
+def _embedded(new: list[Item], embed: Embed, limits: tuple[int, int]) -> tuple[Table, np.ndarray]:
     """The table of new items and their vectors `[F, dim]`, from their text alone."""
     builder = TableBuilder(*limits)
-    vectors = [np.zeros((0, dim), np.float32)]
+    vectors = []
     for begin in range(0, len(new), _BLOCK):
         part = new[begin : begin + _BLOCK]
         columns = zip(*((one.item_id, one.title, one.brand, one.shop, one.leaf, one.top) for one in part), strict=True)
@@ -117,21 +102,40 @@ def _embedded(new: list[Item], embed: Embed, limits: tuple[int, int], dim: int) 
         batch = {name: tf.constant(values, tf.string) for name, values in zip(names, columns, strict=True)}
         vectors.append(checked_vectors(embed(batch), batch))
         builder.add(batch)
-    return builder.table("--fresh"), np.concatenate(vectors)
+    return builder.table("--fresh"), np.concatenate(vectors) if vectors else np.zeros((0, 0), np.float32)
 
 
-def _extend(items: Any, size: int, table: Table) -> None:
-    """The table of the index's N items, with another behind."""
-    words = int(items.ends[size])
-    items.ids.assign(np.concatenate([items.ids[: size + 1].numpy(), table.ids]))
-    items.words.assign(np.concatenate([items.words[:words].numpy(), table.words]))
-    items.ends.assign(np.concatenate([items.ends[: size + 1].numpy(), words + table.ends[1:]]))
+def _put_behind(arrays: Variables, size: int, table: Table, vectors: np.ndarray) -> None:
+    """What fresh items add to each variable, behind the index's N; a model of queries alone has no side index."""
+    words = int(arrays["items/ends"][size])
+    added = {
+        "items/ids": (1 + size, table.ids),
+        "items/words": (words, table.words),
+        "items/ends": (1 + size, words + table.ends[1:]),
+    }
     for name in NAMED:
-        before = items.names[name].numpy()
-        items.names[name].assign(np.concatenate([before, table.names[name]]))
-        numbers = items.numbers[name][:size].numpy()
-        items.numbers[name].assign(np.concatenate([numbers, len(before) + table.numbers[name]]).astype(np.int32))
-    items.leaf_hashes.assign(word_hashes(items.names["leaf"]))
+        names = int(arrays[f"items/numbers/{name}"][:size].max()) + 1
+        added[f"items/names/{name}"] = (names, table.names[name])
+        added[f"items/numbers/{name}"] = (size, names + table.numbers[name])
+    if _ALIVE in arrays:
+        added[_ALIVE] = (1 + size, np.ones(len(table), bool))
+        arrays[_FRESH] = vectors.reshape(len(table), arrays[_FRESH].shape[1])
+    for name, (kept, values) in added.items():
+        before = arrays[name][:kept]
+        arrays[name] = np.concatenate([before, np.asarray(values, before.dtype)])
+    arrays["items/leaf_hashes"] = word_hashes(arrays["items/names/leaf"]).numpy()
+
+
+def _bury(arrays: Variables, gone: set[bytes] | None, size: int) -> dict[str, int]:
+    """Marks tombstones, where some are given, and whether the index alone has the answers; counts for the manifest."""
+    counts = {}
+    if gone is not None:
+        alive = np.array([one not in gone for one in arrays["items/ids"][1:].tolist()], bool)
+        counts["tombstones_unknown"] = len(gone) - int((~alive).sum())
+        arrays[_ALIVE] = np.append(False, alive)
+    alive = arrays[_ALIVE][1:]
+    arrays["over_retrieval/amended"] = np.array(len(alive) > size or not alive.all())
+    return {**counts, "fresh": len(alive) - size, "tombstones": int((~alive).sum())}
 
 
 def write_fresh_ids(folder: Path, ids: list[bytes]) -> None:
@@ -139,38 +143,30 @@ def write_fresh_ids(folder: Path, ids: list[bytes]) -> None:
     (folder / FRESH_FILE).write_bytes(b"".join(one + b"\n" for one in [NO_ITEM, *ids]))
 
 
-def amended_version(
-    path: str, manifest: dict[str, Any], changes: Changes, model: Path, embed: Embed | None = None
-) -> dict[str, Any]:
-    """Saves the version at `path`, changed, as `model`; returns its manifest. `embed` is the item tower of a shard."""
-    if manifest["index"]["kind"] == "scann":
-        load_scann_ops()
-    loaded = tf.saved_model.load(path)
+class ItemTower:
+    """The item tower in a version, which is loaded when the first item comes."""
 
-    tower = embed or embed_item_of(loaded)
-    counts, fresh_ids = amend(loaded, manifest["items"], changes, tower, tuple(manifest["text"]))
-    save(loaded, str(model), loaded.signatures)
-    if fresh_ids is not None:
-        write_fresh_ids(model / "assets", fresh_ids)
-    shutil.copytree(f"{path}/assets.extra", model / "assets.extra")
+    def __init__(self, path: str, scann: bool) -> None:
+        self._path, self._scann = path, scann
+        self._model: ServedModel | None = None
+
+    def __call__(self, items: Strings) -> tf.Tensor:
+        """Items as strings `[B]` by the tower's input names -> float32 `[B, dim]`."""
+        if self._model is None:
+            self._model = ServedModel(self._path, self._scann)
+        arrays = {name: one.numpy() for name, one in items.items()}
+        return tf.constant(self._model.call("embed_item", arrays)["embedding"])
+
+    def __enter__(self) -> ItemTower:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._model is not None:
+            self._model.close()
+
+
+def amended_version(path: str, manifest: dict[str, Any], changes: Changes, model: Path, embed: Embed) -> dict[str, Any]:
+    """Copies the version at `path` to `model`, changed; returns its manifest. `embed` is its item tower."""
+    shutil.copytree(path, model)
+    counts = amend(model, manifest["items"], changes, embed, tuple(manifest["text"]))
     return manifest | {"side_index": counts, "refreshed_from": manifest["version"]}
-
-
-def embed_item_of(loaded: Any) -> Embed:
-    """The item tower in a loaded version."""
-    return lambda batch: loaded.signatures["embed_item"](**batch)["embedding"]
-
-
-def amended_queries(path: str, manifest: dict[str, Any], changes: Changes, model: Path) -> Embed:
-    """Saves the model of queries beside shards, which then knows fresh items in users' pasts; gives its item tower."""
-    loaded = tf.saved_model.load(path)
-    tower = embed_item_of(loaded)
-    if changes.fresh is None:
-        shutil.copytree(path, model)
-        return tower
-    limits = manifest["text"]
-    table, _, _ = _looked_up(loaded.items, manifest["items"], changes.fresh, tower, tuple(limits), manifest["dim"])
-    save(loaded, str(model), loaded.signatures)
-    write_fresh_ids(model / "assets", table.ids.tolist())
-    shutil.copytree(f"{path}/assets.extra", model / "assets.extra")
-    return tower
