@@ -46,6 +46,7 @@ def flatten(model: Path) -> None:
         _merge(meta)
     merge_functions(meta.graph_def)
     _rename_outputs(meta, shorten(meta.graph_def, {*_fed(meta), meta.saver_def.restore_op_name}))
+    _strip_nodes(meta.graph_def)
     meta_graph.strip_graph_default_valued_attrs(meta)
     meta.meta_info_def.stripped_op_list.CopyFrom(meta_graph.stripped_op_list_for_graph(meta.graph_def))
     path.write_bytes(saved.SerializeToString(deterministic=True))
@@ -61,17 +62,15 @@ def _strip(meta: meta_graph_pb2.MetaGraphDef) -> None:
     for function in graph.library.function:
         function.ClearField("arg_attr")
         function.attr.pop("api_implements", None)  # it would keep the call from being inlined
-    for node in _all_nodes(graph):
+    _strip_nodes(graph)
+
+
+def _strip_nodes(graph: graph_pb2.GraphDef) -> None:
+    for node in (*graph.node, *(one for function in graph.library.function for one in function.node_def)):
         node.device = ""
         node.ClearField("experimental_debug_info")
         for name in ("_class", "_lower_using_switch_merge", "_output_shapes"):
             node.attr.pop(name, None)
-
-
-def _all_nodes(graph: graph_pb2.GraphDef) -> Iterable[Any]:
-    yield from graph.node
-    for function in graph.library.function:
-        yield from function.node_def
 
 
 def _share_inputs(meta: meta_graph_pb2.MetaGraphDef) -> None:

@@ -22,7 +22,8 @@ class ServedModel:
       path: the version's folder.
       with_scann: whether its graph has ScaNN's ops.
       threads: of one op; 0 are as many as there are cores.
-      inter_op: threads for the ops of a call, as many as of one op without it; -1 runs them in the caller's own thread.
+      inter_op: threads for the ops of a call, as many as of one op without it; -1 runs them in the caller's own thread,
+        as those of a flat graph always are.
     """
 
     def __init__(self, path: str, with_scann: bool, threads: int = 0, inter_op: int | None = None) -> None:
@@ -90,3 +91,5 @@ def _as_it_stands(config: config_pb2.ConfigProto) -> None:
     config.experimental.optimize_for_static_graph = True  # one copy of it less in memory
     if not tf.config.list_physical_devices("GPU"):  # parts on several devices wait for each other
         config.experimental.executor_type = "SINGLE_THREADED_EXECUTOR"  # a third less for each op
+        config.inter_op_parallelism_threads = -1  # in the caller's thread, where a loop's turns do not pile up
+        config.use_per_session_threads = False
