@@ -13,8 +13,11 @@ import tensorflow as tf
 
 from preprocessing.command.console import UserError
 from preprocessing.logs.records import Item, Rejected, parse_item
-from serving.catalogue.data_records import Strings
-from serving.catalogue.table import NAMED, Table, TableBuilder, word_hashes
+from preprocessing.text.vocabulary_files import Vocabularies
+from serving.catalogue.attribute_ids import attribute_ids
+from serving.catalogue.data_records import PRICE, Strings
+from serving.catalogue.postings import fresh_terms
+from serving.catalogue.table import NAMED, Table, TableBuilder
 from serving.graph.item_lookup import NO_ITEM
 from serving.graph.saved_model import ServedModel
 from serving.release.item_vectors import checked_vectors
@@ -22,10 +25,19 @@ from serving.release.variable_files import Variables, read_variables, write_vari
 
 FRESH_FILE = "fresh.txt"
 _BLOCK = 1_024
-_CHANGING = ("items/", "over_retrieval/alive", "over_retrieval/amended", "over_retrieval/fresh")
-_ALIVE, _FRESH = "over_retrieval/alive", "over_retrieval/fresh"
+_IDS, _PAST = "items/ids", "past/attribute_ids"
+_ALIVE, _AMENDED, _FRESH = "over_retrieval/alive", "over_retrieval/amended", "over_retrieval/fresh"
+
 
 Embed = Callable[[Strings], tf.Tensor]  # items as strings [B] by the item tower's input names -> float32 [B, dim]
+
+
+class ItemSide(NamedTuple):
+    """By what a fresh item becomes all that a model holds of it."""
+
+    embed: Embed
+    text_limits: tuple[int, int]
+    vocabularies: Vocabularies | None  # of a model that encodes queries, which may name the item; a shard does not
 
 
 class Changes(NamedTuple):
@@ -61,29 +73,28 @@ def _item(path: str, number: int, line: str) -> Item:
         raise UserError(f"--fresh {path}: line {number} is no catalogue record: {error}") from None
 
 
-def amend(model: Path, size: int, changes: Changes, embed: Embed, limits: tuple[int, int]) -> dict[str, int]:
+def amend(model: Path, size: int, changes: Changes, side: ItemSide) -> dict[str, int]:
     """Puts changes into a saved model's variables and its file of fresh ids; graph and index are not touched.
 
     Args:
       model: the saved model's folder.
       size: N, the items of its index; rows behind are those of its side index.
       changes: what to put in.
-      embed: the item tower.
-      limits: the analyser's characters and words.
+      side: of this model.
 
     Returns:
       Counts for the manifest.
     """
     variables = read_variables(model)
-    arrays: Variables = {name: variables[name].numpy() for name in variables if name.startswith(_CHANGING)}
+    arrays: Variables = {name: variables[name].numpy() for name in (_IDS, _PAST, _ALIVE, _FRESH) if name in variables}
     counts = {}
     if changes.fresh is not None:
-        known = set(arrays["items/ids"][1 : size + 1].tolist())
+        known = set(arrays[_IDS][1 : size + 1].tolist())
         chosen = {one.item_id.encode(): one for one in changes.fresh if one.in_stock}
         new = [one for item_id, one in chosen.items() if item_id not in known]
         counts["fresh_in_index_already"] = len(chosen) - len(new)
-        table, vectors = _embedded(new, embed, limits)
-        _put_behind(arrays, size, table, vectors)
+        table, vectors = _embedded(new, side)
+        arrays |= _with_behind(arrays, size, table, vectors, side)
         write_fresh_ids(model / "assets", table.ids.tolist())
     if _ALIVE in arrays:
         counts |= _bury(arrays, changes.tombstones, size)
@@ -91,50 +102,44 @@ def amend(model: Path, size: int, changes: Changes, embed: Embed, limits: tuple[
     return counts
 
 
-def _embedded(new: list[Item], embed: Embed, limits: tuple[int, int]) -> tuple[Table, np.ndarray]:
-    """The table of new items and their vectors `[F, dim]`, from their text alone."""
-    builder = TableBuilder(*limits)
+def _embedded(new: list[Item], side: ItemSide) -> tuple[Table, list[np.ndarray]]:
+    """The table of new items and their vectors `[n, dim]`, from their text alone."""
+    builder = TableBuilder(*side.text_limits)
     vectors = []
     for begin in range(0, len(new), _BLOCK):
         part = new[begin : begin + _BLOCK]
         columns = zip(*((one.item_id, one.title, one.brand, one.shop, one.leaf, one.top) for one in part), strict=True)
         names = ("item_id", "title", *NAMED.values())
         batch = {name: tf.constant(values, tf.string) for name, values in zip(names, columns, strict=True)}
-        vectors.append(checked_vectors(embed(batch), batch))
-        builder.add(batch)
-    return builder.table("--fresh"), np.concatenate(vectors) if vectors else np.zeros((0, 0), np.float32)
+        vectors.append(checked_vectors(side.embed(batch), batch))
+        builder.add(batch | {PRICE: tf.constant([one.price for one in part], tf.float32)})
+    return builder.table("--fresh"), vectors
 
 
-def _put_behind(arrays: Variables, size: int, table: Table, vectors: np.ndarray) -> None:
-    """What fresh items add to each variable, behind the index's N; a model of queries alone has no side index."""
-    words = int(arrays["items/ends"][size])
-    added = {
-        "items/ids": (1 + size, table.ids),
-        "items/words": (words, table.words),
-        "items/ends": (1 + size, words + table.ends[1:]),
-    }
-    for name in NAMED:
-        names = int(arrays[f"items/numbers/{name}"][:size].max()) + 1
-        added[f"items/names/{name}"] = (names, table.names[name])
-        added[f"items/numbers/{name}"] = (size, names + table.numbers[name])
-    if _ALIVE in arrays:
-        added[_ALIVE] = (1 + size, np.ones(len(table), bool))
-        arrays[_FRESH] = vectors.reshape(len(table), arrays[_FRESH].shape[1])
-    for name, (kept, values) in added.items():
-        before = arrays[name][:kept]
-        arrays[name] = np.concatenate([before, np.asarray(values, before.dtype)])
-    arrays["items/leaf_hashes"] = word_hashes(arrays["items/names/leaf"]).numpy()
+def _with_behind(arrays: Variables, size: int, table: Table, vectors: list[np.ndarray], side: ItemSide) -> Variables:
+    """What a model holds of fresh items, variable by variable: behind those of no item and of the index's N, or alone.
+
+    A shard has no users' pasts, and the model of queries beside it no side index.
+    """
+    behind = {_IDS: table.ids, _ALIVE: np.ones(len(table), bool)}
+    if side.vocabularies is not None:
+        behind[_PAST] = attribute_ids(table, side.vocabularies)
+    found = {name: np.concatenate([arrays[name][: 1 + size], behind[name]]) for name in behind if name in arrays}
+    if _FRESH in arrays:
+        found[_FRESH] = np.concatenate([arrays[_FRESH][:0], *vectors])
+        found |= {f"over_retrieval/filter/fresh_{name}": values for name, values in fresh_terms(table).items()}
+    return found
 
 
 def _bury(arrays: Variables, gone: set[bytes] | None, size: int) -> dict[str, int]:
     """Marks tombstones, where some are given, and whether the index alone has the answers; counts for the manifest."""
     counts = {}
     if gone is not None:
-        alive = np.array([one not in gone for one in arrays["items/ids"][1:].tolist()], bool)
+        alive = np.array([one not in gone for one in arrays[_IDS][1:].tolist()], bool)
         counts["tombstones_unknown"] = len(gone) - int((~alive).sum())
         arrays[_ALIVE] = np.append(False, alive)
     alive = arrays[_ALIVE][1:]
-    arrays["over_retrieval/amended"] = np.array(len(alive) > size or not alive.all())
+    arrays[_AMENDED] = np.array(len(alive) > size or not alive.all())
     return {**counts, "fresh": len(alive) - size, "tombstones": int((~alive).sum())}
 
 
@@ -143,7 +148,7 @@ def write_fresh_ids(folder: Path, ids: list[bytes]) -> None:
     (folder / FRESH_FILE).write_bytes(b"".join(one + b"\n" for one in [NO_ITEM, *ids]))
 
 
-class ItemTower:
+class StoredTower:
     """The item tower in a version, which is loaded when the first item comes."""
 
     def __init__(self, path: str, scann: bool) -> None:
@@ -157,7 +162,7 @@ class ItemTower:
         arrays = {name: one.numpy() for name, one in items.items()}
         return tf.constant(self._model.call("embed_item", arrays)["embedding"])
 
-    def __enter__(self) -> ItemTower:
+    def __enter__(self) -> StoredTower:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -165,8 +170,16 @@ class ItemTower:
             self._model.close()
 
 
-def amended_version(path: str, manifest: dict[str, Any], changes: Changes, model: Path, embed: Embed) -> dict[str, Any]:
-    """Copies the version at `path` to `model`, changed; returns its manifest. `embed` is its item tower."""
+def side_of(path: str, manifest: dict[str, Any], embed: Embed) -> ItemSide:
+    """That of the version at `path`, which encodes queries."""
+    vocabularies = Vocabularies(f"{path}/assets", manifest["encoding"], manifest["encoding"]["vocabularies"])
+    return ItemSide(embed, vocabularies.text_limits, vocabularies)
+
+
+def amended_version(
+    path: str, manifest: dict[str, Any], changes: Changes, model: Path, side: ItemSide
+) -> dict[str, Any]:
+    """Copies the version at `path` to `model`, changed; returns its manifest."""
     shutil.copytree(path, model)
-    counts = amend(model, manifest["items"], changes, embed, tuple(manifest["text"]))
+    counts = amend(model, manifest["items"], changes, side)
     return manifest | {"side_index": counts, "refreshed_from": manifest["version"]}

@@ -29,10 +29,10 @@ import numpy as np
 from preprocessing.command.console import UserError
 from serving.catalogue.data_records import Requests
 from serving.catalogue.table import Table
-from serving.graph.signatures import Embedder, Searcher, save
+from serving.graph.signatures import Searcher, save
 from serving.release.acceptance import ExactAnswers
-from serving.release.build_model import Builder, Clock, Queries, exact_answers
-from serving.release.fresh_items import Changes, ItemTower, amended_version
+from serving.release.build_model import Builder, Clock, Queries, encoded, exact_answers
+from serving.release.fresh_items import Changes, StoredTower, amended_version, side_of
 from serving.release.manifest import describe_build
 from serving.release.versions import ModelFolder
 
@@ -69,8 +69,8 @@ def build_shards(
     """Saves `<aside>/query` and `<aside>/shard-*`, one after the other, so that one index at a time is in memory."""
     table, vectors = builder.embed(aside)
     items = builder.items(table, aside)
-    queries = builder.queries(items, *samples)
-    embedder = Embedder(builder.query_tower, builder.item_tower, items, widths)
+    embedder = builder.embedder(items, table, widths)
+    queries = encoded(embedder.query_encoder, *samples)
     signatures = embedder.signatures()
     save(embedder, str(aside / QUERY), signatures)
     builder.write_extras(aside / QUERY, signatures, samples[0], widths)
@@ -97,7 +97,7 @@ def _build_shard(
 ) -> Shard:
     items = builder.items(table, path.parent)
     unique = f"{path.parent.parent.name}/{path.name}/{path.parent.name}"
-    found = builder.searched(vectors, items, queries, unique, Clock())
+    found = builder.searched(vectors, table, items, queries, unique, Clock())
     searcher = Searcher(items, found.retrieval, widths)
     signatures = searcher.signatures(filtered=True)
     save(searcher, str(path), signatures)
@@ -115,14 +115,16 @@ def amend_shards(output: Path, listed: dict[str, Any], changes: Changes, aside: 
     version = listed["version"]
     query = ModelFolder(str(output / QUERY))
     amended = []
-    with ItemTower(query.model(version), scann=False) as embed:
+    with StoredTower(query.model(version), scann=False) as embed:
+        side = side_of(query.model(version), query.manifest(version), embed)
         of_queries = Changes(changes.fresh)  # it knows fresh items in users' pasts
-        amended_version(query.model(version), query.manifest(version), of_queries, aside / QUERY, embed)
+        amended_version(query.model(version), query.manifest(version), of_queries, aside / QUERY, side)
+        side = side._replace(vocabularies=None)
         for number, place in enumerate(listed["shards"]):
             folder = ModelFolder(str(output / place["name"]))
             part = _part_of(changes, number, len(listed["shards"]))
             model = aside / place["name"]
-            described = amended_version(folder.model(version), folder.manifest(version), part, model, embed)
+            described = amended_version(folder.model(version), folder.manifest(version), part, model, side)
             amended.append(Shard(place["name"], described, None))
     return amended
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from serving.catalogue.data_records import Requests
-from serving.inputs import FILTER_LISTS, ITEM_INPUTS, VECTOR_LISTS
+from serving.inputs import FILTERS, ITEM_INPUTS, VECTOR_LISTS
 from serving.release.acceptance import retrieve_inputs
 
 _FOLDER, _FILE = "assets.extra", "tf_serving_warmup_requests"
@@ -58,11 +58,12 @@ def _calls(
         yield "embed_item", of_items
         searched = {"embedding": vectors[: len(inputs["k"])], "k": inputs["k"]}
         yield "search", searched
-        yield "search_filtered", searched | {name: inputs[name] for name in FILTER_LISTS}
-    few = {name: hard[name].copy() for name in FILTER_LISTS}
-    few["required_terms"][0, 0], few["allowed_leaves"][0, 0] = items["title"][0], items["category_leaf"][0]
-    yield "retrieve", hard | few
-    yield "search_filtered", {"embedding": vectors[: len(hard["k"])], "k": hard["k"]} | few
+        yield "search_filtered", searched | {name: inputs[name] for name in FILTERS}
+    narrowed = {name: hard[name].copy() for name in FILTERS}
+    narrowed["required_terms"][0, 0], narrowed["allowed_leaves"][0, 0] = items["title"][0], items["category_leaf"][0]
+    narrowed["excluded_items"][-1, 0], narrowed["price_range"][-1, 0] = items["item_id"][0], 0  # nearly all are left
+    yield "retrieve", hard | narrowed
+    yield "search_filtered", {"embedding": vectors[: len(hard["k"])], "k": hard["k"]} | narrowed
 
 
 def _hard(requests: Requests, widths: dict[str, int], k: int) -> dict[str, np.ndarray]:

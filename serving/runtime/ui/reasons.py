@@ -6,14 +6,15 @@ import dataclasses
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.core.framework import types_pb2
 
 from preprocessing.text import analyser
 from serving.retriever.request import User
+from serving.runtime.model_files import read_bytes
 from serving.runtime.predictor import Predictor, signature_of
 from serving.runtime.servable import Input, Servable, Signature
 from serving.runtime.status import invalid
@@ -28,7 +29,7 @@ HORIZONS = {
     "long-term": ("long_click_items", "long_order_items", "long_collect_items"),
 }
 _PAST = tuple(one.name for one in dataclasses.fields(User))
-_FRESH = Path("assets", "fresh.txt")  # as serving.release.fresh_items writes it, which would bring Beam into the server
+_FRESH = "assets/fresh.txt"  # as serving.release.fresh_items writes it, which would bring Beam into the server
 _TEXTS = ("title", "brand", "category_leaf", "category_top")  # where the query's words are looked for
 Row = Mapping[str, Any]
 
@@ -40,13 +41,13 @@ class Asked:
     query: str
     user: User
     k: int
-    required_terms: Sequence[str]
+    conditions: Row  # by the names of `retrieve`'s inputs
     timeout: float
 
     def row(self, without: Sequence[str] = ()) -> Row:
         """The inputs of `retrieve`, some lists of the past left out."""
         past = {name: () if name in without else getattr(self.user, name) for name in _PAST}
-        return {"query": self.query, "k": self.k, "required_terms": self.required_terms, "allowed_leaves": (), **past}
+        return {"query": self.query, "k": self.k, **self.conditions, **past}
 
 
 class Reasons:
@@ -141,6 +142,8 @@ def _array(one: Input, values: Sequence[Any]) -> np.ndarray:
     """A signature's input from a value a row; lists are padded with "" to its width, and what is past is cut to it."""
     if one.shape is None or len(one.shape) == 1:
         return np.array([_plain(value) for value in values], dtype_of(one.number))
+    if one.number != types_pb2.DT_STRING:
+        return np.array(values, dtype_of(one.number))
     width = one.shape[1] or max(map(len, values))
     if one.name not in _PAST and max(map(len, values)) > width:
         raise invalid(f"{one.name}: {max(map(len, values))} given, this model takes {width}")
@@ -155,9 +158,9 @@ def _plain(value: Any) -> Any:
     return value.encode("utf-8", "replace") if isinstance(value, str) else value
 
 
-def _fresh_ids(path: Path) -> frozenset[str]:
+def _fresh_ids(path: str) -> frozenset[str]:
     """The items of a version's side index."""
     try:
-        return frozenset((path / _FRESH).read_text(encoding="utf-8").split("\n"))
-    except OSError:
+        return frozenset(read_bytes(f"{path}/{_FRESH}").decode().split("\n"))
+    except tf.errors.OpError:
         return frozenset()

@@ -16,7 +16,8 @@ from preprocessing.command.console import UserError
 from serving.release.fresh_items import FRESH_FILE
 from serving.runtime.grpc_server import ModelServer
 from serving.runtime.rest import RestServer, RestSettings
-from serving.runtime.server_flags import arguments, check_paths
+from serving.runtime.server_flags import arguments
+from serving.runtime.settings import check_paths
 from serving.runtime.ui.files import read_catalogue, read_users
 from serving.runtime.ui.reasons import Words
 from serving.runtime.ui.routes import Ui
@@ -101,6 +102,16 @@ def test_nobody_in_particular_has_no_horizons(http: Http) -> None:
 def test_no_item_meets_the_terms(http: Http) -> None:
     assert search(http, required_terms=["nothing"])["hits"] == []
     assert [hit["item_id"] for hit in search(http, required_terms=["item9"])["hits"]] == ["item9"]
+
+
+def test_brands_prices_and_what_is_not_wanted(http: Http) -> None:
+    """In the small model an item's brand is its id, and its price its row."""
+    ids = [hit["item_id"] for hit in search(http, k=6)["hits"]]
+    assert [hit["item_id"] for hit in search(http, k=3, excluded_items=ids[:3])["hits"]] == ids[3:]
+    assert [hit["item_id"] for hit in search(http, allowed_brands=["item9"])["hits"]] == ["item9"]
+    found = search(http, price_range=[7, 8.5])["hits"]
+    assert {hit["item_id"] for hit in found} == {"item7", "item8"}
+    assert {hit["item_id"] for hit in search(http, price_range=[None, 0])["hits"]} == {"item0"}
 
 
 def test_an_item_that_the_catalogue_lacks(http: Http) -> None:
