@@ -76,11 +76,12 @@ class ServedModel:
 
 
 def _is_flat(path: str) -> bool:
-    """Whether a graph was flattened when it was exported: it has no calls to inline and no jumps."""
+    """Whether a graph was flattened when it was exported: no jumps, and no calls but inside of its branches."""
     with tf.io.gfile.GFile(f"{path}/saved_model.pb", "rb") as file:
         graph = saved_model_pb2.SavedModel.FromString(file.read()).meta_graphs[0].graph_def
     bodies = (function.node_def for function in graph.library.function)
-    return not any(node.op in _CALLS | _JUMPS for nodes in (graph.node, *bodies) for node in nodes)
+    jumps = any(node.op in _JUMPS for nodes in (graph.node, *bodies) for node in nodes)
+    return not jumps and not any(node.op in _CALLS for node in graph.node)
 
 
 def _as_it_stands(config: config_pb2.ConfigProto) -> None:
