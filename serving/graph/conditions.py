@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from preprocessing.text.lazy_cond import lazy_cond
 from serving.catalogue.data_records import Strings
 from serving.catalogue.postings import NO_TERM, terms_of
 from serving.catalogue.table import word_hashes
-from serving.graph.branches import lazy_cond
 from serving.graph.item_lookup import ItemLookup
 from serving.graph.posting_lists import PostingLists
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from preprocessing.text.lazy_cond import lazy_cond
 from serving.catalogue.postings import NO_TERM
-from serving.graph.branches import lazy_cond
 from serving.graph.conditions import Clauses, Conditions, among, look_up
 from serving.graph.item_lookup import ItemLookup
 from serving.graph.posting_lists import PostingLists

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from serving.graph.branches import lazy_cond
+from preprocessing.text.lazy_cond import lazy_cond
 from serving.graph.conditions import Clauses, Conditions, no_clauses
 from serving.graph.item_filter import ItemFilter
 from serving.graph.list_search import best_of_list

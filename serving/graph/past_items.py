@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from preprocessing.data.features import HORIZONS
 from preprocessing.logs.records import ATTRIBUTES
+from preprocessing.text.lazy_cond import lazy_cond
 from preprocessing.text.vocabulary_files import Vocabularies
 from serving.catalogue.data_records import Strings
 from serving.graph.branches import lazy_cond

@@ -1,4 +1,4 @@
-"""Branches of the graph of which one alone is visited."""
+"""A condition of which only the side taken is visited."""
 
 from __future__ import annotations
 
