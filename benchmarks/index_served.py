@@ -10,14 +10,12 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks.index_subjects import K, Search, Tuned
-from serving.catalogue.table import NAMED, Table
+from benchmarks.made_items import ids_alone, in_graph
 from serving.config import ServingConfig, TuningConfig
-from serving.graph.item_lookup import ItemLookup
 from serving.graph.over_retrieval import OverRetrieval, growing_efforts
 from serving.graph.signatures import Searcher, save
 from serving.index.base import Index
 from serving.release.build_model import build_index
-from serving.release.fresh_items import FRESH_FILE, write_fresh_ids
 from serving.release.tune_effort import served_effort, tune
 from serving.runtime.servable import Parallelism, Servable
 
@@ -46,9 +44,9 @@ class Served:
         """The signature `search`, and the index's search alone as a signature of its own."""
         with tempfile.TemporaryDirectory() as folder:
             aside = Path(folder)
-            items = _items(self._index.size, aside)
+            items = in_graph(ids_alone(self._index.size), aside)
             efforts = growing_efforts(effort, self._index.size)
-            searcher = Searcher(items, OverRetrieval(self._index, items, efforts, ServingConfig().max_k), {})
+            searcher = Searcher(items.items, OverRetrieval(self._index, items, efforts, ServingConfig().max_k), {})
             bare = tf.function(
                 lambda embedding: dict(zip(("scores", "rows"), self._index.search(embedding, effort), strict=True)),
                 input_signature=[tf.TensorSpec([None, self._index.dim], tf.float32, "embedding")],
@@ -63,14 +61,3 @@ class Served:
         return (lambda queries: calls["search"](queries, np.full(len(queries), K, np.int32))[0]), (
             lambda queries: calls["bare"](queries)[0]
         )
-
-
-def _items(size: int, aside: Path) -> ItemLookup:
-    """ItemLookup whose ids are their rows, and nothing else."""
-    ids = np.array([str(row).encode() for row in range(size)], object)
-    names = {name: np.array([b""], object) for name in NAMED}
-    numbers = {name: np.zeros(size, np.int32) for name in NAMED}
-    table = Table(ids, names, numbers, np.zeros(0, np.int64), np.zeros(size + 1, np.int64))
-    (aside / "items.txt").write_bytes(b"".join(one + b"\n" for one in ids.tolist()))
-    write_fresh_ids(aside, [])
-    return ItemLookup(table, str(aside / "items.txt"), str(aside / FRESH_FILE), 256, 32)

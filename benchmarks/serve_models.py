@@ -19,9 +19,9 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks.index_vectors import clusters
+from benchmarks.made_items import ids_alone, in_graph
 from preprocessing.command.console import run_command
 from preprocessing.command.flags import Flags
-from serving.catalogue.table import NAMED, Table
 from serving.config import ServingConfig, TuningConfig
 from serving.graph.item_lookup import ItemLookup
 from serving.graph.over_retrieval import OverRetrieval, growing_efforts
@@ -29,7 +29,6 @@ from serving.graph.signatures import save
 from serving.index.base import Index
 from serving.index.ground_truth import exact_rows
 from serving.release.build_model import build_index
-from serving.release.fresh_items import FRESH_FILE, write_fresh_ids
 from serving.release.tune_effort import Tuned, served_effort, tune
 
 _DIM, _K, _TUNED_BY = 64, 100, 500
@@ -58,9 +57,9 @@ def write_model(base: Path, items: int, kind: str) -> dict[str, Any]:
         aside = Path(making)
         index = build_index(vectors, ServingConfig.model_validate({"index": kind}), f"{base.name}/{items}")
         tuned = _tuned(index, vectors, queries[:_TUNED_BY])
-        table = _items(aside, items)
+        filters = in_graph(ids_alone(items), aside)
         efforts = growing_efforts(served_effort(tuned), index.size)
-        model = Made(queries, table, OverRetrieval(index, table, efforts, ServingConfig().max_k))
+        model = Made(queries, filters.items, OverRetrieval(index, filters, efforts, ServingConfig().max_k))
         answer = tf.function(model.answer, autograph=False)
         signature = answer.get_concrete_function(tf.TensorSpec([None], tf.string, "query"))
         save(model, str(aside / "model"), {"serving_default": signature})
@@ -70,17 +69,6 @@ def write_model(base: Path, items: int, kind: str) -> dict[str, Any]:
 
 def _tuned(index: Index, vectors: np.ndarray, queries: np.ndarray) -> Tuned:
     return tune(index, queries, exact_rows([vectors], queries, _K), TuningConfig())
-
-
-def _items(aside: Path, count: int) -> ItemLookup:
-    """A table of ids; the items have no words and no names."""
-    ids = np.array([f"P{number:08d}".encode() for number in range(count)], object)
-    (aside / "items.txt").write_bytes(b"".join(one + b"\n" for one in ids.tolist()))
-    write_fresh_ids(aside, [])
-    names = {name: np.array([b""], object) for name in NAMED}
-    numbers = {name: np.zeros(count, np.int32) for name in NAMED}
-    table = Table(ids, names, numbers, np.zeros(0, np.int64), np.zeros(count + 1, np.int64))
-    return ItemLookup(table, str(aside / "items.txt"), str(aside / FRESH_FILE), 256, 32)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -43,6 +43,7 @@ the query is embedded once, searched in each of them, and the answers are merged
 examples:
   python -m serving.client "red running shoes"
   python -m serving.client "red running shoes" --k 5 --user history.json --catalog out/raw/catalog.jsonl.gz
+  python -m serving.client "red running shoes" --allowed-brands Nordlys --price-max 80 --excluded-items i42 i7
   python -m serving.client "red running shoes" --target a:8500,b:8500 c:8500,d:8500 --json
   python -m serving.client "red running shoes" --shards out/models/retrieval/shards.json
 
@@ -105,6 +106,12 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     flags.add_argument(
         "--allowed-leaves", nargs="+", default=[], metavar="LEAF", help="leaf categories that items must be in"
     )
+    flags.add_argument("--allowed-brands", nargs="+", default=[], metavar="BRAND", help="brands that items must be of")
+    flags.add_argument(
+        "--excluded-items", nargs="+", default=[], metavar="ID", help="items that are not wanted, such as those seen"
+    )
+    flags.add_argument("--price-min", type=float, metavar="PRICE", help="the least that items may cost")
+    flags.add_argument("--price-max", type=float, metavar="PRICE", help="the most that items may cost")
     flags.add_argument("--catalog", metavar="JSONL", help="a catalogue file, .gz or not, to show titles from")
     flags.add_argument("--timeout", type=float, default=5.0, help="seconds for the whole call (default %(default)s)")
     flags.add_argument("--hedge-ms", type=float, help="ask a second server of the shard after so many milliseconds")
@@ -174,7 +181,14 @@ def ask(flags: argparse.Namespace) -> Answer:
             opened = Retriever(flags.target, flags.model, version=flags.version, label=flags.label, **shared)
         with opened as retriever:
             return retriever.retrieve(
-                flags.query, user, flags.k, required_terms=flags.required_terms, allowed_leaves=flags.allowed_leaves
+                flags.query,
+                user,
+                flags.k,
+                required_terms=flags.required_terms,
+                allowed_leaves=flags.allowed_leaves,
+                allowed_brands=flags.allowed_brands,
+                excluded_items=flags.excluded_items,
+                price_range=(flags.price_min, flags.price_max),
             )
     except ValueError as error:
         raise _Mistake(str(error)) from None

@@ -33,6 +33,8 @@ class WidthsConfig(Section):
     long_collect_items: int | None = Field(None, ge=1)
     required_terms: int = Field(8, ge=1)
     allowed_leaves: int = Field(16, ge=1)
+    allowed_brands: int = Field(16, ge=1)
+    excluded_items: int = Field(64, ge=1)  # what a user has seen of some pages
 
 
 class ScannConfig(Section):

@@ -15,8 +15,8 @@ from apache_beam.ml.inference.base import ModelHandler
 
 from preprocessing.command.console import UserError
 from serving.batch.answer_files import answer_table, vector_table
-from serving.batch.rows import CONTENT, ID, LISTS, Block, lengths, padded, strings, unpack
-from serving.inputs import FILTER_LISTS, ITEM_INPUTS, VECTOR_LISTS
+from serving.batch.rows import CONTENT, ID, LISTS, Block, lengths, padded, price_ranges, strings, unpack
+from serving.inputs import FILTER_LISTS, ITEM_INPUTS, PRICE_RANGE, VECTOR_LISTS
 from serving.retriever.asynchronous import Hit
 from serving.retriever.blocking import Retriever
 from serving.retriever.request import User
@@ -81,18 +81,36 @@ class SavedModel:
     signature: str
     scann: bool = False
 
+    def loaded(self) -> Any:
+        """In a graph session, as TensorFlow Serving has it."""
+        from serving.graph.saved_model import ServedModel  # TensorFlow comes with it: the launcher starts without
+
+        return ServedModel(self.path, self.scann, threads=1)  # a worker is a core: threads would wait
+
+
+@dataclasses.dataclass(frozen=True)
+class JobItemTower:
+    """The item tower of a job."""
+
+    job_dir: str
+    signature: str = "embed_item"
+
+    def loaded(self) -> Any:
+        """The same."""
+        from serving.graph.item_tower_session import ItemTowerSession
+
+        return ItemTowerSession(self.job_dir, threads=1)
+
 
 class SavedModelHandler(BlockHandler):
-    """Calls one signature as TensorFlow Serving does: a graph session on the `serve` tag."""
+    """Calls one signature."""
 
-    def __init__(self, model: SavedModel, max_batch: int) -> None:
+    def __init__(self, model: SavedModel | JobItemTower, max_batch: int) -> None:
         super().__init__(max_batch)
         self._model = model
 
     def load_model(self) -> Any:
-        from serving.graph.saved_model import ServedModel  # TensorFlow comes with it: the launcher starts without
-
-        return ServedModel(self._model.path, self._model.scann, threads=1)  # a worker is a core: threads would wait
+        return self._model.loaded()
 
 
 class ItemEmbedder(SavedModelHandler):
@@ -114,7 +132,8 @@ class ModelRetriever(SavedModelHandler):
         widths = {name: shapes[name].tensor_shape.dim[1].size for name in LISTS}
         k, refused = table["k"].to_numpy(), _too_wide(table, widths)
         lists = {name: padded(table[name], widths[name]) for name in LISTS}
-        found = model.call(self._model.signature, {"query": strings(table["query"]), "k": k, **lists})
+        inputs = {"query": strings(table["query"]), "k": k, PRICE_RANGE: price_ranges(table[PRICE_RANGE]), **lists}
+        found = model.call(self._model.signature, inputs)
         ids = pyarrow.array(found["item_ids"].reshape(-1), pyarrow.binary())
         there = (pyarrow.compute.binary_length(ids).to_numpy() > 0).reshape(found["item_ids"].shape)
         there &= np.arange(there.shape[1]) < k[:, np.newaxis]  # behind the answers there is padding alone
@@ -180,7 +199,7 @@ class ServerRetriever(BlockHandler):
 def ask(retriever: Retriever, row: dict[str, Any]) -> Sequence[Hit] | str:
     """One row's answer, or why servers refuse it; servers that are gone, or not whole, end the job."""
     user = User(**{name: row[name] for name in VECTOR_LISTS})
-    conditions = {name: row[name] for name in FILTER_LISTS}
+    conditions = {name: row[name] for name in FILTER_LISTS} | {PRICE_RANGE: tuple(row[PRICE_RANGE])}
     for left in reversed(range(_ATTEMPTS)):
         try:
             answer = retriever.retrieve(row["query"], user, row["k"], **conditions)

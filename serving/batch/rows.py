@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import math
 import struct
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,7 +16,7 @@ import pyarrow
 import pyarrow.compute
 
 from preprocessing.logs.records import Excluded, Rejected, optional_identifier, parse_item
-from serving.inputs import FILTER_LISTS, ITEM_INPUTS, VECTOR_LISTS
+from serving.inputs import FILTER_LISTS, ITEM_INPUTS, PRICE_RANGE, VECTOR_LISTS
 
 LISTS = (*VECTOR_LISTS, *FILTER_LISTS)
 _LENGTHS = struct.Struct(f"<{len(ITEM_INPUTS)}I").pack
@@ -24,7 +25,10 @@ HASH = pyarrow.binary(16)
 _TEXT, _TEXTS = pyarrow.string(), pyarrow.list_(pyarrow.string())
 _KEY = [(ID, _TEXT), (CONTENT, HASH)]
 ITEMS = pyarrow.schema([*_KEY, *((name, _TEXT) for name in ITEM_INPUTS)])
-QUERIES = pyarrow.schema([*_KEY, ("query", _TEXT), ("k", pyarrow.int32()), *((name, _TEXTS) for name in LISTS)])
+_PRICES = pyarrow.list_(pyarrow.float32(), 2)
+QUERIES = pyarrow.schema(
+    [*_KEY, ("query", _TEXT), ("k", pyarrow.int32()), *((name, _TEXTS) for name in LISTS), (PRICE_RANGE, _PRICES)]
+)
 _SQUEEZED, _PLAIN = (pyarrow.ipc.IpcWriteOptions(compression=one) for one in ("lz4", None))
 
 Block = tuple[int, int, bytes]  # (shard, rows, the rows as Arrow's stream): what every coder and every worker knows
@@ -66,9 +70,10 @@ class QueryRow:
             raise Rejected("bad k")
         k = k or self._k
         lists = [_strings(fields, name) for name in LISTS]
+        prices = _price_range(fields)
         request_id = optional_identifier(fields, "request_id")
-        content = hashlib.blake2b(orjson.dumps([request_id, [query, k, lists]]), digest_size=16).digest()
-        return Row(request_id or content.hex(), content, (query, k, *lists))
+        content = hashlib.blake2b(orjson.dumps([request_id, [query, k, lists, prices]]), digest_size=16).digest()
+        return Row(request_id or content.hex(), content, (query, k, *lists, prices))
 
 
 def _strings(fields: Mapping[str, Any], name: str) -> list[str]:
@@ -78,6 +83,20 @@ def _strings(fields: Mapping[str, Any], name: str) -> list[str]:
     if not isinstance(values, list) or not all(isinstance(one, str) for one in values):
         raise Rejected(f"bad {name}")
     return values
+
+
+def _price_range(fields: Mapping[str, Any]) -> list[float | None]:
+    """From and to; none for an open end."""
+    ends = fields.get(PRICE_RANGE)
+    if ends is None:
+        return [None, None]
+    if not isinstance(ends, list) or len(ends) != 2 or not all(end is None or _is_number(end) for end in ends):
+        raise Rejected(f"bad {PRICE_RANGE}")
+    return ends
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def by_shard(rows: Sequence[Row], schema: pyarrow.Schema, shards: int) -> Iterator[tuple[int, bytes]]:
@@ -130,6 +149,12 @@ def padded(column: pyarrow.ChunkedArray, width: int) -> np.ndarray:
     values = lists.values.cast(pyarrow.binary()).to_numpy(zero_copy_only=False)
     found[row, place] = values[offsets[:-1][row] + place]
     return found
+
+
+def price_ranges(column: pyarrow.ChunkedArray) -> np.ndarray:
+    """A column of N ranges -> float32 `[N, 2]`, NaN for an open end."""
+    ends = column.combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    return ends.astype(np.float32).reshape(len(column), 2)
 
 
 def lengths(column: pyarrow.ChunkedArray) -> np.ndarray:

@@ -14,16 +14,18 @@ from preprocessing.data.spec import read_spec
 from serving.inputs import CATALOG_COLUMNS, VECTOR_LISTS
 
 _COMPRESSION = "GZIP"
+PRICE = "price"
 Strings = dict[str, tf.Tensor]
 
 
 def catalog_batches(data_dir: str, batch: int) -> tf.data.Dataset:
-    """The live items as strings `[batch]` by the item tower's input names, in the files' order."""
-    columns = parsing_spec([Feature(column, "string", 0) for column in CATALOG_COLUMNS.values()])
+    """The live items in the files' order: strings `[batch]` by ITEM_INPUTS, and `price` float32, NaN for none."""
+    texts = [Feature(column, "string", 0) for column in CATALOG_COLUMNS.values()]
+    columns = parsing_spec([*texts, Feature(PRICE, "float32", 0)])
 
     def parse(records: tf.Tensor) -> Strings:
         parsed = tf.io.parse_example(records, columns)
-        return {name: parsed[column] for name, column in CATALOG_COLUMNS.items()}
+        return {name: parsed[column] for name, column in CATALOG_COLUMNS.items()} | {PRICE: parsed[PRICE]}
 
     records = tf.data.TFRecordDataset(_files(data_dir, "catalog"), _COMPRESSION)
     return records.batch(batch).map(parse, num_parallel_calls=2, deterministic=True).prefetch(2)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterable
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from preprocessing.command.console import UserError
 from preprocessing.text import analyser
-from serving.catalogue.data_records import Strings
+from serving.catalogue.data_records import PRICE, Strings
 
 WORD_HASHES = 2**62  # so many that no two words of a catalogue meet
 NAMED = {"brand": "brand", "shop": "shop", "leaf": "category_leaf", "top": "category_top"}
@@ -24,6 +24,7 @@ class Table(NamedTuple):
     numbers: dict[str, np.ndarray]  # ... -> the place of each item's name in it, int32 [N]
     words: np.ndarray  # int64 [W], hashes of the words of titles and brands, item after item
     ends: np.ndarray  # int64 [N + 1], where each item's words begin; the last is W
+    prices: np.ndarray  # float32 [N], NaN for none
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -34,7 +35,7 @@ class Table(NamedTuple):
         ends = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
         places = np.repeat(self.ends[rows] - ends[:-1], lengths) + np.arange(ends[-1])
         numbers = {name: one[rows] for name, one in self.numbers.items()}
-        return Table(self.ids[rows], self.names, numbers, self.words[places], ends)
+        return Table(self.ids[rows], self.names, numbers, self.words[places], ends, self.prices[rows])
 
 
 class TableBuilder:
@@ -47,10 +48,11 @@ class TableBuilder:
         self._numbers: dict[str, list[np.ndarray]] = {name: [] for name in NAMED}
         self._words: list[np.ndarray] = []
         self._lengths: list[np.ndarray] = []
+        self._prices: list[np.ndarray] = []
         self._hash = tf.function(self._hashed_words, reduce_retracing=True, autograph=False)
 
     def add(self, items: Strings) -> None:
-        """Items as strings `[B]` by the item tower's input names."""
+        """Items `[B]` as `catalog_batches` has them."""
         self._ids.append(items["item_id"].numpy())
         for name, column in NAMED.items():
             known = self._known[name]
@@ -59,6 +61,7 @@ class TableBuilder:
         words, lengths = self._hash(items["title"], items["brand"])
         self._words.append(words.numpy())
         self._lengths.append(lengths.numpy())
+        self._prices.append(items[PRICE].numpy())
 
     def _hashed_words(self, titles: tf.Tensor, brands: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         found = [analyser.analyse(one, ["word"], *self._limits)["word"] for one in (titles, brands)]
@@ -72,12 +75,7 @@ class TableBuilder:
         names = {name: np.array(list(known), object) for name, known in self._known.items()}
         numbers = {name: _joined(parts, np.int32) for name, parts in self._numbers.items()}
         ends = np.concatenate([[0], np.cumsum(_joined(self._lengths, np.int64))]).astype(np.int64)
-        return Table(ids, names, numbers, _joined(self._words, np.int64), ends)
-
-
-def text_limits(spec: Mapping[str, Any]) -> tuple[int, int]:
-    """How many characters and words of a text the analyser keeps, as a data folder's spec says."""
-    return spec["text"]["max_chars"], spec["text"]["max_words"]
+        return Table(ids, names, numbers, _joined(self._words, np.int64), ends, _joined(self._prices, np.float32))
 
 
 def word_hashes(words: tf.Tensor) -> tf.Tensor:

@@ -1,75 +1,78 @@
-"""From an index to K answers that meet every condition: over-retrieve, and look harder for those who come short."""
+"""From an index to K answers that meet every condition: over-retrieve, look harder, or read the shortest list."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import tensorflow as tf
-from tensorflow.python.ops.cond_v2 import fast_cond_v2
 
-from serving.catalogue.data_records import Strings
-from serving.graph.item_lookup import ItemLookup
+from serving.graph.branches import lazy_cond
+from serving.graph.conditions import Clauses, Conditions, no_clauses
+from serving.graph.item_filter import ItemFilter
+from serving.graph.list_search import best_of_list
+from serving.graph.shortest_lists import ShortestLists, first_searches, no_lists, shortest_lists
 from serving.index.base import NO_SCORE, Candidates, Effort, Index, best_of, exact_search, variable
 
-Outcome = TypeVar("Outcome")
+_AT_ONCE = 32  # requests that are looked harder for together: what they hold is bounded, however many wait
 
 
-class Conditions(NamedTuple):
-    """What the items of each request must meet; all `[B, ...]`."""
+class Asked(NamedTuple):
+    """B requests that one search does not answer as it stands."""
 
-    words: tf.Tensor  # int64 [B, T], hashes of words that title and brand must hold, -1 for none
-    leaves: tf.Tensor  # string [B, A], one of which must be the item's, "" for none
+    embeddings: tf.Tensor  # float32 [B, dim]
+    k: tf.Tensor  # int32 [B]
+    clauses: Clauses
+    lists: ShortestLists
+    first: tf.Tensor  # int32 [B], the first search that is worth its time
 
-    @classmethod
-    def read(cls, items: ItemLookup, inputs: Strings) -> Conditions:
-        """Those of a call's inputs `required_terms` and `allowed_leaves`; without any term T is 0."""
-        terms = inputs["required_terms"]
-        words = lazy_cond(
-            tf.reduce_any(terms != ""),
-            lambda: items.wanted_words(terms),
-            lambda: tf.zeros([tf.shape(terms)[0], 0], tf.int64),
-        )
-        return cls(words, inputs["allowed_leaves"])
+    def of(self, requests: tf.Tensor) -> Asked:
+        """Some of them."""
+        return tf.nest.map_structure(lambda one: tf.gather(one, requests), self)
 
-    def of(self, requests: tf.Tensor) -> Conditions:
-        """Those of some requests."""
-        return Conditions(tf.gather(self.words, requests), tf.gather(self.leaves, requests))
 
-    def any_given(self) -> tf.Tensor:
-        """Whether any request has one."""
-        return (tf.shape(self.words)[1] > 0) | tf.reduce_any(self.leaves != "")
+class Best(NamedTuple):
+    """What was found for them so far."""
+
+    scores: tf.Tensor  # float32 [B, width]
+    rows: tf.Tensor  # int32 [B, width]
+    filled: tf.Tensor  # bool [B], whether that is the answer
+
+
+Search = Callable[[tf.Tensor], Candidates]  # float32 [B, dim] -> what it finds
 
 
 class OverRetrieval(tf.Module):
     """Searches an index and a side index of fresh items.
 
-    Each request goes through the efforts until it has its k; whoever still lacks some is answered from every item
-    there is. What a request gets depends on nothing but itself, so that a server may merge requests as it likes.
+    Each request goes through the efforts until it has its k. Whoever still lacks some, or is answered by less, gets the
+    exact answer from the shortest list of items that its conditions leave; without one, from every item there is.
+    What a request gets depends on nothing but itself, so that a server may merge requests as it likes.
     """
 
-    def __init__(self, index: Index, items: ItemLookup, efforts: Sequence[Effort], max_k: int) -> None:
+    def __init__(self, index: Index, items: ItemFilter, efforts: Sequence[Effort], max_k: int) -> None:
         super().__init__(name="over_retrieval")
         self.max_k = max_k
-        self.index, self.items = index, items
+        self.index, self.filter = index, items
+        self.items, self.alive = items.items, items.alive
         self.efforts = list(efforts)
         # [F, dim], of the rows behind the index's
         self.fresh = variable(tf.zeros([0, index.dim]), tf.float32, "fresh", grows=True)
-        # [1 + N + F], of row -1 and those of items: false for no item and for tombstones
-        self.alive = variable(tf.range(-1, index.size) >= 0, tf.bool, "alive", grows=True)
         self.amended = variable(tf.constant(False), tf.bool, "amended")  # some are fresh or tombstones
 
     def __call__(self, embeddings: tf.Tensor, k: tf.Tensor, conditions: Conditions | None) -> Candidates:
         """The best of float32 `[B, dim]` for int32 `[B]` k, of all items without conditions: `[B, max k]`."""
         found = self.index.search(embeddings, self.efforts[0])
         width = tf.maximum(tf.reduce_max(k), 0)
+        given = tf.constant(False) if conditions is None else conditions.any_given()
         return lazy_cond(
-            self._is_answer(found, k, width, conditions),
+            self._is_answer(found, k, width) & ~given,
             lambda: (found[0][:, :width], found[1][:, :width]),
-            lambda: self._answer(found, embeddings, tf.clip_by_value(k, 0, self.max_k), conditions),
+            lambda: self._answer(found, embeddings, tf.clip_by_value(k, 0, self.max_k), conditions, given),
         )
 
-    def _is_answer(self, found: Candidates, k: tf.Tensor, width: tf.Tensor, conditions: Conditions | None) -> tf.Tensor:
+    def _is_answer(self, found: Candidates, k: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
         """Whether what an index found is the answer as it stands, as it mostly is: nothing to sift or to add."""
         plain = [
             tf.reduce_min(k) == width,
@@ -77,88 +80,155 @@ class OverRetrieval(tf.Module):
             tf.reduce_min(found[1], axis=[0, 1]) >= 0,
             ~self.amended,
         ]
-        if conditions is not None:
-            plain.append(~conditions.any_given())
         return tf.reduce_all(plain, axis=0)
 
     def _answer(
-        self, found: Candidates, embeddings: tf.Tensor, k: tf.Tensor, conditions: Conditions | None
+        self, found: Candidates, embeddings: tf.Tensor, k: tf.Tensor, conditions: Conditions | None, given: tf.Tensor
     ) -> Candidates:
-        """What is left of what the first effort found, and for those who lack some what the later efforts find."""
+        """What the first effort found, where that is worth a look, and for those who lack some what others find."""
         width, batch = tf.maximum(tf.reduce_max(k), 0), tf.shape(embeddings)[0]
+        clauses, lists, first = self._planned(conditions, given, k)
+        asked = Asked(embeddings, k, clauses, lists, first)
         nothing = (tf.fill([batch, width], NO_SCORE), tf.fill([batch, width], -1))
-        best, filled = self._sifted(found, embeddings, k, width, conditions)
-        scores, rows = self._further(1, tf.where(~filled)[:, 0], best, embeddings, k, width, conditions)
-        inside = tf.range(width)[None, :] < k[:, None]
-        return tf.where(inside, scores, nothing[0]), tf.where(inside, rows, nothing[1])
-
-    def _sifted(
-        self, found: Candidates, embeddings: tf.Tensor, k: tf.Tensor, width: tf.Tensor, conditions: Conditions | None
-    ) -> tuple[Candidates, tf.Tensor]:
-        """The best `[B, width]` of what an index found and of the fresh items, and whose k they fill `[B]`."""
-        scores, rows = self._with_fresh(embeddings, *found)
-        scores = tf.where(self._accept(rows, conditions), scores, NO_SCORE)
-        best = best_of([scores], [rows], width)
-        filled = tf.reduce_sum(tf.cast(scores > NO_SCORE, tf.int32), axis=1) >= k
-        return best, filled
-
-    def _further(
-        self,
-        number: int,
-        short: tf.Tensor,
-        found: Candidates,
-        embeddings: tf.Tensor,
-        k: tf.Tensor,
-        width: tf.Tensor,
-        conditions: Conditions | None,
-    ) -> Candidates:
-        """Replaces what was found for the requests `short` `[s]` by what the later efforts find."""
-
-        def again() -> Candidates:
-            some, ks = tf.gather(embeddings, short), tf.gather(k, short)
-            theirs = None if conditions is None else conditions.of(short)
-            if number == len(self.efforts):
-                return _replaced(found, short, self.everything(some, width, theirs))
-            more = self.index.search(some, self.efforts[number])
-            better, filled = self._sifted(more, some, ks, width, theirs)
-            still = tf.gather(short, tf.where(~filled)[:, 0])
-            replaced = _replaced(found, short, better)
-            return self._further(number + 1, still, replaced, embeddings, k, width, conditions)
-
-        return lazy_cond(tf.size(short) > 0, again, lambda: found)
-
-    def everything(self, embeddings: tf.Tensor, width: tf.Tensor, conditions: Conditions | None) -> Candidates:
-        """The exact answer among all items that meet the conditions."""
-        scores, rows = exact_search(self.index, embeddings, width, lambda rows: self._accept(rows, conditions))
-        fresh_scores, fresh_rows = self._with_fresh(embeddings, scores[:, :0], rows[:, :0])
-        fresh_scores = tf.where(self._accept(fresh_rows, conditions), fresh_scores, NO_SCORE)
-        return best_of([scores, fresh_scores], [rows, fresh_rows], width)
-
-    def _with_fresh(self, embeddings: tf.Tensor, scores: tf.Tensor, rows: tf.Tensor) -> Candidates:
-        """What an index found, with every fresh item behind."""
-        fresh = tf.matmul(embeddings, self.fresh, transpose_b=True)
-        numbers = tf.range(self.index.size, self.index.size + tf.shape(fresh)[1])
-        fresh_rows = tf.tile(numbers[None, :], [tf.shape(embeddings)[0], 1])
-        return tf.concat([scores, fresh], axis=1), tf.concat([rows, fresh_rows], axis=1)
-
-    def _accept(self, rows: tf.Tensor, conditions: Conditions | None) -> tf.Tensor:
-        """Which of rows `[B, n]` are of items alive that meet the conditions."""
-        alive = tf.gather(self.alive, rows + 1)
-        if conditions is None:
-            return alive
-        return lazy_cond(
-            conditions.any_given(),
-            lambda: (
-                alive & self.items.in_leaves(rows, conditions.leaves) & self.items.have_words(rows, conditions.words)
-            ),
-            lambda: alive,
+        spare = 0 if conditions is None else int(conditions.excluded.shape[1])
+        best = Best(*nothing, k <= 0)
+        best = lazy_cond(
+            tf.reduce_any(first < len(self.efforts)), lambda: self._searched(found, asked, best, spare), lambda: best
         )
+        if conditions is not None:
+            best = self._listed(asked, best)
+        inside = tf.range(width)[None, :] < k[:, None]
+        return tf.where(inside, best.scores, nothing[0]), tf.where(inside, best.rows, nothing[1])
+
+    def _searched(self, found: Candidates, asked: Asked, best: Best, spare: int) -> Best:
+        """What searches find for those for whom they are worth their time, one after the other until k are filled.
+
+        Who has no list is answered by exact search in the end, which must find `spare` more: they may be excluded.
+        """
+        best = self._sifted_first(found, asked, best)
+        for number, effort in enumerate(self.efforts[1:], 1):
+            search = functools.partial(self.index.search, effort=effort)
+            best = self._further(asked.first <= number, search, asked, best)
+        everything = functools.partial(self._everything, tf.shape(best.rows)[1] + spare)
+        return self._further(~asked.lists.has_list, everything, asked, best)
+
+    def _planned(
+        self, conditions: Conditions | None, given: tf.Tensor, k: tf.Tensor
+    ) -> tuple[Clauses, ShortestLists, tf.Tensor]:
+        """The conditions as they are looked up, each request's shortest list, and its first search."""
+
+        def plan() -> tuple[Clauses, ShortestLists, tf.Tensor]:
+            assert conditions is not None
+            clauses = self.filter.look_up(conditions)
+            lists = shortest_lists(clauses, self.filter.lists)
+            return clauses, lists, first_searches(lists, k, self.index, self.efforts)
+
+        def no_plan() -> tuple[Clauses, ShortestLists, tf.Tensor]:
+            return no_clauses(tf.size(k)), no_lists(tf.size(k)), tf.zeros_like(k)
+
+        return no_plan() if conditions is None else lazy_cond(given, plan, no_plan)
+
+    def _sifted_first(self, found: Candidates, asked: Asked, best: Best) -> Best:
+        """The first effort's candidates for those for whom they are worth a look."""
+        turn = tf.where(~best.filled & (asked.first == 0))[:, 0]
+
+        def sifted() -> Best:
+            scores, rows = found
+            return self._improved(turn, (tf.gather(scores, turn), tf.gather(rows, turn)), asked, best)
+
+        return lazy_cond(tf.size(turn) > 0, sifted, lambda: best)
+
+    def _further(self, worth: tf.Tensor, search: Search, asked: Asked, best: Best) -> Best:
+        """What a further search finds for those who lack some and for whom it is worth its time `[B]`; some at once."""
+        turn = tf.where(~best.filled & worth)[:, 0]
+
+        def step(begin: tf.Tensor, best: Best) -> tuple[tf.Tensor, Best]:
+            some = turn[begin : begin + _AT_ONCE]
+            found = search(tf.gather(asked.embeddings, some))
+            return begin + _AT_ONCE, self._improved(some, found, asked, best)
+
+        def searched() -> Best:
+            start = (tf.constant(0), best)
+            return tf.while_loop(lambda begin, _: begin < tf.size(turn), step, start, parallel_iterations=1)[1]
+
+        return lazy_cond(tf.size(turn) > 0, searched, lambda: best)
+
+    def _improved(self, requests: tf.Tensor, found: Candidates, asked: Asked, best: Best) -> Best:
+        """What was found for some requests `[s]`, sifted, in the place of what they had.
+
+        Only what is as good as the search's last candidate counts: between a worse one, which is fresh, and that there
+        may be items which the search left out.
+        """
+        some, width = asked.of(requests), tf.shape(best.rows)[1]
+        scores, rows = lazy_cond(
+            some.clauses.any_given(),
+            lambda: self._sifted(found, some, width),
+            lambda: self._alive(found, some, width),
+        )
+        last = tf.reduce_min(tf.where(found[1] >= 0, found[0], -NO_SCORE), axis=1, keepdims=True)
+        filled = tf.reduce_sum(tf.cast(scores >= last, tf.int32), axis=1) >= some.k
+        return _replaced(best, requests, Best(scores, rows, filled))
+
+    def _alive(self, found: Candidates, some: Asked, width: tf.Tensor) -> Candidates:
+        """The best `[s, width]` of what a search found and of the fresh items, for requests without conditions."""
+        fresh = tf.matmul(some.embeddings, self.fresh, transpose_b=True)
+        numbers = tf.range(self.index.size, self.index.size + tf.shape(fresh)[1])
+        rows = tf.concat([found[1], tf.tile(numbers[None, :], [tf.shape(fresh)[0], 1])], axis=1)
+        scores = tf.concat([found[0], fresh], axis=1)
+        return best_of([tf.where(self.filter.are_alive(rows), scores, NO_SCORE)], [rows], width)
+
+    def _sifted(self, found: Candidates, some: Asked, width: tf.Tensor) -> Candidates:
+        """The same of what meets each request's conditions; one by one, so that what they hold at a time is bounded."""
+
+        def sifted(one: tuple[tf.Tensor, tf.Tensor, Asked]) -> Candidates:
+            scores, rows, asked = one
+            places = self.filter.indexed(rows, asked.clauses)
+            return self._with_fresh((tf.gather(scores, places), tf.gather(rows, places)), asked, width)
+
+        return _one_by_one(sifted, (*found, some))
+
+    def _listed(self, asked: Asked, best: Best) -> Best:
+        """The exact answers of those who are not answered yet and have a list."""
+        worth = (asked.lists.lengths > 0) | (self.filter.fresh_count() > 0)
+        turn, width = tf.where(~best.filled & asked.lists.has_list & worth)[:, 0], tf.shape(best.rows)[1]
+
+        def listed(one: Asked) -> Candidates:
+            found = best_of_list(self.index, self.filter, one.embeddings, one.clauses, one.lists, width)
+            return self._with_fresh(found, one, width)
+
+        def answered() -> Best:
+            scores, rows = _one_by_one(listed, asked.of(turn))
+            return _replaced(best, turn, Best(scores, rows, tf.ones_like(turn, tf.bool)))
+
+        return lazy_cond(tf.size(turn) > 0, answered, lambda: best)
+
+    def _with_fresh(self, found: Candidates, one: Asked, width: tf.Tensor) -> Candidates:
+        """The best `[width]` of items found `[n]` that meet a request's conditions, and of the fresh ones that do."""
+
+        def fresh() -> Candidates:
+            vectors = self.fresh.read_value()
+            scores = tf.where(self.filter.fresh(one.clauses), tf.linalg.matvec(vectors, one.embeddings), NO_SCORE)
+            rows = tf.range(self.index.size, self.index.size + tf.size(scores))
+            return tf.concat([found[0], scores], axis=0), tf.concat([found[1], rows], axis=0)
+
+        scores, rows = lazy_cond(self.filter.fresh_count() > 0, fresh, lambda: found)
+        best, best_rows = best_of([scores[None]], [rows[None]], width)
+        return best[0], best_rows[0]
+
+    def _everything(self, width: tf.Tensor, embeddings: tf.Tensor) -> Candidates:
+        """The best of all items alive of the index."""
+        return exact_search(self.index, embeddings, width, self.filter.are_alive)
 
 
-def _replaced(found: Candidates, requests: tf.Tensor, better: Candidates) -> Candidates:
+def _one_by_one(answer: Callable[[Any], Candidates], requests: Any) -> Candidates:
+    """The answers of s requests, a nest of `[s, ...]`: `[s, width]`."""
+    kinds = (tf.TensorSpec([None], tf.float32), tf.TensorSpec([None], tf.int32))
+    return tf.map_fn(answer, requests, fn_output_signature=kinds, parallel_iterations=1)
+
+
+def _replaced(best: Best, requests: tf.Tensor, better: Best) -> Best:
     places = requests[:, None]
-    scores, rows = (tf.tensor_scatter_nd_update(one, places, other) for one, other in zip(found, better, strict=True))
-    return scores, rows
+    return Best(*(tf.tensor_scatter_nd_update(one, places, other) for one, other in zip(best, better, strict=True)))
 
 
 def growing_efforts(chosen: Effort, size: int) -> list[Effort]:
@@ -170,14 +240,3 @@ def growing_efforts(chosen: Effort, size: int) -> list[Effort]:
             break
         efforts.append(Effort(candidates, chosen.leaves * 2**step, max(chosen.reorder, candidates)))
     return efforts
-
-
-def lazy_cond(condition: tf.Tensor, then: Callable[[], Outcome], otherwise: Callable[[], Outcome]) -> Outcome:
-    """`tf.cond`, kept as a call of one side.
-
-    `tf.cond` becomes switches in front of the ops of both sides, and the executor then visits every op of the side not
-    taken: for a search that is most of its graph. No public name of TensorFlow leaves a condition as it is.
-    """
-    if tf.executing_eagerly():
-        return tf.cond(condition, then, otherwise)
-    return fast_cond_v2(condition, then, otherwise)

@@ -14,6 +14,7 @@ Accept = Callable[[tf.Tensor], tf.Tensor]  # rows int32 [B, n] -> bool [B, n]
 _BLOCK = 16_384
 _ALIGNED = 64  # bytes, for the widest registers
 NO_SCORE = -float("inf")
+SIDE_BY_SIDE = 1 / 8  # what a vector takes that is read after its neighbour, to one from anywhere
 
 
 class Effort(NamedTuple):
@@ -43,6 +44,14 @@ class Index(tf.Module):
 
     def slice(self, begin: tf.Tensor, end: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """The vectors float32 `[n, dim]` and rows int32 `[n]` (-1 for an empty slot) of the slots `[begin, end)`."""
+        raise NotImplementedError
+
+    def vectors_of(self, rows: tf.Tensor) -> tf.Tensor:
+        """The vectors float32 `[n, dim]` of some rows int32 `[n]`."""
+        raise NotImplementedError
+
+    def cost(self, effort: Effort) -> float:
+        """What a search of one request takes, in vectors that `vectors_of` could gather and score in that time."""
         raise NotImplementedError
 
     def settings(self) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from serving.index.base import Candidates, Effort, Index, exact_search, variable, zero_copy
+from serving.index.base import SIDE_BY_SIDE, Candidates, Effort, Index, exact_search, variable, zero_copy
 
 
 class BruteForce(Index):
@@ -28,6 +28,14 @@ class BruteForce(Index):
     def slice(self, begin: tf.Tensor, end: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """As `Index.slice`; a slot is a row."""
         return self.vectors[begin:end], tf.range(begin, end)
+
+    def vectors_of(self, rows: tf.Tensor) -> tf.Tensor:
+        """As `Index.vectors_of`."""
+        return tf.gather(self.vectors.read_value(), rows)
+
+    def cost(self, effort: Effort) -> float:
+        """As `Index.cost`."""
+        return self.size * SIDE_BY_SIDE
 
     def settings(self) -> dict[str, Any]:
         """As `Index.settings`."""

@@ -12,6 +12,7 @@ from serving.config import PortableConfig
 from serving.index.balanced_kmeans import assign, train_centroids
 from serving.index.base import (
     NO_SCORE,
+    SIDE_BY_SIDE,
     Candidates,
     Effort,
     Index,
@@ -42,6 +43,9 @@ class Portable(Index):
         self._leaves, self._leaf_size = rows.shape
         self.slots = self._leaves * self._leaf_size
         self.rows = variable(rows, tf.int32, "rows")
+        slots: np.ndarray = np.zeros(self.size, np.int32)
+        slots[rows[rows >= 0]] = np.flatnonzero(rows.reshape(-1) >= 0)
+        self.slots_of = variable(slots, tf.int32, "slots_of")
         steps = multipliers_of(vectors) if int8 else None
         self.multipliers = None if steps is None else variable(steps, tf.float32, "multipliers")
         blocks = np.zeros((*rows.shape, self.dim), np.int8) if int8 else aligned_zeros(*rows.shape, self.dim)
@@ -88,10 +92,22 @@ class Portable(Index):
 
     def slice(self, begin: tf.Tensor, end: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """As `Index.slice`; leaf after leaf."""
-        vectors = tf.cast(tf.reshape(self.blocks, [-1, self.dim])[begin:end], tf.float32)
-        if self.multipliers is not None:
-            vectors /= self.multipliers
-        return vectors, tf.reshape(self.rows, [-1])[begin:end]
+        return self._vectors(self._slots()[begin:end]), tf.reshape(self.rows, [-1])[begin:end]
+
+    def vectors_of(self, rows: tf.Tensor) -> tf.Tensor:
+        """As `Index.vectors_of`."""
+        return self._vectors(tf.gather(self._slots(), tf.gather(self.slots_of.read_value(), rows)))
+
+    def cost(self, effort: Effort) -> float:
+        """As `Index.cost`."""
+        return min(effort.leaves, self._leaves) * self._leaf_size * SIDE_BY_SIDE
+
+    def _slots(self) -> tf.Tensor:
+        return tf.reshape(self.blocks.read_value(), [-1, self.dim])
+
+    def _vectors(self, held: tf.Tensor) -> tf.Tensor:
+        floats = tf.cast(held, tf.float32)
+        return floats if self.multipliers is None else floats / self.multipliers
 
     def settings(self) -> dict[str, Any]:
         """As `Index.settings`."""

@@ -12,6 +12,7 @@ import tensorflow as tf
 from serving.config import ScannConfig
 from serving.index.base import (
     NO_SCORE,
+    SIDE_BY_SIDE,
     Candidates,
     Effort,
     Index,
@@ -24,6 +25,7 @@ from serving.index.base import (
 from serving.index.scann_ops import load_scann_ops, reordering_config
 
 _REORDERS = (16, 12, 8, 6, 4, 3, 2, 1.5)  # candidates scored again for each one wanted
+_HASHED = 1 / 64  # what a hashed vector takes in its leaf, to a whole one from anywhere
 # The state of a searcher, in the order in which ScaNN hands it out and `TensorsToScann` does not take it back.
 _STATE = (
     "scann_config",
@@ -73,16 +75,29 @@ class Scann(Index):
         queries = tf.pad(embeddings, [[0, tf.cast(batch == 0, tf.int32)], [0, 0]])  # the op takes no empty batch
         found = scann_ops.scann_search_batched(handle, queries, count, max(effort.reorder, count), leaves, False)
         rows, scores = found.indices[:batch], found.distances[:batch]
+        for one in (rows, scores):
+            one.set_shape([None, None])  # the op does not say
         there = tf.math.is_finite(scores)  # a search that opens leaves of fewer items fills up with NaN
         return tf.where(there, scores, NO_SCORE), tf.where(there, rows, -1)
 
     def slice(self, begin: tf.Tensor, end: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """As `Index.slice`; a slot is a row."""
-        if self._int8:
-            vectors = tf.cast(self.int8_dataset[begin:end], tf.float32) / self.int8_multipliers
-        else:
-            vectors = self.dataset[begin:end]
-        return vectors, tf.range(begin, end)
+        return self._vectors(self._held()[begin:end]), tf.range(begin, end)
+
+    def vectors_of(self, rows: tf.Tensor) -> tf.Tensor:
+        """As `Index.vectors_of`."""
+        return self._vectors(tf.gather(self._held(), rows))
+
+    def cost(self, effort: Effort) -> float:
+        """As `Index.cost`."""
+        opened = min(effort.leaves, self._leaves) / self._leaves if self._leaves else 1.0
+        return opened * self.size * (_HASHED if self._leaves else SIDE_BY_SIDE) + effort.reorder
+
+    def _held(self) -> tf.Tensor:
+        return (self.int8_dataset if self._int8 else self.dataset).read_value()
+
+    def _vectors(self, held: tf.Tensor) -> tf.Tensor:
+        return tf.cast(held, tf.float32) / self.int8_multipliers if self._int8 else held
 
     def settings(self) -> dict[str, Any]:
         """As `Index.settings`."""

@@ -11,7 +11,7 @@ import numpy as np
 from serving.catalogue.data_records import Requests
 from serving.config import GateConfig
 from serving.graph.saved_model import ServedModel
-from serving.inputs import FILTER_LISTS, ITEM_INPUTS, VECTOR_LISTS
+from serving.inputs import FILTER_LISTS, ITEM_INPUTS, PRICE_RANGE, VECTOR_LISTS
 from serving.release.tune_effort import Recalls, recalls_of
 
 SIGNATURES = ("serving_default", "retrieve", "embed_query", "embed_item", "search")
@@ -114,7 +114,8 @@ def retrieve_inputs(requests: Requests, widths: dict[str, int], k: int) -> dict[
     count = len(requests)
     inputs = {"query": requests.inputs["query"], "k": np.full(count, k, np.int32)}
     inputs |= {name: _fitted(requests.inputs[name], widths[name]) for name in VECTOR_LISTS}
-    return inputs | {name: np.full((count, widths[name]), b"", object) for name in FILTER_LISTS}
+    inputs |= {name: np.full((count, widths[name]), b"", object) for name in FILTER_LISTS}
+    return inputs | {PRICE_RANGE: np.full((count, 2), np.nan, np.float32)}
 
 
 def _fitted(values: np.ndarray, width: int) -> np.ndarray:

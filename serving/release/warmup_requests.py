@@ -10,7 +10,7 @@ import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from serving.catalogue.data_records import Requests
-from serving.inputs import FILTER_LISTS, ITEM_INPUTS, VECTOR_LISTS
+from serving.inputs import FILTERS, ITEM_INPUTS, VECTOR_LISTS
 from serving.release.acceptance import retrieve_inputs
 
 _FOLDER, _FILE = "assets.extra", "tf_serving_warmup_requests"
@@ -58,7 +58,7 @@ def _calls(
         yield "embed_item", {name: items[name][:size] for name in ITEM_INPUTS}
         vector = {"embedding": random.normal(size=(len(some), dim)).astype(np.float32), "k": inputs["k"]}
         yield "search", vector
-        yield "search_filtered", vector | {name: inputs[name] for name in FILTER_LISTS}
+        yield "search_filtered", vector | {name: inputs[name] for name in FILTERS}
     narrow = retrieve_inputs(requests.slice(0, 1), widths, k)
     narrow["required_terms"][0, 0] = items["title"][0]
     narrow["allowed_leaves"][0, 0] = items["category_leaf"][0]

@@ -14,7 +14,7 @@ from typing import Self
 import grpc
 
 from serving.retriever import messages
-from serving.retriever.request import Question, User
+from serving.retriever.request import OPEN, PriceRange, Question, User
 from serving.retriever.retries import CallPolicy, Model, RetrievalError, Shard
 
 _EMBED_SHARE = 0.5  # of the time left that one shard may take to embed, when others could do it
@@ -62,10 +62,14 @@ class BaseRetriever(abc.ABC):
         *,
         required_terms: Sequence[str] = (),
         allowed_leaves: Sequence[str] = (),
+        allowed_brands: Sequence[str] = (),
+        excluded_items: Sequence[str] = (),
+        price_range: PriceRange = OPEN,
         timeout: float | None = None,
     ) -> Answer:
         """The k best items for a query of a user; `RetrievalError` where no shard answers in time."""
-        question = Question(query, user or User(), k, required_terms, allowed_leaves)
+        conditions = (required_terms, allowed_leaves, allowed_brands, excluded_items, price_range)
+        question = Question(query, user or User(), k, *conditions)
         return await self._answer(question, self._end(timeout))
 
     async def embed(self, query: str, user: User | None = None, *, timeout: float | None = None) -> list[float]:
@@ -129,7 +133,7 @@ class AsyncRetriever(BaseRetriever):
         if len(self.shards) == 1:
             hits, version = await _ask(self.shards[0], "retrieve", question, end)
             return Answer(hits[: question.k], {}, {self.shards[0].name: version})
-        if question.conditional:
+        if question.conditions:
             return await ask_all(self.shards, "retrieve", question, None, end)
         return await ask_all(self.shards, "search", question, await self._embedded(question, end), end)
 
@@ -203,16 +207,13 @@ async def _predict(
 async def _predict_once(
     shard: Shard, signature: str, question: Question, vector: messages.Tensor | None, end: float
 ) -> tuple[dict[str, messages.Tensor], int]:
+    # `search` has no inputs of a fixed width, which would have to be asked for
+    shapes = {"k": (1,)} if signature == "search" else dict(await input_shapes(shard, signature, end))
+    embedding = {}
     if vector is not None:
-        inputs = {
-            "embedding": messages.float_tensor(vector.floats, vector.shape),
-            "k": messages.int32_tensor([question.k]),
-        }
-        if signature == "search_filtered":
-            shapes = await input_shapes(shard, signature, end)
-            inputs |= question.inputs({name: shape for name, shape in shapes.items() if name not in inputs})
-    else:
-        inputs = question.inputs(await input_shapes(shard, signature, end))
+        embedding = {"embedding": messages.float_tensor(vector.floats, vector.shape)}
+        shapes.pop("embedding", None)
+    inputs = question.inputs(shapes) | embedding
     spec = messages.model_spec(shard.model.name, signature, shard.model.version, shard.model.label)
     answer = await shard.predict(messages.predict_request(spec, inputs), max(0.0, end - time.monotonic()))
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,9 @@ from pathlib import Path
 from serving.retriever import messages
 
 Shapes = Mapping[str, tuple[int, ...] | None]
+PriceRange = tuple[float | None, float | None]  # from and to, None for an open end
+OPEN: PriceRange = (None, None)
+_CONDITIONS = ("required_terms", "allowed_leaves", "allowed_brands", "excluded_items")
 
 
 @dataclass(frozen=True)
@@ -56,14 +60,29 @@ class Question:
     k: int
     required_terms: Sequence[str] = ()
     allowed_leaves: Sequence[str] = ()
+    allowed_brands: Sequence[str] = ()
+    excluded_items: Sequence[str] = ()
+    price_range: PriceRange = OPEN  # an item without a price is in none but the open one
+
+    def __post_init__(self) -> None:
+        low, high = self.price_range
+        if low is not None and high is not None and low > high:
+            raise ValueError(f"price_range: from {low} to {high} there is nothing; the lower end comes first")
 
     @property
-    def conditional(self) -> bool:
-        """Whether only `retrieve` can answer it: `search` takes no conditions."""
-        return bool(self.required_terms or self.allowed_leaves)
+    def conditions(self) -> list[str]:
+        """The names of those it has; `search` takes none of them."""
+        given = [name for name in _CONDITIONS if getattr(self, name)]
+        return given if self.price_range == OPEN else [*given, "price_range"]
 
     def inputs(self, shapes: Shapes) -> dict[str, bytes]:
-        """The TensorProtos of a signature with these input shapes; what it does not take stays out."""
+        """The TensorProtos of a signature with these input shapes; what it does not take stays out, but no condition.
+
+        A signature without k embeds: conditions are none of its business.
+        """
+        unknown = [name for name in self.conditions if name not in shapes]
+        if unknown and "k" in shapes:
+            raise ValueError(f"this model takes no {', '.join(unknown)}; export it again with this version's serving")
         return {name: self._input(name, shape) for name, shape in shapes.items()}
 
     def _input(self, name: str, shape: tuple[int, ...] | None) -> bytes:
@@ -71,6 +90,8 @@ class Question:
             return messages.string_tensor([self.query], [1])
         if name == "k":
             return messages.int32_tensor([self.k])
+        if name == "price_range":
+            return messages.float_tensor([math.nan if end is None else end for end in self.price_range], [1, 2])
         owner = self.user if hasattr(self.user, name) else self
         values = list(getattr(owner, name, ()))
         width = shape[1] if shape and len(shape) == 2 and shape[1] >= 0 else len(values)

@@ -109,7 +109,7 @@ class AsyncShardedRetriever(BaseRetriever):
         await self._now.close()
 
     async def _answer(self, question: Question, end: float) -> Answer:
-        signature = "search_filtered" if question.conditional else "search"
+        signature = "search_filtered" if question.conditions else "search"
         async with self._generation() as models:
             vector = await embed_by_any([models.query], question, end)
             return await ask_all(models.shards, signature, question, vector, end)

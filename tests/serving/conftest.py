@@ -17,7 +17,7 @@ import preprocessing  # noqa: F401 (sets up TensorFlow's environment)
 from preprocessing.command.experiment import load_section
 from serving.config import ServingConfig
 from serving.graph.saved_model import ServedModel
-from serving.inputs import FILTER_LISTS, VECTOR_LISTS
+from serving.inputs import FILTER_LISTS, PRICE_RANGE, VECTOR_LISTS
 from tests.serving.experiment import ROOT, make_data, train_job, write_experiment
 
 KINDS = ("brute_force", "portable", "scann")
@@ -108,7 +108,13 @@ class Client:
         """`retrieve({"query": "shoes", "k": 3, "required_terms": ["red"]}, ...)`."""
         inputs = {"query": np.array([one.get("query", "").encode() for one in requests], object)}
         inputs["k"] = np.array([one.get("k", 10) for one in requests], np.int32)
-        return self.model.call("retrieve", inputs | self.lists((*VECTOR_LISTS, *FILTER_LISTS), list(requests)))
+        inputs |= self.lists(VECTOR_LISTS, list(requests)) | self.conditions(*requests)
+        return self.model.call("retrieve", inputs)
+
+    def conditions(self, *requests: dict[str, Any]) -> dict[str, np.ndarray]:
+        """The conditions of requests."""
+        ranges = [one.get(PRICE_RANGE, (np.nan, np.nan)) for one in requests]
+        return self.lists(FILTER_LISTS, list(requests)) | {PRICE_RANGE: np.array(ranges, np.float32)}
 
     def embed(self, *requests: dict[str, Any]) -> np.ndarray:
         """The vectors of requests."""

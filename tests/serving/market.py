@@ -19,6 +19,7 @@ class Shelf(NamedTuple):
     titles: list[bytes]
     brands: list[bytes]
     leaves: list[bytes]
+    prices: np.ndarray  # float32, NaN for none
     inputs: dict[str, np.ndarray]
 
     def words(self, row: int) -> set[bytes]:
@@ -36,8 +37,9 @@ def shelf(data: str) -> Shelf:
     """Reads it."""
     batches = list(catalog_batches(data, 64))
     inputs = {name: np.concatenate([batch[name].numpy() for batch in batches]) for name in batches[0]}
+    prices = inputs.pop("price")
     columns = (inputs[name].tolist() for name in ("item_id", "title", "brand", "category_leaf"))
-    return Shelf(*columns, inputs)
+    return Shelf(*columns, prices, inputs)
 
 
 def assert_same_answers(found: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]) -> None:

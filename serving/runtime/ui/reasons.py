@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.core.framework import types_pb2
 
 from preprocessing.text import analyser
 from serving.retriever.request import User
@@ -40,13 +41,13 @@ class Asked:
     query: str
     user: User
     k: int
-    required_terms: Sequence[str]
+    conditions: Row  # by the names of `retrieve`'s inputs
     timeout: float
 
     def row(self, without: Sequence[str] = ()) -> Row:
         """The inputs of `retrieve`, some lists of the past left out."""
         past = {name: () if name in without else getattr(self.user, name) for name in _PAST}
-        return {"query": self.query, "k": self.k, "required_terms": self.required_terms, "allowed_leaves": (), **past}
+        return {"query": self.query, "k": self.k, **self.conditions, **past}
 
 
 class Reasons:
@@ -141,6 +142,8 @@ def _array(one: Input, values: Sequence[Any]) -> np.ndarray:
     """A signature's input from a value a row; lists are padded with "" to its width, and what is past is cut to it."""
     if one.shape is None or len(one.shape) == 1:
         return np.array([_plain(value) for value in values], dtype_of(one.number))
+    if one.number != types_pb2.DT_STRING:
+        return np.array(values, dtype_of(one.number))
     width = one.shape[1] or max(map(len, values))
     if one.name not in _PAST and max(map(len, values)) > width:
         raise invalid(f"{one.name}: {max(map(len, values))} given, this model takes {width}")

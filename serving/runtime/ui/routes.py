@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import math
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,19 @@ class SearchBody(BaseModel):
     user: str | None = None
     k: int = Field(10, ge=1, le=_MOST_ITEMS)
     required_terms: list[str] = []
+    allowed_brands: list[str] = []
+    excluded_items: list[str] = []
+    price_range: tuple[float | None, float | None] = (None, None)
+
+    def conditions(self) -> dict[str, Any]:
+        """As `retrieve` takes them."""
+        return {
+            "required_terms": self.required_terms,
+            "allowed_leaves": (),
+            "allowed_brands": self.allowed_brands,
+            "excluded_items": self.excluded_items,
+            "price_range": [math.nan if end is None else end for end in self.price_range],
+        }
 
 
 class Ui:
@@ -85,7 +99,7 @@ class Ui:
         spec = model_pb2.ModelSpec(name=body.model)
         if body.version is not None:
             spec.version.value = body.version
-        asked = Asked(body.query, user, body.k, body.required_terms, self._timeout)
+        asked = Asked(body.query, user, body.k, body.conditions(), self._timeout)
         with self._server.admission:
             answer = await asyncio.get_running_loop().run_in_executor(None, self._reasons.ask, spec, asked)
         return _json(answer | {"past": self._past(user)})

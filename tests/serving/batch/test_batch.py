@@ -155,6 +155,8 @@ def questions(items: Shelf) -> list[dict[str, Any]]:
         {"request_id": "c", "query": "bag", "allowed_leaves": [leaf], "long_order_items": ids[9:12]},
         {"request_id": "d", "query": "", "short_items": ["nobody"], "k": 3},
         {"request_id": "e", "query": "bag", "required_terms": ["zzqx"]},
+        {"request_id": "g", "query": "bag", "allowed_brands": [items.brands[7].decode()], "excluded_items": ids[:8]},
+        {"request_id": "h", "query": "bag", "price_range": [None, float(np.nanmedian(items.prices))]},
         *({"request_id": f"f{n}", "query": f"query {n}", "long_click_items": ids[n : n + 2]} for n in range(40)),
     ]
 
@@ -175,6 +177,7 @@ def check_answers(rows: list[dict[str, Any]], asked: list[dict[str, Any]], serve
 def test_retrieves_as_served(model: str, served: Client, items: Shelf, tmp_path: Path) -> None:
     asked = questions(items)
     bad = [{"query": 3}, {"query": "x", "realtime_items": "i1"}, {"query": "x", "k": 0}]
+    bad += [{"query": "x", "price_range": [1]}, {"query": "x", "price_range": ["1", None]}]
     wide = {"query": "x", "required_terms": ["a", "b", "c", "d"]}
     plain = {"query": "nobody in particular"}
     path = write(tmp_path / "q.jsonl", [*asked, *bad, wide, plain, plain])
@@ -182,13 +185,14 @@ def test_retrieves_as_served(model: str, served: Client, items: Shelf, tmp_path:
     outcome = run(retrieve_job(model, 10, 16, format="jsonl", **shared), find(path))
     assert outcome.manifest["rejected"] == {
         "bad k": 1,
+        "bad price_range": 2,
         "bad query": 1,
         "bad realtime_items": 1,
         "duplicate request_id": 1,
         "required_terms: 4 given, this model takes 3": 1,
     }
     counts = outcome.manifest["counts"]
-    assert counts["in"] == len(asked) + 6 and counts["written"] == len(asked) + 1
+    assert counts["in"] == len(asked) + 8 and counts["written"] == len(asked) + 1
     lines = [line for path in BatchFolder(shared["output"]).files() for line in Path(path).read_bytes().splitlines()]
     rows = [orjson.loads(line) for line in lines]
     (alone,) = (row for row in rows if row["query"] == plain["query"])

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from preprocessing.data.features import HORIZONS
-from serving.inputs import ITEM_INPUTS, ITEM_LISTS
+from serving.inputs import FILTERS, ITEM_INPUTS, ITEM_LISTS
 from tests.serving.conftest import Client
+from tests.serving.experiment import query_vector
 from tests.serving.market import Shelf, assert_same_answers, shelf, words_of
 
 ALL = 10_000
@@ -63,7 +63,7 @@ def test_shapes_and_names(client: Client) -> None:
     inputs = {name: set(one.inputs) for name, one in client.model.signatures.items()}
     vector = {"query", "history_queries", *ITEM_LISTS}
     assert inputs["serving_default"] == {"query"}
-    assert inputs["retrieve"] == vector | {"k", "required_terms", "allowed_leaves"}
+    assert inputs["retrieve"] == vector | {"k", *FILTERS}
     assert inputs["embed_query"] == vector
     assert inputs["embed_item"] == set(ITEM_INPUTS)
     assert inputs["search"] == {"embedding", "k"}
@@ -172,6 +172,7 @@ def test_conditions_of_two_rows_in_one_call(client: Client, items: Shelf) -> Non
 def test_a_row_of_any_batch_answers_as_alone(client: Client, items: Shelf, drawn: st.DataObject) -> None:
     """Whatever conditions, lengths and k a server merges into one call."""
     row = st.integers(0, len(items.ids) - 1)
+    price = st.just(np.nan) | row.map(lambda one: float(items.prices[one]))
     term = row.map(lambda one: items.titles[one]) | row.map(lambda one: min(items.words(one))) | st.just(b"zzqx")
     requests = drawn.draw(
         st.lists(
@@ -180,6 +181,9 @@ def test_a_row_of_any_batch_answers_as_alone(client: Client, items: Shelf, drawn
                 optional={
                     "required_terms": st.lists(term, max_size=3),
                     "allowed_leaves": st.lists(row.map(lambda one: items.leaves[one]), max_size=4),
+                    "allowed_brands": st.lists(row.map(lambda one: items.brands[one]), max_size=3),
+                    "excluded_items": st.lists(row.map(lambda one: items.ids[one]), max_size=8),
+                    "price_range": st.tuples(price, price),
                     "realtime_items": st.lists(row.map(lambda one: items.ids[one]), max_size=2),
                 },
             ),
@@ -196,6 +200,10 @@ def test_a_row_of_any_batch_answers_as_alone(client: Client, items: Shelf, drawn
             place = items.ids.index(one)
             assert items.words(place) >= wanted
             assert not request.get("allowed_leaves") or items.leaves[place] in request["allowed_leaves"]
+            assert not request.get("allowed_brands") or items.brands[place] in request["allowed_brands"]
+            assert one not in request.get("excluded_items", [])
+            low, high = request.get("price_range", (np.nan, np.nan))
+            assert not items.prices[place] < low and not items.prices[place] > high
 
 
 def test_outputs_state_their_shapes(client: Client) -> None:
@@ -213,25 +221,14 @@ def test_outputs_state_their_shapes(client: Client) -> None:
 
 def test_the_past_is_looked_up(opened: Callable[[str], Client], items: Shelf, job: str) -> None:
     """Item ids alone give the vector that the tower gives for ids with their brand, shop and categories."""
-    import tensorflow as tf
-
     client = opened("brute_force")
-    row = 11
-    tower = tf.saved_model.load(f"{job}/towers/query").signatures["serving_default"]
-    raw = {"query": tf.constant(["shoes"]), "history_queries": tf.constant([["red"]])}
-    columns = {
-        "items": "item_id",
-        "brands": "brand",
-        "shops": "shop",
-        "leaves": "category_leaf",
-        "tops": "category_top",
-    }
-    for horizon in HORIZONS:
-        for plural, column in columns.items():
-            raw[f"{horizon}_{plural}"] = tf.constant([[items.inputs[column][row], b""]])
-    past = {name: [items.ids[row]] for name in ITEM_LISTS}
-    found = client.embed({"query": "shoes", "history_queries": ["red"], **past})
-    assert found == pytest.approx(tower(**raw)["embedding"].numpy(), abs=1e-5)
+    item = {name: values[11] for name, values in items.inputs.items()}
+    nobody = dict.fromkeys(items.inputs, b"") | {"item_id": b"never seen"}
+    for one in (item, nobody):
+        found = client.embed(
+            {"query": "shoes", "history_queries": ["red"], **{key: [one["item_id"]] for key in ITEM_LISTS}}
+        )
+        assert found == pytest.approx(query_vector(job, "shoes", "red", one), abs=1e-5)
 
 
 def test_default_answers_as_retrieve_without_a_past(client: Client) -> None:

@@ -32,6 +32,7 @@ def changed(
     items = shelf(data)
     fresh, gone = folder.parent / "new.jsonl", folder.parent / "gone.txt"
     new = {"item_id": "NEW", "title": "zzq unicorn", "brand": "Zzb", "category_leaf": "zzleaf", "category_top": "t"}
+    new |= {"price": 1e6}
     lines = [
         new,
         {"item_id": items.ids[0].decode(), "title": "known"},

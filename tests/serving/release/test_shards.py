@@ -14,7 +14,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 from serving.config import ServingConfig
 from serving.export import export
 from serving.graph.saved_model import ServedModel
-from serving.inputs import FILTER_LISTS, VECTOR_LISTS
+from serving.inputs import VECTOR_LISTS
 from serving.release.shards import shard_numbers
 from tests.serving.conftest import Client
 from tests.serving.market import shelf
@@ -62,7 +62,7 @@ def test_shards_together_answer_as_one(opened: Callable[[str], Client], data: st
     whole = one.search(vectors, *k)
     ids, scores = merged([model.call("search", {"embedding": vectors, "k": k}) for model in models])
     assert scores == pytest.approx(whole["scores"], abs=1e-4) and ids.tolist() == whole["item_ids"].tolist()
-    filters = one.lists(FILTER_LISTS, [{"allowed_leaves": [items.leaves[0]]}] * 2)
+    filters = one.conditions(*[{"allowed_leaves": [items.leaves[0]]}] * 2)
     answers = [model.call("search_filtered", {"embedding": vectors, "k": k} | filters) for model in models]
     found = one.retrieve(*({**text, "k": K, "allowed_leaves": [items.leaves[0]]} for text in texts))
     assert merged(answers)[0].tolist() == found["item_ids"].tolist()

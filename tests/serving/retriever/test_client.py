@@ -16,6 +16,7 @@ import pytest
 
 from serving.client import AsyncRetriever, CallPolicy, RetrievalError, Retriever, User
 from serving.retriever.breaker import Breaker, BreakerPolicy
+from serving.retriever.request import Question
 from serving.retriever.retries import RETRYABLE
 from serving.runtime.config_files import ModelConfig
 from serving.runtime.grpc_server import ModelServer
@@ -55,6 +56,32 @@ def test_it_sends_what_generated_stubs_send(server: ModelServer, stubs: Stubs) -
     assert [hit.item_id for hit in answer.hits] == [one.decode() for one in wanted["item_ids"][0]]
     np.testing.assert_allclose([hit.score for hit in answer.hits], wanted["scores"][0], rtol=1e-5)
     assert (answer.partial, answer.versions) == (False, {target(server): 1})
+
+
+def test_conditions_reach_the_model(server: ModelServer) -> None:
+    """An item's only word is its id, which is its brand as well; it costs as much as its row says."""
+    with Retriever(target(server), timeout=TIMEOUT) as retriever:
+        before = [hit.item_id for hit in retriever.retrieve(QUERY, k=6).hits]
+        after = retriever.retrieve(QUERY, k=3, excluded_items=before[:3])
+        assert [hit.item_id for hit in after.hits] == before[3:]
+        found = retriever.retrieve(QUERY, k=5, allowed_brands=["item9", "item4"])
+        assert {hit.item_id for hit in found.hits} == {"item9", "item4"}
+        found = retriever.retrieve(QUERY, k=5, price_range=(297, None))
+        assert {hit.item_id for hit in found.hits} == {"item297", "item298", "item299"}
+        found = retriever.retrieve(QUERY, k=5, price_range=(None, 0), required_terms=["item0"])
+        assert [hit.item_id for hit in found.hits] == ["item0"]
+        with pytest.raises(ValueError, match="from 9 to 4 there is nothing"):
+            retriever.retrieve(QUERY, price_range=(9, 4))
+        with pytest.raises(ValueError, match="excluded_items: 4 given, this model takes 3"):
+            retriever.retrieve(QUERY, excluded_items=["a", "b", "c", "d"])
+
+
+def test_a_condition_that_a_model_does_not_know_is_told() -> None:
+    question = Question(QUERY, User(), 5, allowed_brands=["acme"], price_range=(None, 9))
+    older = {"query": (1,), "k": (1,), "required_terms": (-1, 2)}
+    with pytest.raises(ValueError, match="takes no allowed_brands, price_range"):
+        question.inputs(older)
+    assert question.inputs({"query": (1,)}).keys() == {"query"}  # what embeds has no conditions
 
 
 def test_an_event_loop_and_many_threads(server: ModelServer) -> None:

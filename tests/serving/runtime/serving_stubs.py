@@ -67,4 +67,5 @@ def retrieve_inputs(queries: list[str], k: int | list[int] = 5, **lists: list[li
         for row, values in enumerate(lists.get(name, [])):
             padded[row, : len(values)] = values
         inputs[name] = padded
+    inputs["price_range"] = np.full([rows, 2], np.nan, np.float32)
     return inputs

@@ -22,7 +22,7 @@ VECTOR_LISTS = {
     "long_order_items": 2,
     "long_collect_items": 2,
 }
-FILTER_LISTS = {"required_terms": 2, "allowed_leaves": 2}
+FILTER_LISTS = {"required_terms": 2, "allowed_leaves": 2, "allowed_brands": 2, "excluded_items": 3}
 WIDTHS = VECTOR_LISTS | FILTER_LISTS
 ITEM_INPUTS = ("item_id", "title", "brand", "shop", "category_leaf", "category_top")
 DIM, BUCKETS, DEFAULT_K, MAX_K = 16, 512, 10, 50
@@ -54,15 +54,29 @@ class SmallModel(tf.Module):
         vectors = tf.gather(self.words, tf.strings.to_hash_bucket_fast(strings, BUCKETS))
         return tf.math.divide_no_nan(tf.reduce_sum(vectors * there, 1), tf.reduce_sum(there, 1))
 
-    def answer(self, embedding: tf.Tensor, k: tf.Tensor, terms: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
-        """The best of all items, as wide as the largest k of the batch; an item's only word is its id."""
+    def answer(
+        self, embedding: tf.Tensor, k: tf.Tensor, conditions: dict[str, tf.Tensor] | None = None
+    ) -> dict[str, tf.Tensor]:
+        """The best of all items, as wide as the largest k of the batch.
+
+        An item's only word is its id, which is its brand as well; it costs as much as its row says.
+        """
         found = tf.minimum(tf.reduce_max(tf.clip_by_value(k, 0, MAX_K)), tf.size(self.ids))
         all_scores = tf.matmul(embedding, self.vectors, transpose_b=True)
-        if terms is not None:
-            met = (terms[:, tf.newaxis, :] == "") | (terms[:, tf.newaxis, :] == self.ids[tf.newaxis, :, tf.newaxis])
-            all_scores = tf.where(tf.reduce_all(met, 2), all_scores, NONE)
+        if conditions is not None:
+            all_scores = tf.where(self.meet(conditions), all_scores, NONE)
         scores, rows = tf.math.top_k(all_scores, found)
         return {"item_ids": tf.where(scores > NONE, tf.gather(self.ids, rows), ""), "scores": scores}
+
+    def meet(self, conditions: dict[str, tf.Tensor]) -> tf.Tensor:
+        """Which items meet each request's conditions, but for leaves: bool `[B, N]`."""
+        lists = {name: conditions[name][:, tf.newaxis, :] for name in FILTER_LISTS}
+        equal = {name: one == self.ids[tf.newaxis, :, tf.newaxis] for name, one in lists.items()}
+        words = tf.reduce_all(equal["required_terms"] | (lists["required_terms"] == ""), 2)
+        brands = tf.reduce_any(equal["allowed_brands"], 2) | tf.reduce_all(lists["allowed_brands"] == "", 2)
+        low, high = tf.split(conditions["price_range"], 2, axis=1)
+        price = tf.range(tf.size(self.ids, tf.float32))
+        return words & brands & ~(price < low) & ~(price > high) & ~tf.reduce_any(equal["excluded_items"], 2)
 
     def signatures(self) -> dict[str, Any]:
         """By name, traced."""
@@ -70,15 +84,14 @@ class SmallModel(tf.Module):
         k = {"k": tf.TensorSpec([None], tf.int32, "k")}
         vector = {name: tf.TensorSpec([None, width], tf.string, name) for name, width in VECTOR_LISTS.items()}
         filters = {name: tf.TensorSpec([None, width], tf.string, name) for name, width in FILTER_LISTS.items()}
+        filters["price_range"] = tf.TensorSpec([None, 2], tf.float32, "price_range")
         item = {name: tf.TensorSpec([None], tf.string, name) for name in ITEM_INPUTS}
         embedding = {"embedding": tf.TensorSpec([None, DIM], tf.float32, "embedding")}
         return {
             "serving_default": traced(
                 lambda **x: self.answer(self.embedded(x), tf.fill([tf.size(x["query"])], DEFAULT_K)), query
             ),
-            "retrieve": traced(
-                lambda **x: self.answer(self.embedded(x), x["k"], x["required_terms"]), query | k | vector | filters
-            ),
+            "retrieve": traced(lambda **x: self.answer(self.embedded(x), x["k"], x), query | k | vector | filters),
             "embed_query": traced(lambda **x: {"embedding": self.embedded(x)}, query | vector),
             "embed_item": traced(lambda **x: {"embedding": self.mean_of(x["item_id"][:, tf.newaxis])}, item),
             "search": traced(lambda **x: self.answer(x["embedding"], x["k"]), embedding | k),

@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from tests.serving.runtime.serving_stubs import TIMEOUT, Stubs, request_of, retrieve_inputs
-from tests.serving.runtime.small_model import DEFAULT_K, DIM, WIDTHS
+from tests.serving.runtime.small_model import DEFAULT_K, DIM, FILTER_LISTS, WIDTHS
 
 
 def expected(loaded: Any, signature: str, **inputs: Any) -> dict[str, np.ndarray]:
@@ -46,9 +46,8 @@ def test_requests_without_rows_leave_the_server_well(stubs: Stubs) -> None:
 def test_every_signature(stubs: Stubs, loaded: Any) -> None:
     inputs = retrieve_inputs(["red shoes"], 7, realtime_items=[["item1", "item2"]], allowed_leaves=[["red"]])
     assert_same(stubs.predict("retrieve", **inputs), expected(loaded, "retrieve", **inputs))
-    embedding = stubs.predict(
-        "embed_query", **{n: v for n, v in inputs.items() if n not in ("k", "required_terms", "allowed_leaves")}
-    )
+    conditions = {"k", "price_range", *FILTER_LISTS}
+    embedding = stubs.predict("embed_query", **{n: v for n, v in inputs.items() if n not in conditions})
     assert embedding["embedding"].shape == (1, DIM)
     found = stubs.predict("search", embedding=embedding["embedding"], k=np.array([7], np.int32))
     assert_same(found, expected(loaded, "retrieve", **inputs))

@@ -104,6 +104,16 @@ def test_no_item_meets_the_terms(http: Http) -> None:
     assert [hit["item_id"] for hit in search(http, required_terms=["item9"])["hits"]] == ["item9"]
 
 
+def test_brands_prices_and_what_is_not_wanted(http: Http) -> None:
+    """In the small model an item's brand is its id, and its price its row."""
+    ids = [hit["item_id"] for hit in search(http, k=6)["hits"]]
+    assert [hit["item_id"] for hit in search(http, k=3, excluded_items=ids[:3])["hits"]] == ids[3:]
+    assert [hit["item_id"] for hit in search(http, allowed_brands=["item9"])["hits"]] == ["item9"]
+    found = search(http, price_range=[7, 8.5])["hits"]
+    assert {hit["item_id"] for hit in found} == {"item7", "item8"}
+    assert {hit["item_id"] for hit in search(http, price_range=[None, 0])["hits"]} == {"item0"}
+
+
 def test_an_item_that_the_catalogue_lacks(http: Http) -> None:
     (hit,) = search(http, user="bob", required_terms=["item299"])["hits"]
     assert (hit["title"], hit["terms"], hit["fresh"]) == ("", [], False)

@@ -1,0 +1,102 @@
+"""What the items of a request must meet, as it was sent and as terms, rows and numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from serving.catalogue.data_records import Strings
+from serving.catalogue.postings import NO_TERM, terms_of
+from serving.catalogue.table import word_hashes
+from serving.graph.branches import lazy_cond
+from serving.graph.item_lookup import ItemLookup
+from serving.graph.posting_lists import PostingLists
+
+_NO_NUMBER = -2  # of a place without a term, where NO_TERM is an item's that has none
+
+
+class Conditions(NamedTuple):
+    """As they were sent; all `[B, ...]`."""
+
+    words: tf.Tensor  # int64 [B, T], hashes of words that title and brand must hold, -1 for none
+    leaves: tf.Tensor  # string [B, A], one of which must be the item's, "" for none
+    brands: tf.Tensor  # string [B, G], likewise
+    excluded: tf.Tensor  # string [B, E], ids of items that may not be it
+    prices: tf.Tensor  # float32 [B, 2], from and to; NaN is an open end
+
+    @classmethod
+    def read(cls, inputs: Strings, wanted_words: Callable[[tf.Tensor], tf.Tensor]) -> Conditions:
+        """Those of a call; without any term T is 0."""
+        terms = inputs["required_terms"]
+        words = lazy_cond(
+            tf.reduce_any(terms != ""),
+            lambda: wanted_words(terms),
+            lambda: tf.zeros([tf.shape(terms)[0], 0], tf.int64),
+        )
+        names = ("allowed_leaves", "allowed_brands", "excluded_items", "price_range")
+        return cls(words, *(inputs[name] for name in names))
+
+    def any_given(self) -> tf.Tensor:
+        """Whether any request has one."""
+        names = tf.concat([self.leaves, self.brands, self.excluded], axis=1)
+        priced = tf.reduce_any(~tf.math.is_nan(self.prices))
+        return (tf.shape(self.words)[1] > 0) | tf.reduce_any(names != "") | priced
+
+
+class Clauses(NamedTuple):
+    """The same as they are looked up: of B requests, or of one without the first axis."""
+
+    words: tf.Tensor  # int64 [B, T], terms; NO_TERM for none
+    leaves: tf.Tensor  # int64 [B, A]
+    brands: tf.Tensor  # int64 [B, G]
+    word_numbers: tf.Tensor  # int32 [B, T], numbers of these terms; NO_TERM for what no item of the index has
+    leaf_numbers: tf.Tensor  # int32 [B, A], each once: a further place of it holds NO_TERM
+    brand_numbers: tf.Tensor  # int32 [B, G]
+    excluded: tf.Tensor  # int32 [B, E], rows; -1 for none
+    prices: tf.Tensor  # float32 [B, 2], an open end infinite
+    priced: tf.Tensor  # bool [B], whether an item must have a price
+
+    def any_given(self) -> tf.Tensor:
+        """Whether any request has a condition."""
+        terms = tf.concat([self.words, self.leaves, self.brands], axis=1)
+        return tf.reduce_any(terms != NO_TERM) | tf.reduce_any(self.excluded >= 0) | tf.reduce_any(self.priced)
+
+
+def look_up(conditions: Conditions, items: ItemLookup, lists: PostingLists) -> Clauses:
+    """From strings and hashes to terms, numbers and rows."""
+    words = tf.where(conditions.words >= 0, terms_of("word", conditions.words), NO_TERM)
+    leaves, brands = _terms("leaf", conditions.leaves), _terms("brand", conditions.brands)
+    numbers = lists.numbers(tf.concat([words, leaves, brands], axis=1))
+    of_words, of_leaves, of_brands = tf.split(numbers, [tf.shape(one)[1] for one in (words, leaves, brands)], axis=1)
+    open_ends = tf.math.is_nan(conditions.prices)
+    prices = tf.where(open_ends, tf.constant([-float("inf"), float("inf")]), conditions.prices)
+    priced = ~tf.reduce_all(open_ends, axis=1)
+    rows = items.rows(conditions.excluded)
+    return Clauses(words, leaves, brands, of_words, _once(of_leaves), _once(of_brands), rows, prices, priced)
+
+
+def no_clauses(batch: tf.Tensor) -> Clauses:
+    """Of requests without conditions."""
+    terms, numbers = tf.zeros([batch, 0], tf.int64), tf.zeros([batch, 0], tf.int32)
+    prices, priced = tf.zeros([batch, 2]), tf.zeros([batch], tf.bool)
+    return Clauses(terms, terms, terms, numbers, numbers, numbers, numbers, prices, priced)
+
+
+def among(numbers: tf.Tensor, allowed: tf.Tensor) -> tf.Tensor:
+    """Which of int32 numbers `[n]` are allowed ones `[m]`, where negative ones are none: bool `[n]`."""
+    ordered = tf.sort(tf.concat([tf.where(allowed >= 0, allowed, _NO_NUMBER), [_NO_NUMBER]], axis=0))
+    places = tf.minimum(tf.searchsorted(ordered, numbers), tf.size(ordered) - 1)
+    return tf.gather(ordered, places) == numbers
+
+
+def _terms(kind: str, names: tf.Tensor) -> tf.Tensor:
+    return tf.where(names != "", terms_of(kind, word_hashes(names)), NO_TERM)
+
+
+def _once(numbers: tf.Tensor) -> tf.Tensor:
+    """Numbers `[B, n]`, each of a request's only where it stands first: a list must not be read twice."""
+    equal = numbers[:, :, None] == numbers[:, None, :]
+    before = tf.linalg.band_part(tf.cast(equal, tf.int32), -1, 0) - tf.linalg.band_part(tf.cast(equal, tf.int32), 0, 0)
+    return tf.where(tf.reduce_any(before > 0, axis=2), NO_TERM, numbers)

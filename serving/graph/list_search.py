@@ -1,0 +1,45 @@
+"""The exact answer of one request from a list of rows: each item that meets its conditions is scored."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from serving.graph.conditions import Clauses
+from serving.graph.item_filter import ItemFilter
+from serving.graph.shortest_lists import ShortestLists
+from serving.index.base import NO_SCORE, Candidates, Index, best_of
+
+_BLOCK = 16_384  # rows: what a request holds at a time, however long its list
+
+
+def best_of_list(
+    index: Index,
+    items: ItemFilter,
+    embedding: tf.Tensor,
+    clauses: Clauses,
+    shortest: ShortestLists,
+    width: tf.Tensor,
+) -> Candidates:
+    """The `width` best for float32 `[dim]` of the items in one request's list: scores and rows `[width]`."""
+    there = shortest.begins < shortest.ends
+    begins = tf.boolean_mask(shortest.begins, there)
+    lengths = tf.boolean_mask(shortest.ends, there) - begins
+    ends = tf.cumsum(lengths)  # of the pieces, one behind the other
+    shift = begins - (ends - lengths)
+    to_check = clauses._replace(word_numbers=shortest.words)
+
+    def step(begin: tf.Tensor, best: tf.Tensor, found: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        end = tf.minimum(begin + _BLOCK, shortest.lengths)
+        numbers = tf.range(begin, end)
+        rows = items.lists.rows_at(numbers + tf.gather(shift, tf.searchsorted(ends, numbers, side="right")))
+        rows = tf.gather(rows, items.indexed(rows, to_check))
+        scores = tf.linalg.matvec(index.vectors_of(rows), embedding)
+        best, found = best_of([best[None], scores[None]], [found[None], rows[None]], width)
+        return end, best[0], found[0]
+
+    start = (tf.constant(0, tf.int64), tf.fill([width], NO_SCORE), tf.fill([width], -1))
+    shapes = (tf.TensorShape([]), tf.TensorShape([None]), tf.TensorShape([None]))
+    _, best, found = tf.while_loop(
+        lambda begin, *_: begin < shortest.lengths, step, start, shapes, parallel_iterations=1
+    )
+    return best, found
