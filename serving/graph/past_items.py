@@ -12,7 +12,6 @@ from preprocessing.logs.records import ATTRIBUTES
 from preprocessing.text.lazy_cond import lazy_cond
 from preprocessing.text.vocabulary_files import Vocabularies
 from serving.catalogue.data_records import Strings
-from serving.graph.branches import lazy_cond
 from serving.graph.item_lookup import ItemLookup
 from serving.graph.towers import Features
 from serving.index.base import variable

@@ -7,9 +7,12 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.core.protobuf import config_pb2
+from tensorflow.core.protobuf import config_pb2, saved_model_pb2
 
 from serving.index.scann_ops import load_scann_ops
+
+_CALLS = {"PartitionedCall", "StatefulPartitionedCall"}
+_JUMPS = {"Switch", "RefSwitch", "Enter", "RefEnter"}
 
 
 class ServedModel:
@@ -19,7 +22,8 @@ class ServedModel:
       path: the version's folder.
       with_scann: whether its graph has ScaNN's ops.
       threads: of one op; 0 are as many as there are cores.
-      inter_op: threads for the ops of a call, as many as of one op without it; -1 runs them in the caller's own thread.
+      inter_op: threads for the ops of a call, as many as of one op without it; -1 runs them in the caller's own thread,
+        as those of a flat graph always are.
     """
 
     def __init__(self, path: str, with_scann: bool, threads: int = 0, inter_op: int | None = None) -> None:
@@ -32,6 +36,8 @@ class ServedModel:
             use_per_session_threads=inter_op > 0,
         )
         config.gpu_options.allow_growth = True
+        if _is_flat(path):
+            _as_it_stands(config)
         self._session = tf.compat.v1.Session(graph=tf.Graph(), config=config)
         try:
             with self._session.graph.as_default():
@@ -67,3 +73,23 @@ class ServedModel:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _is_flat(path: str) -> bool:
+    """Whether a graph was flattened when it was exported: it has no calls to inline and no jumps."""
+    with tf.io.gfile.GFile(f"{path}/saved_model.pb", "rb") as file:
+        graph = saved_model_pb2.SavedModel.FromString(file.read()).meta_graphs[0].graph_def
+    bodies = (function.node_def for function in graph.library.function)
+    return not any(node.op in _CALLS | _JUMPS for nodes in (graph.node, *bodies) for node in nodes)
+
+
+def _as_it_stands(config: config_pb2.ConfigProto) -> None:
+    """Runs a graph without optimising it again, which is most of what loading one costs."""
+    options = config.graph_options
+    options.rewrite_options.disable_meta_optimizer = True
+    options.optimizer_options.opt_level = config_pb2.OptimizerOptions.L0
+    config.experimental.optimize_for_static_graph = True  # one copy of it less in memory
+    if not tf.config.list_physical_devices("GPU"):  # parts on several devices wait for each other
+        config.experimental.executor_type = "SINGLE_THREADED_EXECUTOR"  # a third less for each op
+        config.inter_op_parallelism_threads = -1  # in the caller's thread, where a loop's turns do not pile up
+        config.use_per_session_threads = False

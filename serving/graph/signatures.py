@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 
 from serving.graph.conditions import Conditions
+from serving.graph.flatten import flatten
 from serving.graph.item_encoder import ItemEncoder
 from serving.graph.item_lookup import ItemLookup
 from serving.graph.over_retrieval import OverRetrieval
@@ -120,9 +122,10 @@ def item_signature(encoder: ItemEncoder) -> Any:
 
 
 def save(module: tf.Module, path: str, signatures: Signatures) -> None:
-    """Writes a SavedModel; ScaNN's ops may stand in it."""
+    """Writes a SavedModel of one flat graph; ScaNN's ops may stand in it."""
     options = tf.saved_model.SaveOptions(namespace_whitelist=["Scann"])
     tf.saved_model.save(module, path, signatures=signatures, options=options)
+    flatten(Path(path))
 
 
 def _lists(names: tuple[str, ...], widths: Mapping[str, int]) -> dict[str, tf.TensorSpec]:

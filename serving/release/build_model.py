@@ -36,6 +36,7 @@ from serving.release.item_vectors import PrecomputedVectors, embed_catalogue
 from serving.release.manifest import describe_build
 from serving.release.tune_effort import Tuned, measured_recalls, plot_tuning, served_effort, tune
 from serving.release.tuning_sample import tuning_samples
+from serving.release.variable_files import read_variables
 from serving.release.warmup_requests import write_warmup
 
 _BATCH = 64
@@ -91,16 +92,15 @@ class Builder:
         found = self.searched(vectors, table, items, queries, f"{aside.parent.name}/{aside.name}", clock)
         retrieval, config = found.retrieval, self._config
         model = Retrieval(embedder, Searcher(items, retrieval, widths), widths, config.default_k)
-        vocabularies = self.towers.vocabularies
-        side = ItemSide(self.item_encoder, vocabularies.text_limits, vocabularies)
-        counts, fresh_ids = amend(model, len(table), changes, side)
-        exact = exact_answers(retrieval, vectors, queries.tuned_by, found.tuned, config.tuning.target_recall)
-        del vectors
         signatures = model.signatures()
         save(model, str(aside / "model"), signatures)
-        if fresh_ids is not None:
-            write_fresh_ids(aside / "model" / "assets", fresh_ids)
+        counts = {"fresh": 0, "tombstones": 0}
+        if changes != Changes():
+            vocabularies = self.towers.vocabularies
+            side = ItemSide(self.item_encoder, vocabularies.text_limits, vocabularies)
+            counts = amend(aside / "model", len(table), changes, side)
         clock.lap("save")
+        exact = exact_answers(aside / "model", vectors, queries.tuned_by, found.tuned, config.tuning.target_recall)
         described = describe_build(retrieval.index, found.tuned, config.tuning.target_recall) | {
             "int8_compared": found.compared,
             "precomputed_vectors": self._precomputed.taken if self._precomputed else 0,
@@ -216,9 +216,10 @@ def _vectors(embed: Callable[[Strings], tf.Tensor], requests: Requests, dim: int
     return np.concatenate(parts) if parts else np.zeros((0, dim), np.float32)
 
 
-def exact_answers(
-    retrieval: OverRetrieval, vectors: np.ndarray, queries: np.ndarray, tuned: Tuned, target: float
-) -> ExactAnswers:
-    """The exact answers from the catalogue's vectors `[N, dim]`, fresh items among them and tombstones not."""
-    rows = exact_rows([vectors, retrieval.fresh.numpy()], queries, tuned.k, retrieval.alive[1:].numpy())
-    return ExactAnswers(queries, retrieval.items.ids_of(tf.constant(rows)).numpy(), target)
+def exact_answers(model: Path, vectors: np.ndarray, queries: np.ndarray, tuned: Tuned, target: float) -> ExactAnswers:
+    """The exact answers from vectors `[N, dim]` and a saved model's fresh items, without its tombstones."""
+    names = ("over_retrieval/fresh", "over_retrieval/alive", "items/ids")
+    found = read_variables(model, names)
+    fresh, alive, ids = (found[name].numpy() for name in names)
+    rows = exact_rows([vectors, fresh], queries, tuned.k, alive[1:])
+    return ExactAnswers(queries, ids[rows + 1], target)

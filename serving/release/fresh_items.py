@@ -19,13 +19,16 @@ from serving.catalogue.data_records import PRICE, Strings
 from serving.catalogue.postings import fresh_terms
 from serving.catalogue.table import NAMED, Table, TableBuilder
 from serving.graph.item_lookup import NO_ITEM
-from serving.graph.signatures import save
-from serving.index.scann_ops import load_scann_ops
+from serving.graph.saved_model import ServedModel
 from serving.release.item_vectors import checked_vectors
+from serving.release.variable_files import Variables, read_variables, variable_names, write_variables
 
 FRESH_FILE = "fresh.txt"
 _BLOCK = 1_024
-
+_IDS, _PAST = "items/ids", "past/attribute_ids"
+_ALIVE, _FRESH, _AMENDED = "over_retrieval/alive", "over_retrieval/fresh", "over_retrieval/amended"
+_FILTER = "over_retrieval/filter/fresh_"  # the terms of fresh items, each in a variable
+_CHANGING = (_IDS, _PAST, _ALIVE, _FRESH, _AMENDED, _FILTER)
 
 Embed = Callable[[Strings], tf.Tensor]  # items as strings [B] by the item tower's input names -> float32 [B, dim]
 
@@ -71,56 +74,39 @@ def _item(path: str, number: int, line: str) -> Item:
         raise UserError(f"--fresh {path}: line {number} is no catalogue record: {error}") from None
 
 
-def amend(model: Any, size: int, changes: Changes, side: ItemSide) -> tuple[dict[str, int], list[bytes] | None]:
-    """Puts changes into a model's variables, built or loaded; the index itself is not touched.
+def amend(model: Path, size: int, changes: Changes, side: ItemSide) -> dict[str, int]:
+    """Puts changes into a saved model's variables and its file of fresh ids; graph and index are not touched.
 
     Args:
-      model: has `items` and `over_retrieval`.
+      model: the saved model's folder.
       size: N, the items of its index; rows behind are those of its side index.
       changes: what to put in.
       side: of this model.
 
     Returns:
-      Counts for the manifest, and the new lines of the file of fresh ids (None where it stays as it is).
+      Counts for the manifest.
     """
-    ids: list[bytes] | None = None
+    variables = read_variables(model)
+    arrays: Variables = {name: variables[name].numpy() for name in variables if name.startswith(_CHANGING)}
     counts = {}
-    items, retrieval = model.items, model.over_retrieval
     if changes.fresh is not None:
-        table, vectors, already = _looked_up(model, size, changes.fresh, side, int(retrieval.fresh.shape[1]))
-        counts["fresh_in_index_already"] = already
-        retrieval.fresh.assign(vectors)
-        for name, values in fresh_terms(table).items():
-            getattr(retrieval.filter, f"fresh_{name}").assign(values)
-        retrieval.alive.assign(np.concatenate([retrieval.alive[: size + 1].numpy(), np.ones(len(table), bool)]))
-        ids = table.ids.tolist()
-    gone = changes.tombstones
-    if gone is not None:
-        alive = np.array([one not in gone for one in items.ids[1:].numpy().tolist()], bool)
-        counts["tombstones_unknown"] = len(gone) - int((~alive).sum())
-        retrieval.alive.assign(np.append(False, alive))
-    alive = retrieval.alive[1:].numpy()
-    retrieval.amended.assign(len(alive) > size or not alive.all())
-    return {**counts, "fresh": len(alive) - size, "tombstones": int((~alive).sum())}, ids
+        known = set(arrays[_IDS][1 : size + 1].tolist())
+        chosen = {one.item_id.encode(): one for one in changes.fresh if one.in_stock}
+        new = [one for item_id, one in chosen.items() if item_id not in known]
+        counts["fresh_in_index_already"] = len(chosen) - len(new)
+        table, vectors = _embedded(new, side)
+        _put_behind(arrays, size, table, vectors, side.vocabularies)
+        write_fresh_ids(model / "assets", table.ids.tolist())
+    if _ALIVE in arrays:
+        counts |= _bury(arrays, changes.tombstones, size)
+    write_variables(model, variables | arrays)
+    return counts
 
 
-def _looked_up(model: Any, size: int, fresh: list[Item], side: ItemSide, dim: int) -> tuple[Table, np.ndarray, int]:
-    """Puts fresh items behind a lookup's N: their table, their vectors `[F, dim]`, and how many it knew already."""
-    known = set(model.items.ids[1 : size + 1].numpy().tolist())
-    chosen = {one.item_id.encode(): one for one in fresh if one.in_stock}
-    new = [one for item_id, one in chosen.items() if item_id not in known]
-    table, vectors = _embedded(new, side, dim)
-    _extend(model.items, size, table)
-    if side.vocabularies is not None:
-        past = model.past.attribute_ids
-        past.assign(np.concatenate([past[: size + 1].numpy(), attribute_ids(table, side.vocabularies)]))
-    return table, vectors, len(chosen) - len(new)
-
-
-def _embedded(new: list[Item], side: ItemSide, dim: int) -> tuple[Table, np.ndarray]:
+def _embedded(new: list[Item], side: ItemSide) -> tuple[Table, np.ndarray]:
     """The table of new items and their vectors `[F, dim]`, from their text alone."""
     builder = TableBuilder(*side.text_limits)
-    vectors = [np.zeros((0, dim), np.float32)]
+    vectors = []
     for begin in range(0, len(new), _BLOCK):
         part = new[begin : begin + _BLOCK]
         columns = zip(*((one.item_id, one.title, one.brand, one.shop, one.leaf, one.top) for one in part), strict=True)
@@ -128,12 +114,35 @@ def _embedded(new: list[Item], side: ItemSide, dim: int) -> tuple[Table, np.ndar
         batch = {name: tf.constant(values, tf.string) for name, values in zip(names, columns, strict=True)}
         vectors.append(checked_vectors(side.embed(batch), batch))
         builder.add(batch | {PRICE: tf.constant([one.price for one in part], tf.float32)})
-    return builder.table("--fresh"), np.concatenate(vectors)
+    return builder.table("--fresh"), np.concatenate(vectors) if vectors else np.zeros((0, 0), np.float32)
 
 
-def _extend(items: Any, size: int, table: Table) -> None:
-    """The table of the index's N items, with another behind."""
-    items.ids.assign(np.concatenate([items.ids[: size + 1].numpy(), table.ids]))
+def _put_behind(
+    arrays: Variables, size: int, table: Table, vectors: np.ndarray, vocabularies: Vocabularies | None
+) -> None:
+    """What fresh items add to each variable, behind the index's N; a model of queries alone has no side index."""
+    added = {_IDS: table.ids}
+    if vocabularies is not None:
+        added[_PAST] = attribute_ids(table, vocabularies)
+    if _ALIVE in arrays:
+        added[_ALIVE] = np.ones(len(table), bool)
+        arrays[_FRESH] = vectors.reshape(len(table), arrays[_FRESH].shape[1])
+        arrays |= {f"{_FILTER}{name}": values for name, values in fresh_terms(table).items()}
+    for name, values in added.items():
+        before = arrays[name][: 1 + size]
+        arrays[name] = np.concatenate([before, np.asarray(values, before.dtype)])
+
+
+def _bury(arrays: Variables, gone: set[bytes] | None, size: int) -> dict[str, int]:
+    """Marks tombstones, where some are given, and whether the index alone has the answers; counts for the manifest."""
+    counts = {}
+    if gone is not None:
+        alive = np.array([one not in gone for one in arrays[_IDS][1:].tolist()], bool)
+        counts["tombstones_unknown"] = len(gone) - int((~alive).sum())
+        arrays[_ALIVE] = np.append(False, alive)
+    alive = arrays[_ALIVE][1:]
+    arrays[_AMENDED] = np.array(len(alive) > size or not alive.all())
+    return {**counts, "fresh": len(alive) - size, "tombstones": int((~alive).sum())}
 
 
 def write_fresh_ids(folder: Path, ids: list[bytes]) -> None:
@@ -141,49 +150,39 @@ def write_fresh_ids(folder: Path, ids: list[bytes]) -> None:
     (folder / FRESH_FILE).write_bytes(b"".join(one + b"\n" for one in [NO_ITEM, *ids]))
 
 
-def amended_version(
-    path: str, manifest: dict[str, Any], changes: Changes, model: Path, embed: Embed | None = None
-) -> dict[str, Any]:
-    """Saves the version at `path`, changed, as `model`; returns its manifest. `embed` is the item tower of a shard."""
-    if manifest["index"]["kind"] == "scann":
-        load_scann_ops()
-    loaded = tf.saved_model.load(path)
+class ItemTower:
+    """The item tower in a version, which is loaded when the first item comes."""
 
-    side = _item_side(path, manifest, embed_item_of(loaded)) if embed is None else _of_shard(manifest, embed)
-    counts, fresh_ids = amend(loaded, manifest["items"], changes, side)
-    save(loaded, str(model), loaded.signatures)
-    if fresh_ids is not None:
-        write_fresh_ids(model / "assets", fresh_ids)
-    shutil.copytree(f"{path}/assets.extra", model / "assets.extra")
+    def __init__(self, path: str, scann: bool) -> None:
+        self._path, self._scann = path, scann
+        self._model: ServedModel | None = None
+
+    def __call__(self, items: Strings) -> tf.Tensor:
+        """Items as strings `[B]` by the tower's input names -> float32 `[B, dim]`."""
+        if self._model is None:
+            self._model = ServedModel(self._path, self._scann)
+        arrays = {name: one.numpy() for name, one in items.items()}
+        return tf.constant(self._model.call("embed_item", arrays)["embedding"])
+
+    def __enter__(self) -> ItemTower:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._model is not None:
+            self._model.close()
+
+
+def amended_version(path: str, manifest: dict[str, Any], changes: Changes, model: Path, embed: Embed) -> dict[str, Any]:
+    """Copies the version at `path` to `model`, changed; returns its manifest. `embed` is its item tower."""
+    shutil.copytree(path, model)
+    counts = amend(model, manifest["items"], changes, _item_side(model, manifest["encoding"], embed))
     return manifest | {"side_index": counts, "refreshed_from": manifest["version"]}
 
 
-def _item_side(path: str, manifest: dict[str, Any], embed: Embed) -> ItemSide:
-    """That of the version at `path`."""
-    vocabularies = Vocabularies(f"{path}/assets", manifest["encoding"], manifest["encoding"]["vocabularies"])
-    return ItemSide(embed, vocabularies.text_limits, vocabularies)
-
-
-def _of_shard(manifest: dict[str, Any], embed: Embed) -> ItemSide:
-    text = manifest["encoding"]["text"]
-    return ItemSide(embed, (text["max_chars"], text["max_words"]), None)
-
-
-def embed_item_of(loaded: Any) -> Embed:
-    """The item tower in a loaded version."""
-    return lambda batch: loaded.signatures["embed_item"](**batch)["embedding"]
-
-
-def amended_queries(path: str, manifest: dict[str, Any], changes: Changes, model: Path) -> Embed:
-    """Saves the model of queries beside shards, which then knows fresh items in users' pasts; gives its item tower."""
-    loaded = tf.saved_model.load(path)
-    tower = embed_item_of(loaded)
-    if changes.fresh is None:
-        shutil.copytree(path, model)
-        return tower
-    side = _item_side(path, manifest, tower)
-    table, _, _ = _looked_up(loaded, manifest["items"], changes.fresh, side, manifest["dim"])
-    save(loaded, str(model), loaded.signatures)
-    write_fresh_ids(model / "assets", table.ids.tolist())
-    shutil.copytree(f"{path}/assets.extra", model / "assets.extra")
-    return tower
+def _item_side(model: Path, encoding: dict[str, Any], embed: Embed) -> ItemSide:
+    """That of a saved model; the vocabularies of one that encodes queries lie in it."""
+    text = encoding["text"]
+    limits = text["max_chars"], text["max_words"]
+    if _PAST not in variable_names(model):
+        return ItemSide(embed, limits, None)
+    return ItemSide(embed, limits, Vocabularies(f"{model}/assets", encoding, encoding["vocabularies"]))

@@ -14,7 +14,7 @@ from serving.graph.towers import towers_hash
 from serving.inputs import FILTER_LISTS, VECTOR_LISTS
 from serving.release.acceptance import ExactAnswers, Judge, ServedVersion, Verdict
 from serving.release.build_model import Builder
-from serving.release.fresh_items import Changes, amended_version
+from serving.release.fresh_items import Changes, ItemTower, amended_version
 from serving.release.item_vectors import PrecomputedVectors
 from serving.release.manifest import settled, sources
 from serving.release.tuning_sample import POOL
@@ -62,7 +62,9 @@ class Release:
         before = self._folder.manifest(latest)
         requests = self._requests(before["widths"])
         with self._folder.staging() as aside:
-            manifest = amended_version(self._folder.model(latest), before, changes, aside / "model")
+            path = self._folder.model(latest)
+            with ItemTower(path, before["index"]["kind"] == "scann") as embed:
+                manifest = amended_version(path, before, changes, aside / "model", embed)
             return self._settle(aside, Staged(manifest, requests, None))
 
     def _requests(self, widths: dict[str, int], least: int = 0) -> Requests:

@@ -32,7 +32,7 @@ from serving.catalogue.table import Table
 from serving.graph.signatures import Searcher, save
 from serving.release.acceptance import ExactAnswers
 from serving.release.build_model import Builder, Clock, Queries, encoded, exact_answers
-from serving.release.fresh_items import Changes, amended_queries, amended_version
+from serving.release.fresh_items import Changes, ItemTower, amended_version
 from serving.release.manifest import describe_build
 from serving.release.versions import ModelFolder
 
@@ -101,7 +101,7 @@ def _build_shard(
     searcher = Searcher(items, found.retrieval, widths)
     signatures = searcher.signatures(filtered=True)
     save(searcher, str(path), signatures)
-    exact = exact_answers(found.retrieval, vectors, queries.tuned_by, found.tuned, builder.target_recall)
+    exact = exact_answers(path, vectors, queries.tuned_by, found.tuned, builder.target_recall)
     described = describe_build(found.retrieval.index, found.tuned, builder.target_recall) | {
         "int8_compared": found.compared,
         "side_index": {"fresh": 0, "tombstones": 0},
@@ -114,14 +114,16 @@ def amend_shards(output: Path, listed: dict[str, Any], changes: Changes, aside: 
     """Saves the models in place as `<aside>/<name>`, with other fresh items or tombstones, each those of its part."""
     version = listed["version"]
     query = ModelFolder(str(output / QUERY))
-    embed = amended_queries(query.model(version), query.manifest(version), changes, aside / QUERY)
     amended = []
-    for number, place in enumerate(listed["shards"]):
-        folder = ModelFolder(str(output / place["name"]))
-        part = _part_of(changes, number, len(listed["shards"]))
-        model = aside / place["name"]
-        described = amended_version(folder.model(version), folder.manifest(version), part, model, embed)
-        amended.append(Shard(place["name"], described, None))
+    with ItemTower(query.model(version), scann=False) as embed:
+        of_queries = Changes(changes.fresh)  # it knows fresh items in users' pasts
+        amended_version(query.model(version), query.manifest(version), of_queries, aside / QUERY, embed)
+        for number, place in enumerate(listed["shards"]):
+            folder = ModelFolder(str(output / place["name"]))
+            part = _part_of(changes, number, len(listed["shards"]))
+            model = aside / place["name"]
+            described = amended_version(folder.model(version), folder.manifest(version), part, model, embed)
+            amended.append(Shard(place["name"], described, None))
     return amended
 
 
