@@ -14,4 +14,5 @@ fi
 # TensorFlow Serving refuses calls past this many at a time, and its own default is four times the cores.
 exec tensorflow_model_server --port=8500 --grpc_max_threads="${GRPC_MAX_THREADS:-256}" --rest_api_port=8501 --enable_batching=true \
     --batching_parameters_file=/etc/multigrain/batching.config \
+    --tensorflow_session_config_file=/etc/multigrain/session.config \
     --monitoring_config_file=/etc/multigrain/monitoring.config "$@"

@@ -4,7 +4,8 @@
 FROM tensorflow/serving:2.20.0
 RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin server
 COPY deploy/serving/stock-start.sh /usr/local/bin/stock-start
-COPY deploy/serving/batching.config deploy/serving/monitoring.config deploy/serving/models.config /etc/multigrain/
+COPY deploy/serving/batching.config deploy/serving/session.config deploy/serving/monitoring.config deploy/serving/models.config \
+    /etc/multigrain/
 USER 10001
 EXPOSE 8500 8501
 # oneDNN's kernels of TF 2.20 corrupt the heap when batches of differing sizes run at a time (docs/serving.md).

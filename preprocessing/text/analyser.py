@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from preprocessing.text.ascii_text import ascii_characters, is_ascii
-from preprocessing.text.characters import Characters, Strings, grams, words
+from preprocessing.text.characters import Characters, Strings, first_texts, grams, words
 from preprocessing.text.lazy_cond import lazy_cond
 from preprocessing.text.unicode_text import unicode_characters
 
@@ -16,7 +16,11 @@ _GRAM_LENGTH = {"char": 1, "bigram": 2, "trigram": 3}
 
 
 def analyse(
-    text: tf.Tensor, grains: Sequence[str], max_chars: int = 256, max_words: int = 32
+    text: tf.Tensor,
+    grains: Sequence[str],
+    max_chars: int = 256,
+    max_words: int = 32,
+    spelled: tf.Tensor | None = None,
 ) -> dict[str, tf.RaggedTensor]:
     """Splits texts into grains.
 
@@ -28,12 +32,13 @@ def analyse(
       grains: of "char", "bigram", "trigram", "word".
       max_chars: characters kept of each raw text.
       max_words: words kept of each text.
+      spelled: of how many texts, the first ones, grains other than words are wanted; of all by default.
 
     Returns:
-      For each grain, strings `[batch, (grams or words)]`.
+      For each grain, strings `[batch or spelled, (grams or words)]`.
     """
     heads = tf.strings.substr(text, 0, max_chars)
-    spell = functools.partial(_spell, grains=grains, max_words=max_words)
+    spell = functools.partial(_spell, grains=grains, max_words=max_words, spelled=spelled)
     found = lazy_cond(
         is_ascii(heads),
         lambda: spell(*ascii_characters(heads)),
@@ -46,10 +51,16 @@ def analyse(
 
 
 def _spell(
-    characters: Characters, letters: tf.Tensor, starts: tf.Tensor, grains: Sequence[str], max_words: int
+    characters: Characters,
+    letters: tf.Tensor,
+    starts: tf.Tensor,
+    grains: Sequence[str],
+    max_words: int,
+    spelled: tf.Tensor | None,
 ) -> list[Strings]:
     """The grains' strings, of characters whose own strings and whose words' starts `[n]` are given."""
+    first, own = (characters, letters) if spelled is None else first_texts(characters, letters, spelled)
     return [
-        words(characters, starts, max_words) if grain == "word" else grams(characters, letters, _GRAM_LENGTH[grain])
+        words(characters, starts, max_words) if grain == "word" else grams(first, own, _GRAM_LENGTH[grain])
         for grain in grains
     ]

@@ -33,6 +33,13 @@ def visible(codes: tf.Tensor, kept: tf.Tensor, marks: tf.Tensor) -> Characters:
     return Characters(tf.gather_nd(codes, at), at[:, 0], _count_before(at, tf.where(marks)))
 
 
+def first_texts(characters: Characters, letters: tf.Tensor, texts: tf.Tensor) -> tuple[Characters, tf.Tensor]:
+    """The characters of the first texts, and their own strings."""
+    splits = characters.splits[: texts + 1]
+    count = splits[-1]
+    return Characters(characters.codes[:count], characters.places[:count], splits), letters[:count]
+
+
 def grams(characters: Characters, letters: tf.Tensor, length: int) -> Strings:
     """Neighbours that nothing separates, from the strings `[n]` of the characters."""
     if length == 1:

@@ -66,9 +66,11 @@ class Vocabularies(tf.Module):
         """int64 ids of strings of any shape; 0 for ""."""
         return self._lookups[name](strings)
 
-    def analyse(self, texts: tf.Tensor, names: Sequence[str]) -> dict[str, tf.RaggedTensor]:
-        """The grains of texts `[B]`, strings `[B, (L)]` each."""
-        return analyser.analyse(texts, names, *self.text_limits)
+    def analyse(
+        self, texts: tf.Tensor, names: Sequence[str], spelled: tf.Tensor | None = None
+    ) -> dict[str, tf.RaggedTensor]:
+        """The grains of texts `[B]`, strings `[B, (L)]` each; grains other than words of the first `spelled` alone."""
+        return analyser.analyse(texts, names, *self.text_limits, spelled)
 
     def padded_ids(self, name: str, grams: tf.RaggedTensor) -> tf.Tensor:
         """Ids of one grain of texts, strings `[B, (L)]` -> int32 `[B, longest]`, 0 behind."""

@@ -39,12 +39,10 @@ class QueryTexts(tf.Module):
         batch, history = tf.size(inputs["query"]), inputs["history_queries"] if self._history else None
         lists = [one for one in (history, inputs.get("required_terms")) if one is not None]
         texts = tf.concat([inputs["query"], *(tf.reshape(one, [-1]) for one in lists)], axis=0)
-        found = self.vocabularies.analyse(texts, sorted({*self._grams, "word"}))
+        found = self.vocabularies.analyse(texts, sorted({*self._grams, "word"}), batch)
         read = batch if history is None else batch * (1 + history.shape[1])
-        columns = {
-            f"query_{name}": self.vocabularies.padded_ids(name, _first(found[name], read if name == "word" else batch))
-            for name in self._grams
-        }
+        mine = found | {"word": _first(found["word"], read)}
+        columns = {f"query_{name}": self.vocabularies.padded_ids(name, mine[name]) for name in self._grams}
         if history is not None:
             words = columns["query_word"]
             columns["query_word"] = words[:batch]

@@ -21,14 +21,13 @@ from serving.catalogue.table import NAMED, Table, TableBuilder
 from serving.graph.item_lookup import NO_ITEM
 from serving.graph.saved_model import ServedModel
 from serving.release.item_vectors import checked_vectors
-from serving.release.variable_files import Variables, read_variables, variable_names, write_variables
+from serving.release.variable_files import Variables, read_variables, write_variables
 
 FRESH_FILE = "fresh.txt"
 _BLOCK = 1_024
 _IDS, _PAST = "items/ids", "past/attribute_ids"
-_ALIVE, _FRESH, _AMENDED = "over_retrieval/alive", "over_retrieval/fresh", "over_retrieval/amended"
-_FILTER = "over_retrieval/filter/fresh_"  # the terms of fresh items, each in a variable
-_CHANGING = (_IDS, _PAST, _ALIVE, _FRESH, _AMENDED, _FILTER)
+_ALIVE, _AMENDED, _FRESH = "over_retrieval/alive", "over_retrieval/amended", "over_retrieval/fresh"
+
 
 Embed = Callable[[Strings], tf.Tensor]  # items as strings [B] by the item tower's input names -> float32 [B, dim]
 
@@ -87,7 +86,7 @@ def amend(model: Path, size: int, changes: Changes, side: ItemSide) -> dict[str,
       Counts for the manifest.
     """
     variables = read_variables(model)
-    arrays: Variables = {name: variables[name].numpy() for name in variables if name.startswith(_CHANGING)}
+    arrays: Variables = {name: variables[name].numpy() for name in (_IDS, _PAST, _ALIVE, _FRESH) if name in variables}
     counts = {}
     if changes.fresh is not None:
         known = set(arrays[_IDS][1 : size + 1].tolist())
@@ -95,7 +94,7 @@ def amend(model: Path, size: int, changes: Changes, side: ItemSide) -> dict[str,
         new = [one for item_id, one in chosen.items() if item_id not in known]
         counts["fresh_in_index_already"] = len(chosen) - len(new)
         table, vectors = _embedded(new, side)
-        _put_behind(arrays, size, table, vectors, side.vocabularies)
+        arrays |= _with_behind(arrays, size, table, vectors, side)
         write_fresh_ids(model / "assets", table.ids.tolist())
     if _ALIVE in arrays:
         counts |= _bury(arrays, changes.tombstones, size)
@@ -103,8 +102,8 @@ def amend(model: Path, size: int, changes: Changes, side: ItemSide) -> dict[str,
     return counts
 
 
-def _embedded(new: list[Item], side: ItemSide) -> tuple[Table, np.ndarray]:
-    """The table of new items and their vectors `[F, dim]`, from their text alone."""
+def _embedded(new: list[Item], side: ItemSide) -> tuple[Table, list[np.ndarray]]:
+    """The table of new items and their vectors `[n, dim]`, from their text alone."""
     builder = TableBuilder(*side.text_limits)
     vectors = []
     for begin in range(0, len(new), _BLOCK):
@@ -114,23 +113,22 @@ def _embedded(new: list[Item], side: ItemSide) -> tuple[Table, np.ndarray]:
         batch = {name: tf.constant(values, tf.string) for name, values in zip(names, columns, strict=True)}
         vectors.append(checked_vectors(side.embed(batch), batch))
         builder.add(batch | {PRICE: tf.constant([one.price for one in part], tf.float32)})
-    return builder.table("--fresh"), np.concatenate(vectors) if vectors else np.zeros((0, 0), np.float32)
+    return builder.table("--fresh"), vectors
 
 
-def _put_behind(
-    arrays: Variables, size: int, table: Table, vectors: np.ndarray, vocabularies: Vocabularies | None
-) -> None:
-    """What fresh items add to each variable, behind the index's N; a model of queries alone has no side index."""
-    added = {_IDS: table.ids}
-    if vocabularies is not None:
-        added[_PAST] = attribute_ids(table, vocabularies)
-    if _ALIVE in arrays:
-        added[_ALIVE] = np.ones(len(table), bool)
-        arrays[_FRESH] = vectors.reshape(len(table), arrays[_FRESH].shape[1])
-        arrays |= {f"{_FILTER}{name}": values for name, values in fresh_terms(table).items()}
-    for name, values in added.items():
-        before = arrays[name][: 1 + size]
-        arrays[name] = np.concatenate([before, np.asarray(values, before.dtype)])
+def _with_behind(arrays: Variables, size: int, table: Table, vectors: list[np.ndarray], side: ItemSide) -> Variables:
+    """What a model holds of fresh items, variable by variable: behind those of no item and of the index's N, or alone.
+
+    A shard has no users' pasts, and the model of queries beside it no side index.
+    """
+    behind = {_IDS: table.ids, _ALIVE: np.ones(len(table), bool)}
+    if side.vocabularies is not None:
+        behind[_PAST] = attribute_ids(table, side.vocabularies)
+    found = {name: np.concatenate([arrays[name][: 1 + size], behind[name]]) for name in behind if name in arrays}
+    if _FRESH in arrays:
+        found[_FRESH] = np.concatenate([arrays[_FRESH][:0], *vectors])
+        found |= {f"over_retrieval/filter/fresh_{name}": values for name, values in fresh_terms(table).items()}
+    return found
 
 
 def _bury(arrays: Variables, gone: set[bytes] | None, size: int) -> dict[str, int]:
@@ -150,7 +148,7 @@ def write_fresh_ids(folder: Path, ids: list[bytes]) -> None:
     (folder / FRESH_FILE).write_bytes(b"".join(one + b"\n" for one in [NO_ITEM, *ids]))
 
 
-class ItemTower:
+class StoredTower:
     """The item tower in a version, which is loaded when the first item comes."""
 
     def __init__(self, path: str, scann: bool) -> None:
@@ -164,7 +162,7 @@ class ItemTower:
         arrays = {name: one.numpy() for name, one in items.items()}
         return tf.constant(self._model.call("embed_item", arrays)["embedding"])
 
-    def __enter__(self) -> ItemTower:
+    def __enter__(self) -> StoredTower:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -172,17 +170,16 @@ class ItemTower:
             self._model.close()
 
 
-def amended_version(path: str, manifest: dict[str, Any], changes: Changes, model: Path, embed: Embed) -> dict[str, Any]:
-    """Copies the version at `path` to `model`, changed; returns its manifest. `embed` is its item tower."""
+def side_of(path: str, manifest: dict[str, Any], embed: Embed) -> ItemSide:
+    """That of the version at `path`, which encodes queries."""
+    vocabularies = Vocabularies(f"{path}/assets", manifest["encoding"], manifest["encoding"]["vocabularies"])
+    return ItemSide(embed, vocabularies.text_limits, vocabularies)
+
+
+def amended_version(
+    path: str, manifest: dict[str, Any], changes: Changes, model: Path, side: ItemSide
+) -> dict[str, Any]:
+    """Copies the version at `path` to `model`, changed; returns its manifest."""
     shutil.copytree(path, model)
-    counts = amend(model, manifest["items"], changes, _item_side(model, manifest["encoding"], embed))
+    counts = amend(model, manifest["items"], changes, side)
     return manifest | {"side_index": counts, "refreshed_from": manifest["version"]}
-
-
-def _item_side(model: Path, encoding: dict[str, Any], embed: Embed) -> ItemSide:
-    """That of a saved model; the vocabularies of one that encodes queries lie in it."""
-    text = encoding["text"]
-    limits = text["max_chars"], text["max_words"]
-    if _PAST not in variable_names(model):
-        return ItemSide(embed, limits, None)
-    return ItemSide(embed, limits, Vocabularies(f"{model}/assets", encoding, encoding["vocabularies"]))

@@ -14,7 +14,7 @@ from serving.graph.towers import towers_hash
 from serving.inputs import FILTER_LISTS, VECTOR_LISTS
 from serving.release.acceptance import ExactAnswers, Judge, ServedVersion, Verdict
 from serving.release.build_model import Builder
-from serving.release.fresh_items import Changes, ItemTower, amended_version
+from serving.release.fresh_items import Changes, StoredTower, amended_version, side_of
 from serving.release.item_vectors import PrecomputedVectors
 from serving.release.manifest import settled, sources
 from serving.release.tuning_sample import POOL
@@ -63,8 +63,8 @@ class Release:
         requests = self._requests(before["widths"])
         with self._folder.staging() as aside:
             path = self._folder.model(latest)
-            with ItemTower(path, before["index"]["kind"] == "scann") as embed:
-                manifest = amended_version(path, before, changes, aside / "model", embed)
+            with StoredTower(path, before["index"]["kind"] == "scann") as embed:
+                manifest = amended_version(path, before, changes, aside / "model", side_of(path, before, embed))
             return self._settle(aside, Staged(manifest, requests, None))
 
     def _requests(self, widths: dict[str, int], least: int = 0) -> Requests:

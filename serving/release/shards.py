@@ -32,7 +32,7 @@ from serving.catalogue.table import Table
 from serving.graph.signatures import Searcher, save
 from serving.release.acceptance import ExactAnswers
 from serving.release.build_model import Builder, Clock, Queries, encoded, exact_answers
-from serving.release.fresh_items import Changes, ItemTower, amended_version
+from serving.release.fresh_items import Changes, StoredTower, amended_version, side_of
 from serving.release.manifest import describe_build
 from serving.release.versions import ModelFolder
 
@@ -115,14 +115,16 @@ def amend_shards(output: Path, listed: dict[str, Any], changes: Changes, aside: 
     version = listed["version"]
     query = ModelFolder(str(output / QUERY))
     amended = []
-    with ItemTower(query.model(version), scann=False) as embed:
+    with StoredTower(query.model(version), scann=False) as embed:
+        side = side_of(query.model(version), query.manifest(version), embed)
         of_queries = Changes(changes.fresh)  # it knows fresh items in users' pasts
-        amended_version(query.model(version), query.manifest(version), of_queries, aside / QUERY, embed)
+        amended_version(query.model(version), query.manifest(version), of_queries, aside / QUERY, side)
+        side = side._replace(vocabularies=None)
         for number, place in enumerate(listed["shards"]):
             folder = ModelFolder(str(output / place["name"]))
             part = _part_of(changes, number, len(listed["shards"]))
             model = aside / place["name"]
-            described = amended_version(folder.model(version), folder.manifest(version), part, model, embed)
+            described = amended_version(folder.model(version), folder.manifest(version), part, model, side)
             amended.append(Shard(place["name"], described, None))
     return amended
 

@@ -13,11 +13,6 @@ Variables = dict[str, Any]  # by their place in the module that was saved, as in
 _BEHIND = "/.ATTRIBUTES/VARIABLE_VALUE"  # what a checkpoint's keys end in
 
 
-def variable_names(model: Path) -> set[str]:
-    """Which variables there are."""
-    return {key.removesuffix(_BEHIND) for key in tf.train.load_checkpoint(_prefix(model)).get_variable_to_dtype_map()}
-
-
 def read_variables(model: Path, names: Collection[str] | None = None) -> dict[str, tf.Tensor]:
     """All variables, or those named, as they lie on disk."""
     types = tf.train.load_checkpoint(_prefix(model)).get_variable_to_dtype_map()

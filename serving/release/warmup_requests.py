@@ -14,7 +14,7 @@ from serving.inputs import FILTERS, ITEM_INPUTS, VECTOR_LISTS
 from serving.release.acceptance import retrieve_inputs
 
 _FOLDER, _FILE = "assets.extra", "tf_serving_warmup_requests"
-_BATCHES = (1, 2, 8)
+_STRANGE = "Ångström ﬁ 鞋 no such item".encode()  # neither ASCII nor composed as the analyser has it
 
 
 def write_warmup(
@@ -47,19 +47,29 @@ def write_warmup(
 def _calls(
     requests: Requests, items: Mapping[str, np.ndarray], widths: dict[str, int], dim: int, k: int
 ) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
-    """(signature, inputs) in batches of several sizes; one request with conditions, which look harder."""
-    random = np.random.default_rng(17)
-    for size in _BATCHES:
-        some = requests.slice(0, size)
-        inputs = retrieve_inputs(some, widths, k)
+    """(signature, inputs): as most requests are, then such that each condition in the graph goes the other way."""
+    vectors = np.random.default_rng(17).normal(size=(2, dim)).astype(np.float32)
+    plain, hard = retrieve_inputs(requests.slice(0, 1), widths, k), _hard(requests, widths, k)
+    strange = {name: np.append(items[name][:1], [_STRANGE]) for name in ITEM_INPUTS}
+    for inputs, of_items in ((plain, {name: items[name][:1] for name in ITEM_INPUTS}), (hard, strange)):
         yield "serving_default", {"query": inputs["query"]}
         yield "retrieve", inputs
         yield "embed_query", {name: inputs[name] for name in ("query", *VECTOR_LISTS)}
-        yield "embed_item", {name: items[name][:size] for name in ITEM_INPUTS}
-        vector = {"embedding": random.normal(size=(len(some), dim)).astype(np.float32), "k": inputs["k"]}
-        yield "search", vector
-        yield "search_filtered", vector | {name: inputs[name] for name in FILTERS}
-    narrow = retrieve_inputs(requests.slice(0, 1), widths, k)
-    narrow["required_terms"][0, 0] = items["title"][0]
-    narrow["allowed_leaves"][0, 0] = items["category_leaf"][0]
-    yield "retrieve", narrow
+        yield "embed_item", of_items
+        searched = {"embedding": vectors[: len(inputs["k"])], "k": inputs["k"]}
+        yield "search", searched
+        yield "search_filtered", searched | {name: inputs[name] for name in FILTERS}
+    narrowed = {name: hard[name].copy() for name in FILTERS}
+    narrowed["required_terms"][0, 0], narrowed["allowed_leaves"][0, 0] = items["title"][0], items["category_leaf"][0]
+    narrowed["excluded_items"][-1, 0], narrowed["price_range"][-1, 0] = items["item_id"][0], 0  # nearly all are left
+    yield "retrieve", hard | narrowed
+    yield "search_filtered", {"embedding": vectors[: len(hard["k"])], "k": hard["k"]} | narrowed
+
+
+def _hard(requests: Requests, widths: dict[str, int], k: int) -> dict[str, np.ndarray]:
+    """Inputs of `retrieve` for two requests: the second is in another script, of unknown items, for one answer."""
+    inputs = {name: one.copy() for name, one in retrieve_inputs(requests.slice(0, 2), widths, k).items()}
+    inputs["query"][-1], inputs["k"][-1] = _STRANGE, 1
+    for name in VECTOR_LISTS:
+        inputs[name][-1, 0] = _STRANGE
+    return inputs

@@ -1,4 +1,4 @@
-"""Keras's layers of one matrix or one norm, written for rows of any rank in as few ops as they need."""
+"""Keras's layers of one matrix or one norm, written in as few ops as they need."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ class Dense(tf.keras.layers.Dense):
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """`[..., w]` -> `[..., units]`."""
-        batch = "abc"[: inputs.shape.rank - 1]
-        outputs = tf.einsum(f"{batch}w,wd->{batch}d", inputs, self.kernel)
+        if inputs.shape.rank == 2:
+            outputs = tf.matmul(inputs, self.kernel)
+        else:
+            outputs = tf.einsum("anw,wd->and", inputs, self.kernel)
         if self.use_bias:
             outputs = tf.nn.bias_add(outputs, self.bias)
         return outputs if self.activation is None else self.activation(outputs)

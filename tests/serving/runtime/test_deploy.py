@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 import kubernetes_validate
 import pytest
 import yaml
+from google.protobuf import text_format
+from tensorflow.core.protobuf import config_pb2
 
 from serving.config import ServingConfig
 from serving.release.shards import QUERY, shard_name
@@ -78,6 +81,15 @@ def test_configs_are_read_by_the_embedded_server(models: Path) -> None:
     assert read_metrics_path(str(DEPLOY / "monitoring.config")) == "/monitoring/prometheus/metrics"
     (model,) = read_models(str(DEPLOY / "models.config"))
     assert (model.name, str(model.base_path), model.latest) == ("retrieval", "/models/retrieval", 2)
+
+
+def test_tensorflow_serving_does_not_optimise_again() -> None:
+    config = text_format.Parse((DEPLOY / "session.config").read_text(), config_pb2.ConfigProto())
+    assert config.graph_options.rewrite_options.disable_meta_optimizer
+    assert config.graph_options.optimizer_options.opt_level == config_pb2.OptimizerOptions.L0
+    named = set(re.findall(r"/etc/multigrain/(\S+\.config)", (DEPLOY / "stock-start.sh").read_text()))
+    dockerfile = (DEPLOY / "stock.Dockerfile").read_text()
+    assert "session.config" in named and all(f"deploy/serving/{name}" in dockerfile for name in named)
 
 
 def test_compose_names_files_that_are_there() -> None:
