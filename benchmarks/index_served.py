@@ -56,7 +56,7 @@ class Served:
             signatures = searcher.signatures(filtered=False) | {"bare": bare}
             save(searcher, str(aside / "model"), signatures)
             del self._index, searcher, bare
-            served = Servable("benchmark", 1, aside / "model", Parallelism())
+            served = Servable("benchmark", 1, str(aside / "model"), Parallelism())
         calls = {name: served.signatures[name].call for name in ("search", "bare")}
         return (lambda queries: calls["search"](queries, np.full(len(queries), K, np.int32))[0]), (
             lambda queries: calls["bare"](queries)[0]

@@ -64,7 +64,7 @@ def in_process(version: Path, seconds: float) -> dict[str, dict[str, float]]:
 
     from serving.runtime.servable import Parallelism, Servable
 
-    call = Servable("retrieval", 1, version, Parallelism()).signatures["serving_default"].call
+    call = Servable("retrieval", 1, str(version), Parallelism()).signatures["serving_default"].call
     figures = {}
     for threads, batch in ((1, 1), *((os.cpu_count() or 1, batch) for batch in _BATCHES)):
         query = np.array(queries(batch, random.Random(17)), object)
@@ -95,7 +95,7 @@ def in_process(version: Path, seconds: float) -> dict[str, dict[str, float]]:
 def served(base: Path) -> Iterator[tuple[psutil.Process, str]]:
     """The server on a free port."""
     command = [sys.executable, "-m", "serving.server", "--model_base_path", str(base), "--model_name", "retrieval"]
-    command += ["--port", "0", "--file_system_poll_wait_seconds", "0.2"]
+    command += ["--port", "auto", "--file_system_poll_wait_seconds", "0.2"]
     with subprocess.Popen(command, cwd=_ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         assert process.stdout is not None
         line = process.stdout.readline()

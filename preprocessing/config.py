@@ -114,15 +114,23 @@ class StagesConfig(Section):
 
 
 class SplitConfig(Section):
-    """Train strictly before eval: the last days, or where days are too coarse the last share of the log's time."""
+    """Train before validation before eval, by time.
+
+    Eval has the last days, or where days are too coarse the last share of the log's time; validation has the last of
+    what is before it.
+    """
 
     eval_days: int | None = Field(3, gt=0)
     eval_share: float | None = Field(None, gt=0, lt=1)
+    validation_days: int | None = Field(None, gt=0)  # 1 where neither is set and eval has days
+    validation_share: float | None = Field(None, gt=0, lt=1)  # a tenth where neither is set and eval has a share
 
     @model_validator(mode="after")
     def _one_rule(self) -> SplitConfig:
         if (self.eval_days is None) == (self.eval_share is None):
             raise ValueError("set one of eval_days and eval_share, and the other to null")
+        if self.validation_days is not None and self.validation_share is not None:
+            raise ValueError("set one of validation_days and validation_share, and the other to null")
         return self
 
 
@@ -187,6 +195,7 @@ class OutputConfig(Section):
     """The files that come out."""
 
     train_shards: int = Field(8, gt=0)
+    validation_shards: int = Field(1, gt=0)
     eval_shards: int = Field(2, gt=0)
     catalog_shards: int = Field(2, gt=0)
     partition_mb: int = Field(32, gt=0)  # raw bytes a join partition: what one worker holds at a time

@@ -22,13 +22,13 @@ from preprocessing.command.console import nearest
 from preprocessing.config import PreprocessingConfig
 from preprocessing.data.stats import HISTOGRAMS
 from preprocessing.data.write_folder import DataParts
-from preprocessing.joins.build_examples import EVAL, TRAIN, BuildExamples
+from preprocessing.joins.build_examples import BuildExamples
 from preprocessing.joins.count_vocabularies import CountTokens
 from preprocessing.joins.encode_items import CATALOG, ENCODED, EncodeItems, SumTotals
 from preprocessing.joins.join_items import JOINED, TOTALS, JoinItems
 from preprocessing.joins.join_users import LOGS, LOOKUPS, TOKENS, JoinUsers
 from preprocessing.joins.shared_encoder import SharedEncoder
-from preprocessing.joins.split import SplitByTime
+from preprocessing.joins.split import EVAL, TRAIN, VALIDATION, SplitByTime
 from preprocessing.logs.parse import COUNTS, KINDS, REJECTED, TIMES, ParseRecords
 from preprocessing.logs.sources import Source
 
@@ -79,12 +79,12 @@ class MakeExamples(beam.PTransform):
         _check(streams)
         parsed = [self._parse(name, records) for name, records in streams.items()]
         split = _all(parsed, TIMES) | "Split" >> SplitByTime(config.split, config.history.timezone_offset_h)
-        cut = AsSingleton(split | "Cut alone" >> beam.Map(lambda split: split.cut))
+        cuts = AsSingleton(split | "Cuts alone" >> beam.Map(lambda split: split.cuts))
         users = (
             {kind: _all(parsed, kind) for kind in ("searches", "actions", "impressions")}
             | "By user" >> beam.CoGroupByKey()
             | "Join users"
-            >> beam.ParDo(JoinUsers(config, self._partitions.items), cut).with_outputs(LOGS, LOOKUPS, TOKENS, COUNTS)
+            >> beam.ParDo(JoinUsers(config, self._partitions.items), cuts).with_outputs(LOGS, LOOKUPS, TOKENS, COUNTS)
         )
         items = (
             {"catalog": _all(parsed, "catalog"), "lookups": users[LOOKUPS]}
@@ -104,11 +104,14 @@ class MakeExamples(beam.PTransform):
             {"logs": users[LOGS], "items": encoded[ENCODED]}
             | "Logs and items by user" >> beam.CoGroupByKey()
             | "Build examples"
-            >> beam.ParDo(BuildExamples(config, encoder), words, cut).with_outputs(TRAIN, EVAL, REJECTED, COUNTS)
+            >> beam.ParDo(BuildExamples(config, encoder), words, cuts).with_outputs(
+                TRAIN, VALIDATION, EVAL, REJECTED, COUNTS
+            )
         )
         counts = [*(one[COUNTS] for one in parsed), users[COUNTS], items[COUNTS], examples[COUNTS], frequencies]
         return DataParts(
             train=examples[TRAIN],
+            validation=examples[VALIDATION],
             eval=examples[EVAL],
             catalog=encoded[CATALOG],
             vocabularies=vocabularies,

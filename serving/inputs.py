@@ -5,8 +5,6 @@ from __future__ import annotations
 from preprocessing.data.features import HORIZONS
 from preprocessing.logs.records import ATTRIBUTES
 
-# The attribute names of preprocessing -> the plural that the query tower's lists are called by.
-PLURALS = dict(zip(ATTRIBUTES, ("items", "brands", "shops", "leaves", "tops"), strict=True))
 ITEM_LISTS = tuple(f"{horizon}_items" for horizon in HORIZONS)
 VECTOR_LISTS = ("history_queries", *ITEM_LISTS)
 FILTER_LISTS = ("required_terms", "allowed_leaves", "allowed_brands", "excluded_items")
@@ -17,4 +15,5 @@ ITEM_INPUTS = ("item_id", "title", "brand", "shop", "category_leaf", "category_t
 CATALOG_COLUMNS = dict(
     zip(ITEM_INPUTS, ("item_id", "title", "brand_name", "shop_name", "leaf_name", "top_name"), strict=True)
 )
-TOWER_LISTS = ("history_queries", *(f"{horizon}_{plural}" for horizon in HORIZONS for plural in PLURALS.values()))
+# The attribute names of preprocessing -> the item tower's inputs.
+ATTRIBUTE_INPUTS = dict(zip(ATTRIBUTES, ("item_id", "brand", "shop", "category_leaf", "category_top"), strict=True))

@@ -74,14 +74,16 @@ def refresh(
     from serving.release.manifest import source_hashes  # TensorFlow comes with it: `--help` does not wait for that
     from serving.release.publish import Release
     from serving.release.sharded_publish import ShardedRelease
-    from serving.release.shards import QUERY
+    from serving.release.shards import QUERY, read_listed
 
     read_spec(data_dir)  # a folder that is not whole is told before anything is done
     folder = ModelFolder(output if shards is None else f"{output}/{QUERY}")
     with locked(output, "--output"):
         job = embed_job(job_dir, None, _MAX_BATCH, output=vectors or f"{output}-vectors", format="parquet")
         sources = source_hashes(config, job_dir, data_dir) | ({} if shards is None else {"shards": shards})
-        known = None if force else _known(folder, output, sources)
+        # Of shards the version that their file names: a run that was killed may have placed some of a newer one.
+        latest = folder.latest() if shards is None else (read_listed(Path(output)) or {}).get("version")
+        known = None if force else _known(folder, latest, output, sources)
         if known is not None:
             return known
         tf.config.list_logical_devices()  # all cores for the index: the job's one-core sessions would settle it for all
@@ -95,9 +97,8 @@ def refresh(
         return Release(config, data_dir, output, job.output).build(job_dir, Changes())
 
 
-def _known(folder: ModelFolder, output: str, sources: dict[str, Any]) -> int | None:
+def _known(folder: ModelFolder, latest: int | None, output: str, sources: dict[str, Any]) -> int | None:
     """The exit status where a version was made of these, or turned down; none where there is something to do."""
-    latest = folder.latest()
     if latest is not None and _of(folder.manifest(latest), sources):
         print(f"nothing changed: version {latest} is of these towers and this catalogue; {output}")
         return 0

@@ -7,11 +7,13 @@ import resource
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import preprocessing  # noqa: F401 (sets up TensorFlow's environment)
 from preprocessing.command.console import UserError, quiet_native_code, run_command
-from serving.runtime.server_flags import arguments, check_paths, rest_settings_of, settings_of
+from serving.runtime.server_flags import arguments
+from serving.runtime.settings import check_paths, rest_settings_of, settings_of
 
 if TYPE_CHECKING:
     import argparse
@@ -43,26 +45,31 @@ def serve(argv: list[str] | None) -> int:
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
-    try:
-        port = server.bind()
-    except RuntimeError:
-        raise UserError(f"port {flags.port} of {flags.host} is taken or not ours; give another with --port") from None
+    _taken(f"port {flags.port} of {flags.host}", "--port", server.bind)
     if rest:
-        try:
-            rest.start()
-        except OSError as error:
-            raise UserError(f"--rest_api_port {flags.rest_api_port}: {error.strerror}") from None
-    server.start()
+        _taken(f"--rest_api_port {flags.rest_api_port}", "--rest_api_port", rest.bind)
+    _taken(" or ".join(server.addresses), "--port or --grpc_socket_path", server.start)
     available = {name: versions for name, versions in server.manager.available().items() if versions}
     if not available:
         server.stop(0)
         raise UserError("no version could be loaded; the reasons are above")
-    ports = f"gRPC {flags.host}:{port}" + (f", REST {flags.host}:{rest.port}" if rest else "")
+    if rest:
+        rest.start()
+    ports = "gRPC " + " and ".join(server.addresses) + (f", REST {flags.host}:{rest.port}" if rest else "")
     ports += f", page http://{flags.host}:{rest.port}/ui" if rest and flags.ui else ""
     print(f"serving {available} on {ports}", flush=True)
     wait_for_end(server, ended, flags.model_config_file, flags.model_config_file_poll_wait_seconds)
     server.stop(flags.drain_seconds, beside=rest.stop if rest else lambda: None)
     return 0
+
+
+def _taken(what: str, flag: str, take: Callable[[], None]) -> None:
+    """Takes a port, or says that it cannot be taken."""
+    try:
+        take()
+    except (OSError, RuntimeError) as error:
+        why = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""
+        raise UserError(f"{what} is taken or not ours{why}; give another with {flag}") from None
 
 
 def take_descriptors() -> None:

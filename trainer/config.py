@@ -100,12 +100,12 @@ class DataConfig(Section):
 
 
 class ValidationConfig(Section):
-    """A cheap figure while training: recall over the whole catalogue, of a sample of eval requests."""
+    """A cheap figure while training: recall over the whole catalogue, of a sample of validation requests."""
 
     every_steps: int = Field(200, gt=0)
     requests: int = Field(2048, gt=0)
     k: int = Field(100, gt=0)
-    block: int = Field(65_536, gt=0)  # items scored at once
+    block: int = Field(4_096, gt=0)  # items embedded and scored at once
 
 
 class TrainingConfig(Section):

@@ -86,6 +86,7 @@ def evaluate(flags: argparse.Namespace) -> dict[str, Any]:
     data_dir, jobs = flags.data.rstrip("/"), [job.rstrip("/") for job in (flags.job_dir, *flags.compare)]
     for job in jobs:
         Job(job).best_checkpoint()
+        Job(job).check_unseen(data_dir)
     names = _job_names(jobs)
     with progress("evaluating", total=len(jobs) + 2) as bar:
         catalogue = Catalogue(data_dir)

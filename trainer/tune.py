@@ -126,8 +126,8 @@ def main(argv: list[str] | None = None) -> int:
             f"{flags.config}: nothing to search; give trainer.tune.ranges a key, as in "
             "optimizer.embedding_rate: {low: 0.01, high: 1, log: true}"
         )
-    if not read_spec(data_dir)["examples"]["eval"]:
-        raise UserError(f"--data {data_dir}: no eval request in it to choose by; preprocessing.split decides")
+    if not read_spec(data_dir)["examples"]["validation"]:
+        raise UserError(f"--data {data_dir}: no validation request in it to choose by; preprocessing.split decides")
     best = tune(config, data_dir, folder)
     print(f"best: trial {best.number}, recall@{config.validation.k} {best.recall:.4f}; {folder}/best.yaml trains it")
     return 0

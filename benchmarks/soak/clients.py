@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 
 from benchmarks.soak.ledger import FILTERED_K, Ledger
+from benchmarks.soak.merges import Answers
 from benchmarks.soak.shop import Question
 from serving.retriever.asynchronous import Answer
 from serving.retriever.blocking import Retriever
@@ -19,7 +20,7 @@ from serving.retriever.retries import RetrievalError
 _K = (1, 10, 100, 200)
 _FILTERED = 0.1  # share of requests for one leaf alone
 _THINK_S = 0.1  # mean pause of a client
-_TIMEOUT_S = 20.0  # a busy machine is no fault; an answer that never comes is
+TIMEOUT_S = 60.0  # a busy machine is no fault; an answer that never comes is
 _SAMPLES = 20
 _STEP = 1.25  # between the limits of two buckets of latency
 
@@ -58,13 +59,20 @@ class Tally:
 
 
 class Clients:
-    """Threads that share a retriever over all servers."""
+    """Threads that share a retriever over all servers; with `answers`, all of them are kept to be judged."""
 
-    def __init__(self, targets: Sequence[str], ledger: Ledger, leaves: Sequence[str], threads: int, seed: int) -> None:
+    def __init__(
+        self,
+        retriever: Retriever,
+        ledger: Ledger,
+        leaves: Sequence[str],
+        threads: int,
+        seed: int,
+        answers: Answers | None = None,
+    ) -> None:
         self.tally = Tally()
         self.questions: list[Question] = []  # of the newest day; replaced whole
-        self._retriever = Retriever(",".join(targets), timeout=_TIMEOUT_S)
-        self._ledger, self._leaves = ledger, leaves
+        self._retriever, self._ledger, self._leaves, self._answers = retriever, ledger, leaves, answers
         self._stop = threading.Event()
         self._threads = [
             threading.Thread(target=self._run, args=(random.Random(f"{seed} {number}"),), name=f"client-{number}")
@@ -105,7 +113,9 @@ class Clients:
             self.tally.failed("wrong answer", f"{question.query!r}, k {k}, version {answer.versions}: {wrong}")
             return
         self.tally.answered(seconds)
-        (version,) = answer.versions.values()
+        (version,) = set(answer.versions.values())
+        if self._answers is not None:
+            self._answers.add(question, k, leaf, version, answer.hits)
         self._ledger.answered(version, {hit.item_id for hit in answer.hits}, leaf)
 
 
@@ -114,6 +124,8 @@ def wrong_in(answer: Answer, wanted: int | None) -> str | None:
     ids, scores = [hit.item_id for hit in answer.hits], [hit.score for hit in answer.hits]
     if answer.partial:
         return "partial"
+    if len(set(answer.versions.values())) != 1:
+        return "of several versions"
     if len(set(ids)) != len(ids):
         return "an item twice"
     if any(before < after for before, after in itertools.pairwise(scores)):

@@ -14,14 +14,14 @@ from collections.abc import Callable, Sequence
 
 import grpc
 
-from benchmarks.soak.replica import MODEL, Replica
-from serving.retriever import messages
+from benchmarks.soak.replica import Replica
 
 _PREDICT = "/tensorflow.serving.PredictionService/Predict"
 _PAUSE_S = 4.0
 _ROUNDS_A_KILL = 4  # a server takes longest to come back
 _BURST = 20  # requests at a time: far from what a server takes, or the faults would be the clients' failures
 _TIMEOUT_S = 60
+# Not UNAVAILABLE: a burst is far from filling a queue, and a server that is gone says the same.
 _REFUSALS = {"OK", "INVALID_ARGUMENT", "NOT_FOUND", "FAILED_PRECONDITION", "INTERNAL", "RESOURCE_EXHAUSTED"}
 _KILLED_CLIENT = (
     "import sys, grpc\n"
@@ -41,9 +41,6 @@ class Faults:
         self._replicas, self._chance = replicas, random.Random(seed)
         self.injected: collections.Counter[str] = collections.Counter()
         self.unexpected: list[str] = []
-        texts = [" ".join(self._chance.choices(("red", "shoes", "手机", "lamp"), k=3)) for _ in range(8)]
-        query = {"query": messages.string_tensor(texts, [len(texts)])}
-        self._request = messages.predict_request(messages.model_spec(MODEL), query)
         self._kinds: dict[str, Callable[[Replica], None]] = {
             "malformed": self._malformed,
             "malformed over REST": self._malformed_rest,
@@ -91,26 +88,26 @@ class Faults:
 
     def _malformed(self, replica: Replica) -> None:
         for _ in range(10):
-            requests = [mutated(self._request, self._chance) for _ in range(_BURST)]
+            requests = [mutated(replica.request, self._chance) for _ in range(_BURST)]
             self._calls("malformed", replica, requests, _TIMEOUT_S, _REFUSALS)
 
     def _malformed_rest(self, replica: Replica) -> None:
         for _ in range(_BURST):
             body = mutated(self._chance.choice(_BODIES), self._chance)
-            status, _ = replica.ask("POST", f"/v1/models/{MODEL}:predict", body)
+            status, _ = replica.ask("POST", f"/v1/models/{replica.model}:predict", body)
             self.note("malformed over REST", str(status), {"200", "400"})
 
     def _hurried(self, replica: Replica) -> None:
         for timeout in (1e-6, 1e-4, 1e-3, 3e-3):
-            requests = [self._request] * _BURST
+            requests = [replica.request] * _BURST
             self._calls("too short a deadline", replica, requests, timeout, {"OK", "DEADLINE_EXCEEDED"})
 
     def _cancelled(self, replica: Replica) -> None:
         with grpc.insecure_channel(replica.target) as channel:
             predict = channel.unary_unary(_PREDICT)
-            predict(self._request, timeout=_TIMEOUT_S)
+            predict(replica.request, timeout=_TIMEOUT_S)
             for _ in range(_BURST):
-                call = predict.future(self._request, timeout=_TIMEOUT_S)
+                call = predict.future(replica.request, timeout=_TIMEOUT_S)
                 time.sleep(self._chance.random() * 0.005)  # so that the cancel comes before, in or behind the answer
                 call.cancel()
                 self.note("cancelled", call.code().name, {"OK", "CANCELLED"})
@@ -127,7 +124,7 @@ class Faults:
             self.note("bytes of no protocol", "sent", {"sent"})
 
     def _client_killed(self, replica: Replica) -> None:
-        command = [sys.executable, "-c", _KILLED_CLIENT, replica.target, self._request.hex(), _PREDICT]
+        command = [sys.executable, "-c", _KILLED_CLIENT, replica.target, replica.request.hex(), _PREDICT]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as client:
             assert client.stdout is not None
             begun = client.stdout.readline()
@@ -136,8 +133,7 @@ class Faults:
         self.note("client killed", begun.strip(), {"begun"})
 
     def _server_killed(self, _: Replica) -> None:
-        """Never the first, whose memory is watched over the whole time."""
-        replica = self._replicas[-1]
+        replica = self._chance.choice([one for one in self._replicas if one.killable])
         with replica.changing:
             replica.kill()
             replica.start()

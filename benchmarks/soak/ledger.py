@@ -6,21 +6,27 @@ import collections
 import sys
 import threading
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from serving.release.versions import ModelFolder
+from benchmarks.soak.placed import SHARD_MAP, Placed
 
+PLACED = ("published", "corrupt", "unnamed")  # fates of what lies in a model's folder
 FILTERED_K = 200  # more than a leaf has items: a filtered request is answered by all of its leaf
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A version by who made it: a command that published it, the gate that turned it down, or a fault."""
+    """A version by who made it: a command that published it, the gate that turned it down, or a fault.
+
+    One that is `unnamed` lies in some shards' folders by a command that was killed before it named it in shards.json.
+    """
 
     number: int
     origin: str
     day: int
-    fate: str  # published, rejected or corrupt
+    fate: str  # published, rejected, corrupt or unnamed
     items: frozenset[str] = frozenset()  # what its answers may hold
+    models: frozenset[str] = frozenset()  # in whose folders it lies
 
 
 @dataclass
@@ -78,7 +84,7 @@ class Ledger:
         """Versions by fate, and how many of the published were served."""
         fates = collections.Counter(entry.fate for entry in self.entries.values())
         served = [n for n, one in self.entries.items() if one.fate == "published" and self._seen[n].answers]
-        return {name: fates[name] for name in ("published", "rejected", "corrupt")} | {"served": len(served)}
+        return {name: fates[name] for name in (*PLACED, "rejected")} | {"served": len(served)}
 
     def faults(self, leaf_of: dict[str, str]) -> list[str]:
         """Whatever does not add up, a line each."""
@@ -95,7 +101,7 @@ class Ledger:
     def _against(self, entry: Entry, leaf_of: dict[str, str]) -> list[str]:
         seen = self._seen[entry.number]
         if entry.fate != "published":
-            served = seen.answers or seen.available
+            served = seen.answers or (seen.available and entry.fate != "unnamed")
             unnoticed = entry.fate == "corrupt" and not seen.refused
             return ["it was served"] * bool(served) + ["no server reported it"] * unnoticed
         why = ["no server had it, no client an answer of it"] * (not seen.answers and not seen.available)
@@ -110,18 +116,30 @@ class Ledger:
         return why
 
 
-def folder_faults(folder: ModelFolder, entries: dict[int, Entry], keep: int) -> list[str]:
-    """What lies in the model folder and should not, or should and does not."""
-    there = folder.versions()
-    names = {path.name for path in folder.path.iterdir() if not path.name.startswith((".lock", ".claim-"))}
-    placed = sorted(number for number, one in entries.items() if one.fate != "rejected")
+def folder_faults(placed: Placed, entries: dict[int, Entry], keep: int) -> list[str]:
+    """What lies in the models' folders and should not, or should and does not."""
     rejected = sorted(number for number, one in entries.items() if one.fate == "rejected")
     wanted = {f"rejected-{number}" for number in rejected[-keep:]}
-    for number in there:
-        by_hand = number in entries and entries[number].fate == "corrupt"
-        wanted |= {str(number)} if by_hand else {str(number), f"manifest-{number}.json"}
-    found = [f"{name} is left in the model folder" for name in sorted(names - wanted)]
-    found += [f"{name} is missing in the model folder" for name in sorted(wanted - names)]
-    if there != placed[-len(there) :] or not 0 < len(there) <= keep + 1:  # a corrupt one may have come since
-        found.append(f"the model folder has versions {there} of {placed}")
+    if placed.shards:
+        found = _differing(placed.root.path, wanted | {SHARD_MAP, *placed.parts})
+        wanted = set()
+    else:
+        found = []
+    for name, folder in placed.parts.items():
+        there = folder.versions()
+        claimed = {path.name.removeprefix(".claim-") for path in folder.path.glob(".claim-*")}
+        damaged = {number for number, one in entries.items() if one.fate == "corrupt" and name in one.models}
+        names = wanted | {str(number) for number in there}
+        names |= {f"manifest-{number}.json" for number in there if number not in damaged}
+        found += _differing(folder.path, names, {f"manifest-{number}.json" for number in claimed})
+        mine = sorted(number for number, one in entries.items() if name in one.models)
+        if there != mine[-len(there) :] or not 0 < len(there) <= keep + 1:  # a corrupt one may have come since
+            found.append(f"{folder.path.name} has versions {there} of {mine}")
     return found
+
+
+def _differing(folder: Path, wanted: set[str], allowed: set[str] | frozenset[str] = frozenset()) -> list[str]:
+    """Names in a folder that should not be there, and such that should; a claim may be of a command that was killed."""
+    names = {path.name for path in folder.iterdir() if not path.name.startswith((".lock", ".claim-"))}
+    found = [f"{name} is left in {folder.name}" for name in sorted(names - wanted - allowed)]
+    return found + [f"{name} is missing in {folder.name}" for name in sorted(wanted - names)]

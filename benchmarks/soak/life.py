@@ -15,14 +15,16 @@ from pathlib import Path
 
 import orjson
 
+from benchmarks.soak.fleet import shard_target
 from benchmarks.soak.ledger import Entry, Ledger
+from benchmarks.soak.merges import Answers
+from benchmarks.soak.placed import Placed
 from benchmarks.soak.replica import ROOT
 from benchmarks.soak.shop import Shop
-from serving.release.versions import ModelFolder
 
 KEEP = 3
 _RETRAIN_DAYS, _KILL_DAYS, _CORRUPT_DAYS = 4, 3, 2  # each so many days
-_LOADED_S = 300  # a load under way comes first, and takes a minute on a busy machine
+_LOADED_S = 300.0  # a load under way comes first, and takes a minute on a busy machine
 _REJECTED = 3
 # Small in its graph: what a server spends on a load follows the number of nodes, and a soak is of many loads.
 _TRAINING = [
@@ -43,14 +45,20 @@ _SERVING = [
 class Life:
     """Lives day by day. What a command should not have done is in `faults`."""
 
-    def __init__(self, folder: Path, shop: Shop, ledger: Ledger, seed: int) -> None:
-        self._folder, self.shop, self.ledger = folder, shop, ledger
+    def __init__(
+        self, folder: Path, shop: Shop, ledger: Ledger, seed: int, shards: int = 0, answers: Answers | None = None
+    ) -> None:
+        self._folder, self.shop, self.ledger, self._answers = folder, shop, ledger, answers
         self._chance = random.Random(seed)
-        self.models = ModelFolder(str(folder / "models" / "retrieval"))
+        self.placed = Placed(folder / "models" / "retrieval", shards)
+        target = f"serving.shard_target={shard_target(folder)}"
+        # Exact, so that each merge can be judged.
+        self._serving = [*_SERVING, target, "serving.index=brute_force"] if shards else _SERVING
         self.faults: list[str] = []
         self.commands: collections.Counter[str] = collections.Counter()
         self.injected: collections.Counter[str] = collections.Counter()
-        self.watched_by: frozenset[str] = frozenset()  # the servers, once there are some
+        self.watched_by: dict[str, frozenset[str]] = {}  # the servers of each model, once there are some
+        self.patience_s = _LOADED_S
         self._first = self.shop.day
         self._job = folder / "job-none"
 
@@ -106,8 +114,9 @@ class Life:
         return self._enter_new(origin, self.shop.live)
 
     def _refreshing(self, job: Path) -> list[str]:
-        places = ["--job-dir", str(job), "--data", str(self._data), "--output", str(self.models.path)]
-        return ["serving.refresh", *places, *_set(_SERVING)]
+        places = ["--job-dir", str(job), "--data", str(self._data), "--output", str(self.placed.root.path)]
+        shards = ["--shards", str(self.placed.shards)] if self.placed.shards else []
+        return ["serving.refresh", *places, *shards, *_set(self._serving)]
 
     def _change(self) -> None:
         """Tomorrow's items, and without those that go tonight: beside the index in place."""
@@ -115,8 +124,8 @@ class Life:
         fresh, gone = self._folder / "fresh.jsonl", self._folder / "gone.txt"
         fresh.write_bytes(b"".join(orjson.dumps(one, option=orjson.OPT_APPEND_NEWLINE) for one in coming))
         gone.write_text("".join(f"{one}\n" for one in sorted(leaving)))
-        places = ("--data", str(self._data), "--output", str(self.models.path))
-        self._run("serving.export", *places, "--fresh", str(fresh), "--tombstones", str(gone), *_set(_SERVING))
+        places = ("--data", str(self._data), "--output", str(self.placed.root.path))
+        self._run("serving.export", *places, "--fresh", str(fresh), "--tombstones", str(gone), *_set(self._serving))
         self._enter_new("change", (self.shop.live | {one["item_id"] for one in coming}) - leaving)
 
     def _kill_refresh(self) -> None:
@@ -128,7 +137,7 @@ class Life:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        while process.poll() is None and not list(self.models.path.glob(".staging-*")):
+        while process.poll() is None and not list(self.placed.root.path.glob(".staging-*")):
             time.sleep(0.05)
         time.sleep(self._chance.random() * 5)
         if process.poll() is None:
@@ -138,44 +147,57 @@ class Life:
         self._enter_new("killed refresh", self.shop.live)
 
     def _corrupt(self) -> None:
-        """A damaged copy of the version in place, by a careless hand; every server has to say so."""
-        newest, number = self.models.versions()[-1], self.models.next_version()
-        aside = self.models.path / f".by-hand-{number}"
-        shutil.copytree(self.models.model(newest), aside)
+        """A damaged copy of the version in place, by a careless hand; every server of the model has to say so."""
+        name, number = self._chance.choice(sorted(self.placed.parts)), self.placed.next_version()
+        folder = self.placed.parts[name]
+        aside = folder.path / f".by-hand-{number}"
+        shutil.copytree(folder.model(folder.versions()[-1]), aside)
         _damage(aside, self._chance)
-        self.ledger.enter(Entry(number, "by hand", self.shop.day, "corrupt"))
-        os.rename(aside, self.models.model(number))
+        self.ledger.enter(Entry(number, "by hand", self.shop.day, "corrupt", models=frozenset({name})))
+        os.rename(aside, folder.model(number))
         self.injected["corrupt version"] += 1
-        self._await(f"corrupt version {number} was reported", lambda: self.ledger.refused_by(number))
+        servers = self.watched_by.get(name, frozenset())
+        self._await(f"corrupt version {number} was reported", lambda: self.ledger.refused_by(number), servers)
 
     def settle(self) -> None:
         """Until every server has the last version."""
-        newest = self.models.published()[-1]
-        self._await(f"the last version {newest} was served", lambda: self.ledger.available_at(newest))
+        self._await_everywhere(self.placed.latest() or 0)
 
-    def _await(self, what: str, servers: Callable[[], set[str]]) -> None:
-        deadline = time.monotonic() + _LOADED_S
-        while servers() != self.watched_by:
+    def _await_everywhere(self, number: int) -> None:
+        servers = frozenset().union(*self.watched_by.values())
+        self._await(f"version {number} was served", lambda: self.ledger.available_at(number), servers)
+
+    def _await(self, what: str, said: Callable[[], set[str]], servers: frozenset[str]) -> None:
+        deadline = time.monotonic() + self.patience_s
+        while not servers <= said():
             if time.monotonic() > deadline:
-                self.faults.append(f"{what} by {sorted(servers())} of {sorted(self.watched_by)} in {_LOADED_S} s")
+                self.faults.append(f"{what} by {sorted(said())} of {sorted(servers)} in {self.patience_s:.0f} s")
                 return
             time.sleep(0.2)
 
     def _enter_new(self, origin: str, items: frozenset[str]) -> str | None:
         """Puts the version that has come into the books; returns its fate."""
         fate = None
-        for number in self.models.versions():
+        for number in self.placed.versions():
             if number not in self.ledger.entries:
-                fate = "published"
-                self.ledger.enter(Entry(number, origin, self.shop.day, fate, items))
-                if origin != "change" and (counted := self.models.manifest(number)["items"]) != len(items):
-                    self.faults.append(f"version {number} has {counted} items, the catalogue {len(items)}")
-        for path in self.models.path.glob("rejected-*"):
-            number = int(path.name.removeprefix("rejected-"))
+                fate = "published" if number == self.placed.latest() else "unnamed"
+                of_shards = self.placed.holders(number)
+                self.ledger.enter(Entry(number, origin, self.shop.day, fate, items, of_shards))
+                if fate == "published":
+                    self._published(number, origin, items)
+        for number in self.placed.rejected():
             if number not in self.ledger.entries:
                 fate = "rejected"
                 self.ledger.enter(Entry(number, origin, self.shop.day, fate))
         return fate
+
+    def _published(self, number: int, origin: str, items: frozenset[str]) -> None:
+        if origin != "change" and (counted := self.placed.items(number)) != len(items):
+            self.faults.append(f"version {number} has {counted} items, the catalogue {len(items)}")
+        if self._answers is not None:
+            self._answers.keep(self.placed, number)
+            # Shards have to be in use together, so the next version does not come before all servers have this one.
+            self._await_everywhere(number)
 
     def _run(self, module: str, *arguments: str, accepted: frozenset[int] | set[int] = frozenset({0})) -> None:
         done = subprocess.run(

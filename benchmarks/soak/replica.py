@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
@@ -17,14 +19,25 @@ _TIMEOUT_S = 60
 
 
 class Replica:
-    """`python -m serving.server` over a model folder."""
+    """`python -m serving.server` over a model.
 
-    def __init__(self, name: str, base: Path, log: Path) -> None:
-        self.name = name
-        self._command = [sys.executable, "-m", "serving.server", "--model-base-path", str(base.absolute())]
-        self._command += ["--model-name", MODEL]
+    Args:
+        name: its own.
+        model: the model's.
+        flags: that say where the model lies.
+        log: where it says what it says.
+        request: a valid one.
+        held: versions that it has in memory while none comes or goes.
+        killable: whether it may be killed; the memory of the others is judged.
+    """
+
+    def __init__(
+        self, name: str, model: str, flags: Sequence[str], log: Path, request: bytes, held: int, killable: bool
+    ) -> None:
+        self.name, self.model, self.request, self.held, self.killable = name, model, request, held, killable
+        self._command = [sys.executable, "-m", "serving.server", *flags]
         self._log = log
-        self._ports = ("0", "0")
+        self._ports = ("auto", "auto")
         self._process: subprocess.Popen[str] | None = None
         self._measured: psutil.Process | None = None
         self.changing = threading.Lock()  # held by who kills it
@@ -50,8 +63,9 @@ class Replica:
         line = self._process.stdout.readline()
         if not line.startswith("serving"):
             raise SystemExit(f"server {self.name} did not start; see {self._log}")
-        addresses = line.split(" on ")[1].split(", ")
-        self._ports = (addresses[0].strip().rsplit(":", 1)[1], addresses[1].strip().rsplit(":", 1)[1])
+        grpc, rest = (re.search(rf"{kind} 127\.0\.0\.1:(\d+)", line) for kind in ("gRPC", "REST"))
+        assert grpc is not None and rest is not None
+        self._ports = (grpc[1], rest[1])
         self._measured = psutil.Process(self._process.pid)
 
     def kill(self) -> None:
@@ -87,5 +101,5 @@ class Replica:
 
     def status(self) -> dict[int, tuple[str, str]]:
         """State and error by version."""
-        found = json.loads(self.ask("GET", f"/v1/models/{MODEL}")[1])["model_version_status"]
+        found = json.loads(self.ask("GET", f"/v1/models/{self.model}")[1])["model_version_status"]
         return {int(one["version"]): (one["state"], one["status"]["error_message"]) for one in found}

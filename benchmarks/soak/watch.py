@@ -17,12 +17,13 @@ _CLIENT_SLICE_S = 30
 
 
 class Watch:
-    """A thread over the replicas; the first is never killed, so its memory is the one judged."""
+    """A thread over the replicas; the memory of those that are never killed is judged."""
 
     def __init__(self, replicas: Sequence[Replica], ledger: Ledger) -> None:
         self._replicas, self._ledger = replicas, ledger
-        self._server, self._client = Samples(), Samples()
-        self.resident_mib = self.peak_mib = 0
+        self._servers = {replica.name: Samples() for replica in replicas if not replica.killable}
+        self._client = Samples()
+        self.peak_mib = dict.fromkeys(self._servers, 0)
         self.faults: list[str] = []
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch")
@@ -36,22 +37,22 @@ class Watch:
         self._stop.set()
         self._thread.join()
 
-    def memories(self) -> tuple[Memory, Memory]:
-        """The first server's, a sample for each version; this process', where the clients are, one each half minute."""
-        return self._server.memory(), self._client.memory()
+    def memories(self) -> tuple[dict[str, Memory], Memory]:
+        """The servers', a sample for each version; this process', where the clients are, one each half minute."""
+        return {name: samples.memory() for name, samples in self._servers.items()}, self._client.memory()
 
     def _run(self) -> None:
         begun, own = time.monotonic(), psutil.Process()
         while not self._stop.wait(_EVERY_S):
             self._client.add(int((time.monotonic() - begun) / _CLIENT_SLICE_S), own.memory_info().rss)
-            for place, replica in enumerate(self._replicas):
+            for replica in self._replicas:
                 if replica.changing.acquire(blocking=False):  # one that is being killed says nothing
                     try:
-                        self._look(replica, judged=place == 0)
+                        self._look(replica)
                     finally:
                         replica.changing.release()
 
-    def _look(self, replica: Replica, judged: bool) -> None:
+    def _look(self, replica: Replica) -> None:
         try:
             states, resident = replica.status(), replica.resident()
         except Exception as error:  # whatever it is, the others go on being watched
@@ -59,10 +60,10 @@ class Watch:
             self._stop.wait(10)  # once is enough to fail; a server that is gone stays so
             return
         self._ledger.status(replica.name, states)
-        if not judged:
+        if replica.killable:
             return
-        self.resident_mib = resident >> 20
-        self.peak_mib = max(self.peak_mib, self.resident_mib)
+        self.peak_mib[replica.name] = max(self.peak_mib[replica.name], resident >> 20)
         held = [number for number, (state, _) in states.items() if state not in ("END", "START")]
-        if len(held) == 1 and states[held[0]][0] == "AVAILABLE":  # nothing is on its way in or out
-            self._server.add(held[0], resident)
+        ready = all(states[number][0] == "AVAILABLE" for number in held)
+        if ready and len(held) == replica.held:  # nothing is on its way in or out
+            self._servers[replica.name].add(max(held), resident)

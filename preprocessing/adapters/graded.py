@@ -1,9 +1,9 @@
 """Graded judgments as a log: queries for training become requests with stages, the others are for evaluation.
 
-The pipeline splits by time, so the times are made: requests of training queries come in the first hours of one day,
-those of test queries in the same hours thirty days later. Any `eval_days` up to 30 and any `eval_share` cuts between
-them. Every query has a user of its own, whose requests come at one moment: the same moment is not the past, so no
-history holds an answer.
+The pipeline splits by time, so the times are made: requests of training queries, in no order of their words, come in
+the first hours of one day, those of test queries in the same hours thirty days later. Any `eval_days` up to 30 and any
+`eval_share` cuts between them; `validation_share` parts the training queries. Every query has a user of its own, whose
+requests and answers come at one moment: the same moment is not the past, so no history holds an answer.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from preprocessing.config import StagesConfig
 
 TRAIN_AT, TEST_AT = 1_704_067_200_000, 1_706_659_200_000  # 2024-01-01 and 2024-01-31
 _LONGEST_MS = 20 * 3_600_000  # so that all training requests fall on their day
-_ANSWER_MS = 1_000
 _ACTION = {"ordered": "order", "clicked": "click"}
 Graded = dict[str, dict[str, float]]  # query -> item -> label
 
@@ -105,9 +104,14 @@ def write_graded(judgments: Iterable[Judgment], known: set[str], labels: Labels,
             )
     writer = _Requests(labels, raw)
     with progress("queries", total=len(graded)) as bar:
-        for query, items in sorted(graded.items()):
+        for query, items in sorted(graded.items(), key=_at_random):
             writer.add(query, items, query in test)
             bar.advance()
+
+
+def _at_random(of_query: tuple[str, Mapping[str, float]]) -> bytes:
+    """The last queries in time are for validation: they must be like the others."""
+    return hashlib.sha256(of_query[0].encode()).digest()
 
 
 class _Requests:
@@ -173,9 +177,6 @@ def pages(stages: Mapping[str, Sequence[str]]) -> Iterator[dict[str, list[str]]]
 
 
 def _actions(ids: Mapping[str, Any], stages: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
-    answer = {**ids, "ts": ids["ts"] + _ANSWER_MS}
     return [
-        {**answer, "item_id": item_id, "action": action}
-        for stage, action in _ACTION.items()
-        for item_id in stages[stage]
+        {**ids, "item_id": item_id, "action": action} for stage, action in _ACTION.items() for item_id in stages[stage]
     ]

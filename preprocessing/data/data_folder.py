@@ -24,7 +24,7 @@ COUNTS_FILE = "counts.json"  # staged, never placed
 STARTED = f"{STAGING}/STARTED"  # whose folder it is, while there is no other mark
 _MADE_HERE = re.compile(
     rf"{SUCCESS}|{FAILED}|{SPEC}|{STATS}|{CONFIG}|{STAGING}/.*|(vocab|rejected)/[^/]*"
-    r"|(train|eval|catalog)-\d{5}-of-\d{5}\.tfrecord\.gz"
+    r"|(train|validation|eval|catalog)-\d{5}-of-\d{5}\.tfrecord\.gz"
 )
 _SUBFOLDERS = {"vocab-": "vocab", "rejected-": "rejected"}
 
@@ -164,7 +164,8 @@ def describe(config: PreprocessingConfig, sizes: Mapping[str, int], stats: Mappi
         "text": text.model_dump(mode="json"),
         "history": config.history.model_dump(mode="json"),
         "stages": config.stages.model_dump(mode="json"),
-        "split_at_ms": stats["split_at_ms"],
+        "validation_from_ms": stats["validation_from_ms"],
+        "eval_from_ms": stats["eval_from_ms"],
         "examples": stats["examples"],
         "items": stats["items"],
     }
@@ -198,11 +199,17 @@ def _problem(stats: dict[str, Any], config: PreprocessingConfig) -> str | None:
     never = _never_filled(stats, config.input)
     if never:
         return never
-    for split, kind, side in (("train", "training", "before"), ("eval", "evaluation", "from")):
+    validation, evaluation = stats["validation_from"], stats["eval_from"]
+    spans = {
+        "train": f"before {validation}",
+        "validation": f"from {validation} until {evaluation}",
+        "eval": f"from {evaluation}",
+    }
+    for split, span in spans.items():
         if not stats["examples"][split]:
             return (
-                f"no {kind} example came out: no request {side} {stats['split_at']} has an action on a known item "
-                "(preprocessing.split decides that moment)"
+                f"no {split} example came out: no request {span} has an action on a known item "
+                "(preprocessing.split decides these moments)"
             )
     return None
 

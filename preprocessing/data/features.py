@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from preprocessing.data.example_proto import FeatureWriter
 from preprocessing.logs.records import ATTRIBUTES, CART, CLICK, COLLECT, ORDER
 
-SCHEMA_VERSION = 2  # also to be raised where the same log gives other ids
+SCHEMA_VERSION = 3  # also to be raised where the same log gives other ids
 STAGES = ("ordered", "clicked", "shown")
 LENGTH = "_length"
 LONG_ACTIONS = {"long_click": (CLICK,), "long_order": (ORDER,), "long_collect": (COLLECT, CART)}

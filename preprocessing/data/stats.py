@@ -21,12 +21,13 @@ Histogram = Mapping[int, int]
 
 
 def summarise(counted: Mapping[str, Any], vocabularies: Mapping[str, int]) -> dict[str, Any]:
-    """The statistics, from the pipeline's counts: `[..., key, count]` rows and the moment of the split."""
+    """The statistics, from the pipeline's counts: `[..., key, count]` rows and the moments of the split."""
     streams: dict[str, dict[str, Any]] = {}
     histograms: dict[str, dict[str, dict[int, int]]] = {
         kind: defaultdict(lambda: defaultdict(int)) for kind in HISTOGRAMS
     }
-    examples, single = {"train": 0, "eval": 0}, {"items": 0, "shown_unknown_items": 0}
+    examples = {"train": 0, "validation": 0, "eval": 0}
+    single = {"items": 0, "shown_unknown_items": 0}
     attribution = dict.fromkeys(ATTRIBUTIONS, 0)
     for *key, count in counted["counts"]:
         if key[0] in histograms:
@@ -40,6 +41,7 @@ def summarise(counted: Mapping[str, Any], vocabularies: Mapping[str, int]) -> di
         else:
             _add(streams.setdefault(key[0], _empty_stream()), key[1:], count)
     lengths = histograms["length"]
+    validation, evaluation = counted["cuts"]
     for name, stream in streams.items():
         stream["empty_share"] = empty_shares(name, stream["in"], stream.pop("filled"))
     return {
@@ -49,8 +51,10 @@ def summarise(counted: Mapping[str, Any], vocabularies: Mapping[str, int]) -> di
         **single,
         "searches_from_to": [iso(ts) for ts in counted["times"]],
         "searches_of_stray_clocks": counted["stray"],
-        "split_at": iso(counted["cut"]),
-        "split_at_ms": counted["cut"],
+        "validation_from": iso(validation),
+        "validation_from_ms": validation,
+        "eval_from": iso(evaluation),
+        "eval_from_ms": evaluation,
         "lengths": {name: quantiles(lengths[name]) for name in sorted(lengths)},
         "frequency": {name: head_and_tail(one) for name, one in sorted(histograms["frequency"].items())},
         "vocabularies": dict(sorted(vocabularies.items())),
@@ -168,7 +172,9 @@ def print_table(stats: Mapping[str, Any], console: Console) -> None:
     stray = stats["searches_of_stray_clocks"]
     console.print(
         f"searches {' to '.join(stats['searches_from_to'])}{f' ({stray:,} of stray clocks)' if stray else ''}\n"
-        f"examples: {examples['train']:,} train, {examples['eval']:,} eval (from {stats['split_at']}); "
+        f"examples: {examples['train']:,} train, "
+        f"{examples['validation']:,} validation (from {stats['validation_from']}), "
+        f"{examples['eval']:,} eval (from {stats['eval_from']}); "
         f"{_words(f'{name} {size:,}' for name, size in stats['vocabularies'].items())}"
     )
     shown = _words(f"{name} {lengths[name]['mean']:.1f}/{lengths[name]['p99']:.0f}" for name in lengths)

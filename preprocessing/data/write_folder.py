@@ -26,6 +26,7 @@ class DataParts(NamedTuple):
     """What a data folder is made of, each a PCollection."""
 
     train: beam.PCollection  # (key, serialized tf.train.Example); a request's key is `user id <line break> request id`
+    validation: beam.PCollection  # the same
     eval: beam.PCollection  # the same
     catalog: beam.PCollection  # (item id, serialized tf.train.Example) of each live item
     vocabularies: beam.PCollection  # (name, words, most frequent first); one that the log gave no word is missing
@@ -76,7 +77,12 @@ class WriteDataFolder(beam.PTransform):
 def shard_counts(config: PreprocessingConfig) -> dict[str, int]:
     """How many record files there are of each kind, also where nothing falls into one."""
     output = config.output
-    return {"train": output.train_shards, "eval": output.eval_shards, "catalog": output.catalog_shards}
+    return {
+        "train": output.train_shards,
+        "validation": output.validation_shards,
+        "eval": output.eval_shards,
+        "catalog": output.catalog_shards,
+    }
 
 
 class PackByShard(beam.DoFn):
@@ -127,9 +133,11 @@ def _rejected_shard(record: dict[str, str]) -> tuple[tuple[str, int], bytes]:
     return (record["stream"], zlib.crc32(line) % _REJECTED_SHARDS), line
 
 
-def _write_counts(path: str, counts: list[tuple[tuple[str, ...], int]], split: tuple[int, int, int, int]) -> str:
-    first, last, cut, stray = split
+def _write_counts(
+    path: str, counts: list[tuple[tuple[str, ...], int]], split: tuple[int, int, tuple[int, int], int]
+) -> str:
+    first, last, cuts, stray = split
     summed = sorted([*key, count] for key, count in counts)
-    content = {"cut": cut, "times": [first, last], "stray": stray, "counts": summed}
+    content = {"cuts": cuts, "times": [first, last], "stray": stray, "counts": summed}
     write_file(path, [json.dumps(content).encode()])
     return path

@@ -14,12 +14,11 @@ from preprocessing.joins.attribution import AttributedAction, Request, answers_b
 from preprocessing.joins.history import History, Past, previous_queries
 from preprocessing.joins.request_stages import labels_of, positives, shown_in_vain
 from preprocessing.joins.shared_encoder import SharedEncoder
+from preprocessing.joins.split import Cuts
 from preprocessing.joins.user_log import UserLog
 from preprocessing.joins.write_request import RequestFeatures, RequestWriter, Stages
 from preprocessing.logs.parse import COUNTS, REJECTED, rejected_record
 from preprocessing.logs.records import days, unpack
-
-TRAIN, EVAL = "train", "eval"
 
 
 class BuildExamples(beam.DoFn):
@@ -33,7 +32,7 @@ class BuildExamples(beam.DoFn):
         self._features = RequestFeatures(self._config.text)
 
     def process(
-        self, element: tuple[int, Mapping[str, Iterable[bytes]]], words: Mapping[str, Sequence[str]], cut: int
+        self, element: tuple[int, Mapping[str, Iterable[bytes]]], words: Mapping[str, Sequence[str]], cuts: Cuts
     ) -> Iterator[Any]:
         _, sides = element
         logs = [log for batch in sides["logs"] for log in unpack(UserLog.unpacked, batch)]
@@ -49,8 +48,8 @@ class BuildExamples(beam.DoFn):
                 if action.item_id not in items:
                     counts.add("actions", "rejected", "unknown item")
                     yield beam.pvalue.TaggedOutput(REJECTED, _unknown_item(log.user_id, action))
-            for request, past, stages in self._answered(log, items, cut, counts):
-                split = TRAIN if request.ts < cut else EVAL
+            for request, past, stages in self._answered(log, items, cuts, counts):
+                split = cuts.split_of(request.ts)
                 counts.add_example(split, past, stages)
                 example = write(log.user_id, request, past, stages)
                 yield beam.pvalue.TaggedOutput(split, (example_key(log.user_id, request), example))
@@ -58,7 +57,7 @@ class BuildExamples(beam.DoFn):
             yield beam.pvalue.TaggedOutput(COUNTS, count)
 
     def _answered(
-        self, log: UserLog, items: Mapping[str, EncodedItem], cut: int, counts: ExampleCounts
+        self, log: UserLog, items: Mapping[str, EncodedItem], cuts: Cuts, counts: ExampleCounts
     ) -> Iterator[tuple[Request, Past, Stages]]:
         """The requests of a user that have a positive, with what was before each."""
         config = self._config.history
@@ -68,7 +67,7 @@ class BuildExamples(beam.DoFn):
         history = History(actions, config)
         times, asked = [request.ts for request in log.requests], [request.query for request in log.requests]
         for place, request in enumerate(log.requests):
-            stages = self._stages(request, answers.get(place, ()), items, cut)
+            stages = self._stages(request, answers.get(place, ()), items, cuts)
             if not stages["ordered"] and not stages["clicked"]:
                 counts.add("searches", "excluded", "no positive")
                 continue
@@ -79,11 +78,11 @@ class BuildExamples(beam.DoFn):
             yield request, past, stages
 
     def _stages(
-        self, request: Request, answers: Sequence[AttributedAction], items: Mapping[str, EncodedItem], cut: int
+        self, request: Request, answers: Sequence[AttributedAction], items: Mapping[str, EncodedItem], cuts: Cuts
     ) -> Stages:
         """The request's items by stage, those that the catalogue has."""
         limits = self._config.stages
-        chosen = positives(request, labels_of(request, answers, cut), limits)
+        chosen = positives(request, labels_of(request, answers, cuts), limits)
         known = [item_id for item_id in request.results if item_id in items]
         return {
             "ordered": [item_id for item_id in chosen.ordered if item_id in items],

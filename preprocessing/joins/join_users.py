@@ -11,6 +11,7 @@ import apache_beam as beam
 from preprocessing.config import PreprocessingConfig, StagesConfig
 from preprocessing.joins.attribution import answers_by_request
 from preprocessing.joins.request_stages import labels_of, positives
+from preprocessing.joins.split import Cuts
 from preprocessing.joins.user_log import UserEvents, UserLog
 from preprocessing.logs.parse import COUNTS, partition_of
 from preprocessing.logs.records import Action, Impression, Search, pack, unpack
@@ -44,7 +45,7 @@ class JoinUsers(beam.DoFn):
 
         self._count_grains = encode_strings.count_grains
 
-    def process(self, element: tuple[int, Mapping[str, Iterable[bytes]]], cut: int) -> Iterator[Any]:
+    def process(self, element: tuple[int, Mapping[str, Iterable[bytes]]], cuts: Cuts) -> Iterator[Any]:
         partition, batches = element
         users: dict[str, UserEvents] = collections.defaultdict(lambda: UserEvents(self._config.join.max_user_events))
         for stream, kind in _EVENTS.items():
@@ -58,14 +59,14 @@ class JoinUsers(beam.DoFn):
             counts.update(users[user_id].dropped)
             counts.update([("attribution", action.attribution) for action in logs[-1].actions])
         yield beam.pvalue.TaggedOutput(LOGS, (partition, pack(log.packable() for log in logs)))
-        for lookups in self._lookups(partition, logs, cut):
+        for lookups in self._lookups(partition, logs, cuts):
             yield beam.pvalue.TaggedOutput(LOOKUPS, lookups)
-        for token in self._tokens(logs, cut):
+        for token in self._tokens(logs, cuts):
             yield beam.pvalue.TaggedOutput(TOKENS, token)
         for count in counts.items():
             yield beam.pvalue.TaggedOutput(COUNTS, count)
 
-    def _lookups(self, partition: int, logs: Iterable[UserLog], cut: int) -> Iterator[tuple[int, bytes]]:
+    def _lookups(self, partition: int, logs: Iterable[UserLog], cuts: Cuts) -> Iterator[tuple[int, bytes]]:
         """(item partition, its lookups): every item that was shown or acted on."""
         items: set[str] = set()
         actions: collections.Counter[str] = collections.Counter()
@@ -74,8 +75,8 @@ class JoinUsers(beam.DoFn):
             for request in log.requests:
                 items.update(request.results)
             items.update([action.item_id for action in log.actions])
-            actions.update([action.item_id for action in log.actions if action.effective_ts < cut])
-            chosen.update(_training_positives(log, cut, self._config.stages))
+            actions.update([action.item_id for action in log.actions if action.effective_ts < cuts.validation])
+            chosen.update(_training_positives(log, cuts, self._config.stages))
         by_partition: dict[int, list[ItemLookup]] = collections.defaultdict(list)
         for item_id in items:
             lookup = ItemLookup(item_id, partition, actions[item_id], chosen[item_id])
@@ -83,9 +84,10 @@ class JoinUsers(beam.DoFn):
         for item_partition, lookups in by_partition.items():
             yield item_partition, pack(lookups)
 
-    def _tokens(self, logs: Iterable[UserLog], cut: int) -> Iterator[tuple[tuple[str, str], int]]:
+    def _tokens(self, logs: Iterable[UserLog], cuts: Cuts) -> Iterator[tuple[tuple[str, str], int]]:
         """((vocabulary, token), count) of the training time's queries, and the queries themselves."""
-        queries = collections.Counter(request.query for log in logs for request in log.requests if request.ts < cut)
+        requests = (request for log in logs for request in log.requests)
+        queries = collections.Counter(request.query for request in requests if request.ts < cuts.validation)
         text = self._config.text
         yield from self._count_grains(queries, text.query_grains, text).items()
         for query, count in queries.items():
@@ -101,10 +103,10 @@ def _without_idle_pages(log: UserLog) -> UserLog:
     return log._replace(requests=requests)
 
 
-def _training_positives(log: UserLog, cut: int, limits: StagesConfig) -> Iterator[str]:
+def _training_positives(log: UserLog, cuts: Cuts, limits: StagesConfig) -> Iterator[str]:
     """The items that the training examples of a user will be written with as positives."""
     for place, answers in answers_by_request(log.actions).items():
         request = log.requests[place]
-        if request.ts < cut:
-            chosen = positives(request, labels_of(request, answers, cut), limits)
+        if request.ts < cuts.validation:
+            chosen = positives(request, labels_of(request, answers, cuts), limits)
             yield from (*chosen.ordered, *chosen.clicked)

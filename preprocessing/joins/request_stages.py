@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from preprocessing.config import StagesConfig
 from preprocessing.joins.attribution import AttributedAction, Request
+from preprocessing.joins.split import Cuts
 from preprocessing.logs.records import ORDER
 
 
@@ -17,9 +18,10 @@ class Positives(NamedTuple):
     clicked: list[str]  # any other action
 
 
-def labels_of(request: Request, answers: Iterable[AttributedAction], cut: int) -> list[AttributedAction]:
-    """The actions on a request that may label it: no label comes from the other side of the cut."""
-    return [action for action in answers if request.ts >= cut or action.effective_ts < cut]
+def labels_of(request: Request, answers: Iterable[AttributedAction], cuts: Cuts) -> list[AttributedAction]:
+    """The actions on a request that may label it: no label comes from behind a cut."""
+    end = cuts.end_of(request.ts)
+    return [action for action in answers if action.effective_ts < end]
 
 
 def positives(request: Request, labels: Iterable[AttributedAction], limits: StagesConfig) -> Positives:
@@ -40,6 +42,6 @@ def positives(request: Request, labels: Iterable[AttributedAction], limits: Stag
 
 
 def shown_in_vain(shown: Sequence[str], answers: Iterable[AttributedAction], limit: int) -> list[str]:
-    """What was shown and never acted on, on neither side of the cut."""
+    """What was shown and never acted on, on neither side of a cut."""
     acted_on = {action.item_id for action in answers}
     return [item for item in shown if item not in acted_on][:limit]

@@ -1,7 +1,7 @@
-"""Where training ends and evaluation begins: a moment, so that no example is trained on with a label from behind it.
+"""Where training ends, and validation: two moments, so that no example has a label from behind the next of them.
 
-The moment is counted back from the end of the log, and one clock that is years ahead is not the end of the log: a time
-further from the bulk of all times than that bulk is long is stray, and moves nothing.
+The moments are counted back from the end of the log, and one clock that is years ahead is not the end of the log: a
+time further from the bulk of all times than that bulk is long is stray, and moves nothing.
 """
 
 from __future__ import annotations
@@ -18,16 +18,35 @@ from preprocessing.logs.parse import HourOfTimes
 from preprocessing.logs.records import day_start, days
 
 _TRIMMED = 0.01  # of the times at either end; what lies between is the bulk
+_VALIDATION_SHARE = 0.1
 _LEAST_REACH = days(60)  # of the bulk: a test set may be dated a month behind its training set
 Hours = dict[int, tuple[int, int, int]]  # by the hour: how many times, the first and the last
 
 
+TRAIN, VALIDATION, EVAL = "train", "validation", "eval"
+
+
+class Cuts(NamedTuple):
+    """The moments from which requests are for validation, and for evaluation, in epoch milliseconds."""
+
+    validation: int
+    eval: int
+
+    def split_of(self, ts: int) -> str:
+        """What a request at `ts` is for."""
+        return TRAIN if ts < self.validation else VALIDATION if ts < self.eval else EVAL
+
+    def end_of(self, ts: int) -> float:
+        """The moment before which the labels of a request at `ts` must lie."""
+        return self.validation if ts < self.validation else self.eval if ts < self.eval else math.inf
+
+
 class Split(NamedTuple):
-    """The span of the log's searches and the moment that divides them, in epoch milliseconds."""
+    """The span of the log's searches and the moments that divide them, in epoch milliseconds."""
 
     first: int
     last: int
-    cut: int  # from here on requests are for evaluation
+    cuts: Cuts
     stray: int  # searches whose times lie far outside the span
 
 
@@ -70,12 +89,15 @@ class MergeHours(beam.CombineFn):
 def split_of(hours: Mapping[int, tuple[int, int, int]], config: SplitConfig, offset_ms: int) -> Split:
     """The split of a log whose searches lie in these hours."""
     if not hours:
-        return Split(0, 0, 0, 0)
+        return Split(0, 0, Cuts(0, 0), 0)
     earliest, latest = reach(hours)
     within = [(first, last) for _, first, last in hours.values() if earliest <= first and last <= latest]
     kept = sum(count for count, first, last in hours.values() if earliest <= first and last <= latest)
     first, last = min(first for first, _ in within), max(last for _, last in within)
-    return Split(first, last, cut_of(first, last, config, offset_ms), sum(one[0] for one in hours.values()) - kept)
+    cut = eval_cut(first, last, config, offset_ms)
+    before = max((min(last, cut - 1) for first, last in within if first < cut), default=first)
+    cuts = Cuts(min(cut, validation_cut(first, before, config, offset_ms)), cut)
+    return Split(first, last, cuts, sum(one[0] for one in hours.values()) - kept)
 
 
 def reach(hours: Mapping[int, tuple[int, int, int]]) -> tuple[int, int]:
@@ -94,8 +116,20 @@ def _hour_of(rank: int, counts: Iterable[int]) -> int:
     return next(place for place, seen in enumerate(itertools.accumulate(counts)) if seen > rank)
 
 
-def cut_of(first: int, last: int, split: SplitConfig, offset_ms: int) -> int:
+def eval_cut(first: int, last: int, split: SplitConfig, offset_ms: int) -> int:
     """The moment from which requests are for evaluation, in a log of this span."""
-    if split.eval_share is not None:
-        return math.ceil(last - (last - first) * split.eval_share)
-    return day_start(last, offset_ms) - days((split.eval_days or 1) - 1)
+    return _cut(first, last, split.eval_days, split.eval_share, offset_ms)
+
+
+def validation_cut(first: int, last: int, split: SplitConfig, offset_ms: int) -> int:
+    """The moment from which requests are for validation, in what is before evaluation: there a log may have a gap."""
+    count, share = split.validation_days, split.validation_share
+    if count is None and share is None:
+        count, share = (1, None) if split.eval_share is None else (None, _VALIDATION_SHARE)
+    return _cut(first, last, count, share, offset_ms)
+
+
+def _cut(first: int, last: int, count: int | None, share: float | None, offset_ms: int) -> int:
+    if share is not None:
+        return math.ceil(last - (last - first) * share)
+    return day_start(last, offset_ms) - days((count or 1) - 1)

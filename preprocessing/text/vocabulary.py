@@ -37,9 +37,13 @@ class Lookup(tf.Module):
 
     def __call__(self, strings: tf.Tensor) -> tf.Tensor:
         """int64 ids of strings, any shape."""
-        known = self._table.lookup(strings)
-        bucket = 1 + tf.strings.to_hash_bucket_fast(strings, self._hash_buckets)
-        return tf.where(strings == "", tf.zeros_like(known), tf.where(known < 0, bucket, known))
+        return tf.where(strings == "", tf.constant(0, tf.int64), self.of_words(strings))
+
+    def of_words(self, words: tf.Tensor) -> tf.Tensor:
+        """int64 ids of strings of which none is empty, any shape."""
+        known = self._table.lookup(words)
+        bucket = 1 + tf.strings.to_hash_bucket_fast(words, self._hash_buckets)
+        return tf.where(known < 0, bucket, known)
 
 
 class TextEncoder(tf.Module):
@@ -54,4 +58,4 @@ class TextEncoder(tf.Module):
     def __call__(self, texts: tf.Tensor) -> dict[str, tf.RaggedTensor]:
         """int64 `[batch, (length)]` of each grain for string `[batch]`."""
         grains = analyser.analyse(texts, tuple(self._lookups), self._max_chars, self._max_words)
-        return {name: grain.with_values(self._lookups[name](grain.values)) for name, grain in grains.items()}
+        return {name: grain.with_values(self._lookups[name].of_words(grain.values)) for name, grain in grains.items()}

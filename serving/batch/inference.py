@@ -81,18 +81,36 @@ class SavedModel:
     signature: str
     scann: bool = False
 
+    def loaded(self) -> Any:
+        """In a graph session, as TensorFlow Serving has it."""
+        from serving.graph.saved_model import ServedModel  # TensorFlow comes with it: the launcher starts without
+
+        return ServedModel(self.path, self.scann, threads=1)  # a worker is a core: threads would wait
+
+
+@dataclasses.dataclass(frozen=True)
+class JobItemTower:
+    """The item tower of a job."""
+
+    job_dir: str
+    signature: str = "embed_item"
+
+    def loaded(self) -> Any:
+        """The same."""
+        from serving.graph.item_tower_session import ItemTowerSession
+
+        return ItemTowerSession(self.job_dir, threads=1)
+
 
 class SavedModelHandler(BlockHandler):
-    """Calls one signature as TensorFlow Serving does: a graph session on the `serve` tag."""
+    """Calls one signature."""
 
-    def __init__(self, model: SavedModel, max_batch: int) -> None:
+    def __init__(self, model: SavedModel | JobItemTower, max_batch: int) -> None:
         super().__init__(max_batch)
         self._model = model
 
     def load_model(self) -> Any:
-        from serving.graph.saved_model import ServedModel  # TensorFlow comes with it: the launcher starts without
-
-        return ServedModel(self._model.path, self._model.scann, threads=1)  # a worker is a core: threads would wait
+        return self._model.loaded()
 
 
 class ItemEmbedder(SavedModelHandler):

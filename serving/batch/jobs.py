@@ -15,6 +15,7 @@ from preprocessing.command.console import UserError
 from serving.batch.inference import (
     BlockHandler,
     ItemEmbedder,
+    JobItemTower,
     ModelRetriever,
     SavedModel,
     ServerRetriever,
@@ -73,13 +74,15 @@ def embed_job(job_dir: str | None, model: str | None, max_batch: int, **shared: 
     if job_dir is not None:
         from serving.graph.towers import towers_hash  # TensorFlow comes with it
 
-        path = f"{job_dir.rstrip('/')}/towers/item"
-        if not FileSystems.exists(f"{path}/saved_model.pb"):
+        path = job_dir.rstrip("/")
+        if not FileSystems.exists(f"{path}/towers/item/saved_model.pb"):
             raise UserError(f"--job-dir {job_dir}: no towers/item in it; train it with python -m trainer.task")
-        tower, towers = SavedModel(path, "serving_default"), towers_hash(job_dir.rstrip("/"))
+        tower: JobItemTower | SavedModel = JobItemTower(path)
+        towers = towers_hash(path)
     else:
         version = find_version(str(model))
-        tower, towers = SavedModel(version.path, "embed_item", version.scann), version.manifest["towers_hash"]
+        tower = SavedModel(version.path, "embed_item", version.scann)
+        towers = version.manifest["towers_hash"]
     handler = ItemEmbedder(tower, max_batch)
     identity = {"towers_hash": towers}
     return Job("embed", "item_id", item_row, ITEMS, handler, identity, incremental=True, **shared)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterable
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -76,11 +76,6 @@ class TableBuilder:
         numbers = {name: _joined(parts, np.int32) for name, parts in self._numbers.items()}
         ends = np.concatenate([[0], np.cumsum(_joined(self._lengths, np.int64))]).astype(np.int64)
         return Table(ids, names, numbers, _joined(self._words, np.int64), ends, _joined(self._prices, np.float32))
-
-
-def text_limits(spec: Mapping[str, Any]) -> tuple[int, int]:
-    """How many characters and words of a text the analyser keeps, as a data folder's spec says."""
-    return spec["text"]["max_chars"], spec["text"]["max_words"]
 
 
 def word_hashes(words: tf.Tensor) -> tf.Tensor:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from preprocessing.logs.records import ATTRIBUTES
 from preprocessing.text import analyser
-from serving.catalogue.data_records import Strings
-from serving.catalogue.table import NAMED, Table, word_hashes
+from serving.catalogue.table import Table
+from serving.graph.term_words import Words, hashed_terms
 from serving.index.base import variable
 
 NO_ITEM = b" "  # TensorFlow reads no empty file into a table; no id is white space
@@ -26,41 +25,32 @@ class ItemLookup(tf.Module):
         self.ids = variable(
             np.append(b"", table.ids), tf.string, "ids", grows=True
         )  # [1 + N + F], that of row -1 first
-        self.names = {name: variable(table.names[name], tf.string, f"{name}_names", grows=True) for name in NAMED}
-        self.numbers = {name: variable(table.numbers[name], tf.int32, f"{name}_numbers", grows=True) for name in NAMED}
-        self._rows = _line_numbers(ids_file, 0)
-        self._fresh_rows = _line_numbers(fresh_file, len(table) - 1)
+        self._places = _line_numbers(ids_file, 1)
+        self._fresh_places = _line_numbers(fresh_file, len(table))
         self._size = len(table)
 
+    def places(self, ids: tf.Tensor) -> tf.Tensor:
+        """int64 places in `ids` of item ids of any shape; 0 for what is not among the N."""
+        return self._places.lookup(ids)
+
     def rows(self, ids: tf.Tensor) -> tf.Tensor:
-        """int32 rows of item ids of any shape; -1 for one that is not in the table."""
-        fresh = self._fresh_rows.lookup(ids)
-        fresh = tf.where(fresh >= self._size, fresh, -1)  # the line before the first is NO_ITEM's
-        return tf.cast(tf.maximum(self._rows.lookup(ids), fresh), tf.int32)
+        """int32 rows of item ids of any shape, fresh ones too; -1 for one that is not in the table."""
+        fresh = self._fresh_places.lookup(ids)
+        fresh = tf.where(fresh > self._size, fresh, 0)  # the line before the first is NO_ITEM's
+        return tf.cast(tf.maximum(self.places(ids), fresh), tf.int32) - 1
 
     def ids_of(self, rows: tf.Tensor) -> tf.Tensor:
         """The ids of rows of any shape; "" for -1."""
         return tf.gather(self.ids, rows + 1)
 
-    def attributes(self, ids: tf.Tensor) -> Strings:
-        """By attribute ("item", "brand", ...) the strings of item ids of any shape; "" for what is not known."""
-        rows = self.rows(ids)
-        found = {"item": ids}
-        for name in NAMED:
-            numbers = tf.gather(self.numbers[name], tf.maximum(rows, 0))
-            found[name] = tf.where(rows >= 0, tf.gather(self.names[name], numbers), "")
-        return {name: found[name] for name in ATTRIBUTES}
-
     def wanted_words(self, terms: tf.Tensor) -> tf.Tensor:
         """The words of required terms: string `[B, N]` -> int64 `[B, words]`, -1 behind."""
-        found = analyser.analyse(tf.reshape(terms, [-1]), ["word"], *self._limits)["word"]
-        starts = tf.gather(found.row_splits, tf.range(tf.shape(terms)[0] + 1) * tf.shape(terms)[1])
-        by_request = tf.RaggedTensor.from_row_splits(word_hashes(found.values), starts, validate=False)
-        return by_request.to_tensor(-1)
+        words = analyser.analyse(tf.reshape(terms, [-1]), ["word"], *self._limits)["word"]
+        return hashed_terms(Words(words, tf.constant(0)), terms)
 
 
 def _line_numbers(path: str, first: int) -> tf.lookup.StaticHashTable:
-    """From the lines of a file to their numbers, counted from `first`; -1 for others."""
+    """From the lines of a file to their numbers, counted from `first`; 0 for others."""
     lines = tf.lookup.TextFileInitializer(
         path,
         tf.string,
@@ -69,4 +59,4 @@ def _line_numbers(path: str, first: int) -> tf.lookup.StaticHashTable:
         tf.lookup.TextFileIndex.LINE_NUMBER,
         value_index_offset=first,
     )
-    return tf.lookup.StaticHashTable(lines, default_value=-1)
+    return tf.lookup.StaticHashTable(lines, default_value=0)

@@ -7,12 +7,13 @@ from typing import Any
 
 import tensorflow as tf
 
-from serving.catalogue.data_records import Strings
 from serving.graph.conditions import Conditions
+from serving.graph.item_encoder import ItemEncoder
 from serving.graph.item_lookup import ItemLookup
 from serving.graph.over_retrieval import OverRetrieval
-from serving.graph.towers import Tower
-from serving.inputs import FILTER_LISTS, ITEM_INPUTS, ITEM_LISTS, PLURALS, PRICE_RANGE, TOWER_LISTS, VECTOR_LISTS
+from serving.graph.query_encoder import QueryEncoder
+from serving.graph.term_words import hashed_terms
+from serving.inputs import FILTER_LISTS, ITEM_INPUTS, PRICE_RANGE, VECTOR_LISTS
 
 Outputs = dict[str, tf.Tensor]
 Signatures = dict[str, Any]  # name -> a traced function
@@ -24,9 +25,10 @@ _PRICES = {PRICE_RANGE: tf.TensorSpec([None, 2], tf.float32, PRICE_RANGE)}
 class Embedder(tf.Module):
     """`embed_query` and `embed_item`."""
 
-    def __init__(self, query_tower: Tower, item_tower: Tower, items: ItemLookup, widths: Mapping[str, int]) -> None:
+    def __init__(self, queries: QueryEncoder, items: ItemEncoder, widths: Mapping[str, int]) -> None:
         super().__init__(name="embedder")
-        self.query_tower, self.item_tower, self.items = query_tower, item_tower, items
+        self.query_encoder, self.item_encoder = queries, items
+        self.items, self.past = queries.past.items, queries.past
         self._widths = dict(widths)
 
     def signatures(self) -> Signatures:
@@ -39,11 +41,11 @@ class Embedder(tf.Module):
 
     def embed_query(self, **inputs: tf.Tensor) -> Outputs:
         """A query and its user's past -> its vector."""
-        return {"embedding": self.query_tower(tower_inputs(self.items, inputs))}
+        return {"embedding": self.query_encoder(inputs)[0]}
 
     def embed_item(self, **inputs: tf.Tensor) -> Outputs:
         """An item, known or not -> its vector."""
-        return {"embedding": self.item_tower(inputs)}
+        return {"embedding": self.item_encoder(inputs)}
 
 
 class Searcher(tf.Module):
@@ -87,7 +89,7 @@ class Retrieval(tf.Module):
     def __init__(self, embedder: Embedder, searcher: Searcher, widths: Mapping[str, int], default_k: int) -> None:
         super().__init__(name="retrieval")
         self.embedder, self.searcher = embedder, searcher
-        self.items, self.over_retrieval = searcher.items, searcher.over_retrieval
+        self.items, self.past, self.over_retrieval = searcher.items, embedder.past, searcher.over_retrieval
         self._widths, self._default_k = dict(widths), default_k
 
     def signatures(self) -> Signatures:
@@ -102,25 +104,15 @@ class Retrieval(tf.Module):
 
     def serving_default(self, **inputs: tf.Tensor) -> Outputs:
         """A query `[B]` of nobody in particular -> the `default_k` best."""
-        query = inputs["query"]
-        batch = tf.shape(query)[0]
-        embeddings = self.embedder.query_tower({"query": query, **dict.fromkeys(TOWER_LISTS, tf.fill([batch, 1], ""))})
+        embeddings = self.embedder.query_encoder.alone(inputs["query"])
         width = min(self._default_k, self.over_retrieval.max_k)
-        return self.searcher.answer(embeddings, tf.fill([batch], self._default_k), None, width)
+        return self.searcher.answer(embeddings, tf.fill([tf.shape(embeddings)[0]], self._default_k), None, width)
 
     def retrieve(self, **inputs: tf.Tensor) -> Outputs:
         """A query, its user's past, k and conditions -> the k best that meet them."""
-        embeddings = self.embedder.embed_query(**inputs)["embedding"]
-        return self.searcher.answer(embeddings, inputs["k"], Conditions.read(inputs, self.items.wanted_words))
-
-
-def tower_inputs(items: ItemLookup, inputs: Strings) -> Strings:
-    """What the query tower takes, from what a client sends: brand, shop and categories of its items are looked up."""
-    features = {"query": inputs["query"], "history_queries": inputs["history_queries"]}
-    for name in ITEM_LISTS:
-        for attribute, strings in items.attributes(inputs[name]).items():
-            features[f"{name.removesuffix('_items')}_{PLURALS[attribute]}"] = strings
-    return features
+        embeddings, words = self.embedder.query_encoder(inputs)
+        conditions = Conditions.read(inputs, lambda terms: hashed_terms(words, terms))
+        return self.searcher.answer(embeddings, inputs["k"], conditions)
 
 
 def save(module: tf.Module, path: str, signatures: Signatures) -> None:

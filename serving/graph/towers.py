@@ -1,32 +1,72 @@
-"""The trained towers by their contract alone: two SavedModels from raw strings to vectors."""
+"""The trained towers by their contract alone: two SavedModels from ids to vectors, and what ids are made by."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+from typing import NamedTuple
 
 import tensorflow as tf
 
 from preprocessing.command.console import UserError
-from serving.catalogue.data_records import Strings
-from serving.inputs import ITEM_INPUTS, TOWER_LISTS
+from preprocessing.data.features import HORIZONS
+from preprocessing.logs.records import ATTRIBUTES
+from preprocessing.text.vocabulary_files import Vocabularies
 
-_SIGNATURE = "serving_default"
-_INPUTS = {"query": {"query", *TOWER_LISTS}, "item": set(ITEM_INPUTS)}
+GRAMS = ("char", "bigram", "trigram", "word")
+Features = dict[str, tf.Tensor]  # dense int32 ids, padded with 0, by a tower's columns
+_ALL, _QUERY_ALONE = "embed", "embed_query_alone"
+_SIGNATURES = {"query": (_ALL, _QUERY_ALONE), "item": (_ALL,)}
+_COLUMNS = {
+    "query": {
+        *(f"query_{gram}" for gram in GRAMS),
+        "history_word",
+        *(f"{horizon}_{name}" for horizon in HORIZONS for name in ATTRIBUTES),
+    },
+    "item": {*(f"title_{gram}" for gram in GRAMS), *ATTRIBUTES},
+}
 
 
 class Tower(tf.Module):
-    """One tower, loaded; its vocabularies travel with whatever it is saved in."""
+    """One tower, loaded."""
 
-    def __init__(self, loaded: tf.Module, dim: int) -> None:
+    def __init__(self, loaded: tf.Module) -> None:
         super().__init__(name="tower")
-        self.saved = loaded  # keeps its variables and tables in the module that is saved
-        self.dim = dim
+        self.saved = loaded  # keeps its variables in the module that is saved
+        served = loaded.signatures[_ALL]
+        self.columns = frozenset(served.structured_input_signature[1])
+        self.dim = int(served.structured_outputs["embedding"].shape[-1])
 
-    def __call__(self, inputs: Strings) -> tf.Tensor:
-        """Strings by the tower's input names -> float32 `[B, dim]`."""
-        vectors = self.saved.signatures[_SIGNATURE](**inputs)["embedding"]
-        return tf.ensure_shape(vectors, [None, self.dim])
+    def __call__(self, features: Features) -> tf.Tensor:
+        """All columns -> float32 `[B, dim]`."""
+        return self._called(_ALL, features)
+
+    def query_alone(self, features: Features) -> tf.Tensor:
+        """The query's own columns -> float32 `[B, dim]`, for a user without any past."""
+        return self._called(_QUERY_ALONE, features)
+
+    def _called(self, signature: str, features: Features) -> tf.Tensor:
+        return tf.ensure_shape(self.saved.signatures[signature](**features)["embedding"], [None, self.dim])
+
+
+class Towers(NamedTuple):
+    """A job's two, and the vocabularies that it was trained with."""
+
+    query: Tower
+    item: Tower
+    vocabularies: Vocabularies
+
+
+def load_towers(job_dir: str) -> Towers:
+    """Loads `towers/` of a job."""
+    towers = Towers(load_tower(job_dir, "query"), load_tower(job_dir, "item"), load_vocabularies(job_dir))
+    if towers.query.dim != towers.item.dim:
+        raise UserError(
+            f"--job-dir {job_dir}: towers/query gives vectors of width {towers.query.dim}, "
+            f"towers/item of width {towers.item.dim}; they are not of one job"
+        )
+    return towers
 
 
 def load_tower(job_dir: str, name: str) -> Tower:
@@ -35,26 +75,29 @@ def load_tower(job_dir: str, name: str) -> Tower:
     if not tf.io.gfile.exists(f"{path}/saved_model.pb"):
         raise UserError(f"--job-dir {job_dir}: no towers/{name} in it; train it to its end with python -m trainer.task")
     loaded = tf.saved_model.load(path)
-    served = loaded.signatures.get(_SIGNATURE)
-    inputs = set(served.structured_input_signature[1]) if served else set()
-    outputs = served.structured_outputs if served else {}
-    if inputs != _INPUTS[name] or "embedding" not in outputs:
-        differing = sorted(inputs ^ _INPUTS[name])
-        raise UserError(
-            f"--job-dir {job_dir}: towers/{name} is of another schema (it differs in {', '.join(differing[:4])}); "
-            "write it again with this version's trainer"
-        )
-    return Tower(loaded, _width(served, name))
+    if not set(_SIGNATURES[name]) <= set(loaded.signatures):
+        raise _of_another_format(job_dir, name)
+    tower = Tower(loaded)
+    if not tower.columns <= _COLUMNS[name]:
+        raise _of_another_format(job_dir, name)
+    return tower
 
 
-def _width(served: tf.types.experimental.ConcreteFunction, name: str) -> int:
-    """The width of the vectors; where the graph does not state it, one call tells."""
-    width = served.structured_outputs["embedding"].shape[-1]
-    if width is None:
-        ranks = {"query": 1, **dict.fromkeys(TOWER_LISTS, 2)} if name == "query" else dict.fromkeys(ITEM_INPUTS, 1)
-        nothing = {one: tf.fill([1] * rank, "") for one, rank in ranks.items()}
-        width = served(**nothing)["embedding"].shape[-1]
-    return int(width)
+def load_vocabularies(job_dir: str) -> Vocabularies:
+    """The vocabularies that a job was trained with, whatever the data folder's are by now."""
+    path = f"{job_dir}/towers/encoding.json"
+    if not tf.io.gfile.exists(path):
+        raise _of_another_format(job_dir, "encoding.json")
+    with tf.io.gfile.GFile(path) as file:
+        encoding = json.loads(file.read())
+    return Vocabularies(f"{job_dir}/towers/vocab", encoding, encoding["vocabularies"])
+
+
+def _of_another_format(job_dir: str, name: str) -> UserError:
+    return UserError(
+        f"--job-dir {job_dir}: towers/{name} is of another format or not there; python -m trainer.task --config "
+        f"{job_dir}/config.yaml --job-dir {job_dir} --data (the job's own) writes it again without more training"
+    )
 
 
 def towers_hash(job_dir: str) -> str:

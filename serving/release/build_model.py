@@ -3,31 +3,35 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from preprocessing.command.console import UserError
-from serving.catalogue.data_records import Requests, catalog_batches
+from serving.catalogue.attribute_ids import attribute_ids
+from serving.catalogue.data_records import Requests, Strings, catalog_batches
 from serving.catalogue.postings import build_postings
-from serving.catalogue.table import Table, text_limits
+from serving.catalogue.table import Table
 from serving.config import ServingConfig
+from serving.graph.item_encoder import ItemEncoder
 from serving.graph.item_filter import ItemFilter
 from serving.graph.item_lookup import ItemLookup
 from serving.graph.over_retrieval import OverRetrieval, growing_efforts
+from serving.graph.past_items import PastItems
 from serving.graph.posting_lists import PostingLists
-from serving.graph.signatures import Embedder, Retrieval, Searcher, save, tower_inputs
-from serving.graph.towers import Tower, load_tower
+from serving.graph.query_encoder import QueryEncoder
+from serving.graph.query_texts import QueryTexts
+from serving.graph.signatures import Embedder, Retrieval, Searcher, save
+from serving.graph.towers import load_towers
 from serving.index.base import Index
 from serving.index.brute_force import BruteForce
 from serving.index.ground_truth import exact_rows
 from serving.index.portable import build_portable
 from serving.index.scann import build_scann
 from serving.release.acceptance import ExactAnswers
-from serving.release.fresh_items import FRESH_FILE, Changes, amend, write_fresh_ids
+from serving.release.fresh_items import FRESH_FILE, Changes, ItemSide, amend, write_fresh_ids
 from serving.release.item_vectors import PrecomputedVectors, embed_catalogue
 from serving.release.manifest import describe_build
 from serving.release.tune_effort import Tuned, measured_recalls, plot_tuning, served_effort, tune
@@ -72,13 +76,8 @@ class Builder:
     ) -> None:
         self._config, self._data_dir, self._spec, self._precomputed = config, data_dir, spec, precomputed
         self.target_recall = config.tuning.target_recall
-        self.query_tower = load_tower(job_dir, "query")
-        self.item_tower = load_tower(job_dir, "item")
-        if self.query_tower.dim != self.item_tower.dim:
-            raise UserError(
-                f"--job-dir {job_dir}: towers/query gives vectors of width {self.query_tower.dim}, "
-                f"towers/item of width {self.item_tower.dim}; they are not of one job"
-            )
+        self.towers = load_towers(job_dir)
+        self.item_encoder = ItemEncoder(self.towers.item, self.towers.vocabularies)
 
     def build(self, aside: Path, pool: Requests, widths: Mapping[str, int], changes: Changes) -> Built:
         """Saves the model as `<aside>/model`, its index tuned by requests of a pool."""
@@ -87,16 +86,14 @@ class Builder:
         clock.lap("embed")
         items = self.items(table, aside)
         requests, unseen = tuning_samples(pool, self._config.tuning.queries)
-        queries = self.queries(items, requests, unseen)
+        embedder = self.embedder(items, table, widths)
+        queries = encoded(embedder.query_encoder, requests, unseen)
         found = self.searched(vectors, table, items, queries, f"{aside.parent.name}/{aside.name}", clock)
         retrieval, config = found.retrieval, self._config
-        model = Retrieval(
-            Embedder(self.query_tower, self.item_tower, items, widths),
-            Searcher(items, retrieval, widths),
-            widths,
-            config.default_k,
-        )
-        counts, fresh_ids = amend(model, len(table), changes, self.item_tower, text_limits(self._spec))
+        model = Retrieval(embedder, Searcher(items, retrieval, widths), widths, config.default_k)
+        vocabularies = self.towers.vocabularies
+        side = ItemSide(self.item_encoder, vocabularies.text_limits, vocabularies)
+        counts, fresh_ids = amend(model, len(table), changes, side)
         exact = exact_answers(retrieval, vectors, queries.tuned_by, found.tuned, config.tuning.target_recall)
         del vectors
         signatures = model.signatures()
@@ -123,7 +120,7 @@ class Builder:
     ) -> int:
         """Warm-up requests, and the tuning's plot where there was one, beside a saved model; how many requests."""
         items = {name: values.numpy() for name, values in next(iter(catalog_batches(self._data_dir, 8))).items()}
-        dim, k = self.item_tower.dim, self._config.default_k
+        dim, k = self.item_encoder.dim, self._config.default_k
         count = write_warmup(model, signatures, requests, items, dict(widths), dim, k)
         if tuned is not None:
             plot_tuning(tuned, self.target_recall, model / "assets.extra" / "tuning.svg")
@@ -131,7 +128,7 @@ class Builder:
 
     def embed(self, aside: Path) -> tuple[Table, np.ndarray]:
         """The table of the catalogue, and its vectors `[N, dim]` mapped from a file aside."""
-        return embed_catalogue(self._data_dir, self._spec, self.item_tower, str(aside / "vectors"), self._precomputed)
+        return embed_catalogue(self._data_dir, self._spec, self.item_encoder, str(aside / "vectors"), self._precomputed)
 
     def searched(
         self, vectors: np.ndarray, table: Table, items: ItemLookup, queries: Queries, name: str, clock: Clock
@@ -160,16 +157,19 @@ class Builder:
         retrieval = OverRetrieval(index, ItemFilter(items, lists), efforts, config.max_k)
         return Searched(retrieval, tuned, compared)
 
-    def queries(self, items: ItemLookup, *samples: Requests) -> Queries:
-        """The vectors of two samples of requests."""
-        return Queries(*(embed_requests(self.query_tower, items, one) for one in samples))
+    def embedder(self, items: ItemLookup, table: Table, widths: Mapping[str, int]) -> Embedder:
+        """The towers behind the vocabularies and the table of items."""
+        tower, vocabularies = self.towers.query, self.towers.vocabularies
+        texts = QueryTexts(tower.columns, vocabularies)
+        past = PastItems(tower.columns, vocabularies, items, attribute_ids(table, vocabularies))
+        return Embedder(QueryEncoder(tower, texts, past), self.item_encoder, widths)
 
     def items(self, table: Table, aside: Path) -> ItemLookup:
         """The table in the graph; its files of ids become assets."""
         path = aside / "items.txt"
         path.write_bytes(b"".join(one + b"\n" for one in table.ids.tolist()))
         write_fresh_ids(aside, [])
-        return ItemLookup(table, str(path), str(aside / FRESH_FILE), *text_limits(self._spec))
+        return ItemLookup(table, str(path), str(aside / FRESH_FILE), *self.towers.vocabularies.text_limits)
 
 
 class Clock:
@@ -204,11 +204,16 @@ def without_int8(config: ServingConfig) -> ServingConfig | None:
     return None
 
 
-def embed_requests(tower: Tower, items: ItemLookup, requests: Requests) -> np.ndarray:
-    """The vectors of requests float32 `[R, dim]`, their items looked up as the served model does."""
-    embed = tf.function(lambda inputs: tower(tower_inputs(items, inputs)), reduce_retracing=True, autograph=False)
+def encoded(encoder: QueryEncoder, *samples: Requests) -> Queries:
+    """The vectors of two samples of requests."""
+    embed = tf.function(lambda inputs: encoder(inputs)[0], reduce_retracing=True, autograph=False)
+    return Queries(*(_vectors(embed, one, encoder.dim) for one in samples))
+
+
+def _vectors(embed: Callable[[Strings], tf.Tensor], requests: Requests, dim: int) -> np.ndarray:
+    """float32 `[R, dim]` of requests, their items looked up as the served model does."""
     parts = [embed({n: tf.constant(v) for n, v in one.inputs.items()}).numpy() for one in requests.batches(_BATCH)]
-    return np.concatenate(parts) if parts else np.zeros((0, tower.dim), np.float32)
+    return np.concatenate(parts) if parts else np.zeros((0, dim), np.float32)
 
 
 def exact_answers(

@@ -13,6 +13,8 @@ import tensorflow as tf
 
 from preprocessing.command.console import UserError
 from preprocessing.logs.records import Item, Rejected, parse_item
+from preprocessing.text.vocabulary_files import Vocabularies
+from serving.catalogue.attribute_ids import attribute_ids
 from serving.catalogue.data_records import PRICE, Strings
 from serving.catalogue.postings import fresh_terms
 from serving.catalogue.table import NAMED, Table, TableBuilder
@@ -26,6 +28,14 @@ _BLOCK = 1_024
 
 
 Embed = Callable[[Strings], tf.Tensor]  # items as strings [B] by the item tower's input names -> float32 [B, dim]
+
+
+class ItemSide(NamedTuple):
+    """By what a fresh item becomes all that a model holds of it."""
+
+    embed: Embed
+    text_limits: tuple[int, int]
+    vocabularies: Vocabularies | None  # of a model that encodes queries, which may name the item; a shard does not
 
 
 class Changes(NamedTuple):
@@ -61,17 +71,14 @@ def _item(path: str, number: int, line: str) -> Item:
         raise UserError(f"--fresh {path}: line {number} is no catalogue record: {error}") from None
 
 
-def amend(
-    model: Any, size: int, changes: Changes, embed: Embed, limits: tuple[int, int]
-) -> tuple[dict[str, int], list[bytes] | None]:
+def amend(model: Any, size: int, changes: Changes, side: ItemSide) -> tuple[dict[str, int], list[bytes] | None]:
     """Puts changes into a model's variables, built or loaded; the index itself is not touched.
 
     Args:
       model: has `items` and `over_retrieval`.
       size: N, the items of its index; rows behind are those of its side index.
       changes: what to put in.
-      embed: the item tower.
-      limits: the analyser's characters and words.
+      side: of this model.
 
     Returns:
       Counts for the manifest, and the new lines of the file of fresh ids (None where it stays as it is).
@@ -80,7 +87,7 @@ def amend(
     counts = {}
     items, retrieval = model.items, model.over_retrieval
     if changes.fresh is not None:
-        table, vectors, already = _looked_up(items, size, changes.fresh, embed, limits, int(retrieval.fresh.shape[1]))
+        table, vectors, already = _looked_up(model, size, changes.fresh, side, int(retrieval.fresh.shape[1]))
         counts["fresh_in_index_already"] = already
         retrieval.fresh.assign(vectors)
         for name, values in fresh_terms(table).items():
@@ -97,28 +104,29 @@ def amend(
     return {**counts, "fresh": len(alive) - size, "tombstones": int((~alive).sum())}, ids
 
 
-def _looked_up(
-    items: Any, size: int, fresh: list[Item], embed: Embed, limits: tuple[int, int], dim: int
-) -> tuple[Table, np.ndarray, int]:
+def _looked_up(model: Any, size: int, fresh: list[Item], side: ItemSide, dim: int) -> tuple[Table, np.ndarray, int]:
     """Puts fresh items behind a lookup's N: their table, their vectors `[F, dim]`, and how many it knew already."""
-    known = set(items.ids[1 : size + 1].numpy().tolist())
+    known = set(model.items.ids[1 : size + 1].numpy().tolist())
     chosen = {one.item_id.encode(): one for one in fresh if one.in_stock}
     new = [one for item_id, one in chosen.items() if item_id not in known]
-    table, vectors = _embedded(new, embed, limits, dim)
-    _extend(items, size, table)
+    table, vectors = _embedded(new, side, dim)
+    _extend(model.items, size, table)
+    if side.vocabularies is not None:
+        past = model.past.attribute_ids
+        past.assign(np.concatenate([past[: size + 1].numpy(), attribute_ids(table, side.vocabularies)]))
     return table, vectors, len(chosen) - len(new)
 
 
-def _embedded(new: list[Item], embed: Embed, limits: tuple[int, int], dim: int) -> tuple[Table, np.ndarray]:
+def _embedded(new: list[Item], side: ItemSide, dim: int) -> tuple[Table, np.ndarray]:
     """The table of new items and their vectors `[F, dim]`, from their text alone."""
-    builder = TableBuilder(*limits)
+    builder = TableBuilder(*side.text_limits)
     vectors = [np.zeros((0, dim), np.float32)]
     for begin in range(0, len(new), _BLOCK):
         part = new[begin : begin + _BLOCK]
         columns = zip(*((one.item_id, one.title, one.brand, one.shop, one.leaf, one.top) for one in part), strict=True)
         names = ("item_id", "title", *NAMED.values())
         batch = {name: tf.constant(values, tf.string) for name, values in zip(names, columns, strict=True)}
-        vectors.append(checked_vectors(embed(batch), batch))
+        vectors.append(checked_vectors(side.embed(batch), batch))
         builder.add(batch | {PRICE: tf.constant([one.price for one in part], tf.float32)})
     return builder.table("--fresh"), np.concatenate(vectors)
 
@@ -126,11 +134,6 @@ def _embedded(new: list[Item], embed: Embed, limits: tuple[int, int], dim: int) 
 def _extend(items: Any, size: int, table: Table) -> None:
     """The table of the index's N items, with another behind."""
     items.ids.assign(np.concatenate([items.ids[: size + 1].numpy(), table.ids]))
-    for name in NAMED:
-        before = items.names[name].numpy()
-        items.names[name].assign(np.concatenate([before, table.names[name]]))
-        numbers = items.numbers[name][:size].numpy()
-        items.numbers[name].assign(np.concatenate([numbers, len(before) + table.numbers[name]]).astype(np.int32))
 
 
 def write_fresh_ids(folder: Path, ids: list[bytes]) -> None:
@@ -146,13 +149,24 @@ def amended_version(
         load_scann_ops()
     loaded = tf.saved_model.load(path)
 
-    tower = embed or embed_item_of(loaded)
-    counts, fresh_ids = amend(loaded, manifest["items"], changes, tower, tuple(manifest["text"]))
+    side = _item_side(path, manifest, embed_item_of(loaded)) if embed is None else _of_shard(manifest, embed)
+    counts, fresh_ids = amend(loaded, manifest["items"], changes, side)
     save(loaded, str(model), loaded.signatures)
     if fresh_ids is not None:
         write_fresh_ids(model / "assets", fresh_ids)
     shutil.copytree(f"{path}/assets.extra", model / "assets.extra")
     return manifest | {"side_index": counts, "refreshed_from": manifest["version"]}
+
+
+def _item_side(path: str, manifest: dict[str, Any], embed: Embed) -> ItemSide:
+    """That of the version at `path`."""
+    vocabularies = Vocabularies(f"{path}/assets", manifest["encoding"], manifest["encoding"]["vocabularies"])
+    return ItemSide(embed, vocabularies.text_limits, vocabularies)
+
+
+def _of_shard(manifest: dict[str, Any], embed: Embed) -> ItemSide:
+    text = manifest["encoding"]["text"]
+    return ItemSide(embed, (text["max_chars"], text["max_words"]), None)
 
 
 def embed_item_of(loaded: Any) -> Embed:
@@ -167,8 +181,8 @@ def amended_queries(path: str, manifest: dict[str, Any], changes: Changes, model
     if changes.fresh is None:
         shutil.copytree(path, model)
         return tower
-    limits = manifest["text"]
-    table, _, _ = _looked_up(loaded.items, manifest["items"], changes.fresh, tower, tuple(limits), manifest["dim"])
+    side = _item_side(path, manifest, tower)
+    table, _, _ = _looked_up(loaded, manifest["items"], changes.fresh, side, manifest["dim"])
     save(loaded, str(model), loaded.signatures)
     write_fresh_ids(model / "assets", table.ids.tolist())
     shutil.copytree(f"{path}/assets.extra", model / "assets.extra")

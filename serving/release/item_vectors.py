@@ -13,30 +13,30 @@ from serving.batch.answer_files import CONTENT, read_table, vectors_of
 from serving.batch.output_folder import MANIFEST, BatchFolder
 from serving.batch.rows import content_hash
 from serving.catalogue.data_records import Strings, catalog_batches
-from serving.catalogue.table import Table, TableBuilder, text_limits
-from serving.graph.towers import Tower
+from serving.catalogue.table import Table, TableBuilder
+from serving.graph.item_encoder import ItemEncoder
 from serving.inputs import ITEM_INPUTS
 
 _BLOCK = 4_096
 
 
 def embed_catalogue(
-    data_dir: str, spec: dict[str, Any], tower: Tower, path: str, precomputed: PrecomputedVectors | None = None
+    data_dir: str, spec: dict[str, Any], encoder: ItemEncoder, path: str, precomputed: PrecomputedVectors | None = None
 ) -> tuple[Table, np.ndarray]:
     """Embeds every live item of `data_dir`.
 
     Args:
       data_dir: the folder of `preprocessing.pipeline`.
       spec: its spec.json.
-      tower: the item tower.
+      encoder: the item tower's.
       path: a file to write the vectors to, `N * dim` float32.
       precomputed: vectors of these towers; an item that is among them as it is does not pass through the tower.
 
     Returns:
       The table of N items, and their vectors `[N, dim]`, mapped from `path`.
     """
-    builder = TableBuilder(*text_limits(spec))
-    embed = tf.function(tower, reduce_retracing=True, autograph=False)
+    builder = TableBuilder(*encoder.vocabularies.text_limits)
+    embed = tf.function(encoder, reduce_retracing=True, autograph=False)
     with open(path, "wb") as file, progress("items embedded", total=spec["items"]) as bar:
         for batch in catalog_batches(data_dir, _BLOCK):
             texts = {name: batch[name] for name in ITEM_INPUTS}
@@ -46,7 +46,7 @@ def embed_catalogue(
     table = builder.table(f"--data {data_dir}: catalog-*.tfrecord.gz")
     if not len(table):
         raise UserError(f"--data {data_dir}: its catalogue is empty; there is nothing to index")
-    return table, np.memmap(path, np.float32, "c", shape=(len(table), tower.dim))
+    return table, np.memmap(path, np.float32, "c", shape=(len(table), encoder.dim))
 
 
 def _vectors(

@@ -11,7 +11,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from serving.catalogue.table import text_limits
+from preprocessing.text.vocabulary_files import Encoding
 from serving.config import ServingConfig
 from serving.graph.towers import towers_hash
 from serving.index.base import Index
@@ -40,14 +40,14 @@ def size_of(folder: Path) -> dict[str, int]:
 
 
 def sources(
-    config: ServingConfig, spec: Mapping[str, Any], job_dir: str, data_dir: str, widths: Mapping[str, int]
+    config: ServingConfig, encoding: Encoding, job_dir: str, data_dir: str, widths: Mapping[str, int]
 ) -> dict[str, Any]:
     """Where a version comes from and how it was asked for."""
     return {
         "job_dir": job_dir,
         "data": data_dir,
         **source_hashes(config, job_dir, data_dir),
-        "text": text_limits(spec),
+        "encoding": encoding,
         "widths": dict(widths),
         "default_k": config.default_k,
         "max_k": config.max_k,

@@ -44,7 +44,10 @@ class Release:
         requests = self._requests(widths, POOL * self._config.tuning.queries)
         with self._folder.staging() as aside:
             built = builder.build(aside, requests, widths, changes)
-            manifest = sources(self._config, self._spec, job_dir, self._data_dir, widths) | built.described
+            manifest = (
+                sources(self._config, builder.towers.vocabularies.encoding, job_dir, self._data_dir, widths)
+                | built.described
+            )
             return self._settle(aside, Staged(manifest, requests, built.exact))
 
     def _builder(self, job_dir: str) -> Builder:

@@ -46,7 +46,7 @@ class ShardedRelease(Release):
         requests = self._requests(widths, POOL * queries)
         with self._folder.staging() as aside:
             built = build_shards(builder, aside, tuning_samples(requests, queries), widths, shards)
-            common = sources(self._config, self._spec, job_dir, self._data_dir, widths)
+            common = sources(self._config, builder.towers.vocabularies.encoding, job_dir, self._data_dir, widths)
             return self._settle_shards(aside, built, common, requests)
 
     def change(self, changes: Changes) -> int:

@@ -29,9 +29,9 @@ import numpy as np
 from preprocessing.command.console import UserError
 from serving.catalogue.data_records import Requests
 from serving.catalogue.table import Table
-from serving.graph.signatures import Embedder, Searcher, save
+from serving.graph.signatures import Searcher, save
 from serving.release.acceptance import ExactAnswers
-from serving.release.build_model import Builder, Clock, Queries, exact_answers
+from serving.release.build_model import Builder, Clock, Queries, encoded, exact_answers
 from serving.release.fresh_items import Changes, amended_queries, amended_version
 from serving.release.manifest import describe_build
 from serving.release.versions import ModelFolder
@@ -69,8 +69,8 @@ def build_shards(
     """Saves `<aside>/query` and `<aside>/shard-*`, one after the other, so that one index at a time is in memory."""
     table, vectors = builder.embed(aside)
     items = builder.items(table, aside)
-    queries = builder.queries(items, *samples)
-    embedder = Embedder(builder.query_tower, builder.item_tower, items, widths)
+    embedder = builder.embedder(items, table, widths)
+    queries = encoded(embedder.query_encoder, *samples)
     signatures = embedder.signatures()
     save(embedder, str(aside / QUERY), signatures)
     builder.write_extras(aside / QUERY, signatures, samples[0], widths)

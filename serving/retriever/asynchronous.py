@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import abc
 import asyncio
 import heapq
 import random
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Self
 
 import grpc
 
@@ -40,7 +42,57 @@ class Answer:
         return bool(self.missing)
 
 
-class AsyncRetriever:
+class BaseRetriever(abc.ABC):
+    """What every retriever in an event loop is asked; how its servers are is for each kind to say."""
+
+    def __init__(self, timeout: float) -> None:
+        self._timeout = timeout
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def retrieve(
+        self,
+        query: str,
+        user: User | None = None,
+        k: int = 100,
+        *,
+        required_terms: Sequence[str] = (),
+        allowed_leaves: Sequence[str] = (),
+        allowed_brands: Sequence[str] = (),
+        excluded_items: Sequence[str] = (),
+        price_range: PriceRange = OPEN,
+        timeout: float | None = None,
+    ) -> Answer:
+        """The k best items for a query of a user; `RetrievalError` where no shard answers in time."""
+        conditions = (required_terms, allowed_leaves, allowed_brands, excluded_items, price_range)
+        question = Question(query, user or User(), k, *conditions)
+        return await self._answer(question, self._end(timeout))
+
+    async def embed(self, query: str, user: User | None = None, *, timeout: float | None = None) -> list[float]:
+        """The vector of a query of a user."""
+        return list((await self._embedded(Question(query, user or User(), 0), self._end(timeout))).floats)
+
+    @abc.abstractmethod
+    async def close(self) -> None:
+        """Ends all connections."""
+
+    @abc.abstractmethod
+    async def _answer(self, question: Question, end: float) -> Answer:
+        """What is found until a moment of the monotonic clock."""
+
+    @abc.abstractmethod
+    async def _embedded(self, question: Question, end: float) -> messages.Tensor:
+        """The vector `[1, dim]`."""
+
+    def _end(self, timeout: float | None) -> float:
+        return time.monotonic() + (self._timeout if timeout is None else timeout)
+
+
+class AsyncRetriever(BaseRetriever):
     """Retrieves within an event loop.
 
     Args:
@@ -70,48 +122,23 @@ class AsyncRetriever:
         split = [[one.strip() for one in group.split(",") if one.strip()] for group in groups]
         if not split or not all(split):
             raise ValueError("a shard needs at least one target, host:port")
-        self._timeout = timeout
+        super().__init__(timeout)
         self.shards = [Shard(group, Model(model, version, label), credentials, policy) for group in split]
 
-    async def __aenter__(self) -> AsyncRetriever:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
-
     async def close(self) -> None:
-        """Ends all connections."""
+        """As `BaseRetriever.close`."""
         await asyncio.gather(*(shard.close() for shard in self.shards))
 
-    async def retrieve(
-        self,
-        query: str,
-        user: User | None = None,
-        k: int = 100,
-        *,
-        required_terms: Sequence[str] = (),
-        allowed_leaves: Sequence[str] = (),
-        allowed_brands: Sequence[str] = (),
-        excluded_items: Sequence[str] = (),
-        price_range: PriceRange = OPEN,
-        timeout: float | None = None,
-    ) -> Answer:
-        """The k best items for a query of a user; `RetrievalError` where no shard answers in time."""
-        conditions = (required_terms, allowed_leaves, allowed_brands, excluded_items, price_range)
-        question = Question(query, user or User(), k, *conditions)
-        end = time.monotonic() + (self._timeout if timeout is None else timeout)
+    async def _answer(self, question: Question, end: float) -> Answer:
         if len(self.shards) == 1:
             hits, version = await _ask(self.shards[0], "retrieve", question, end)
-            return Answer(hits[:k], {}, {self.shards[0].name: version})
+            return Answer(hits[: question.k], {}, {self.shards[0].name: version})
         if question.conditions:
             return await ask_all(self.shards, "retrieve", question, None, end)
-        vector = await embed_by_any(self.shards, question, end)
-        return await ask_all(self.shards, "search", question, vector, end)
+        return await ask_all(self.shards, "search", question, await self._embedded(question, end), end)
 
-    async def embed(self, query: str, user: User | None = None, *, timeout: float | None = None) -> list[float]:
-        """The vector of a query of a user."""
-        end = time.monotonic() + (self._timeout if timeout is None else timeout)
-        return list((await embed_by_any(self.shards, Question(query, user or User(), 0), end)).floats)
+    async def _embedded(self, question: Question, end: float) -> messages.Tensor:
+        return await embed_by_any(self.shards, question, end)
 
 
 async def embed_by_any(shards: Sequence[Shard], question: Question, end: float) -> messages.Tensor:

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Coroutine, Sequence
 from typing import Any, TypeVar
 
-from serving.retriever.asynchronous import Answer, AsyncRetriever
+from serving.retriever.asynchronous import Answer, AsyncRetriever, BaseRetriever
 from serving.retriever.request import User
 from serving.retriever.sharded import AsyncShardedRetriever
 
@@ -70,5 +70,5 @@ class Retriever:
 
 async def _made(
     targets: str | Sequence[str], model: str, shards: str | None, settings: dict[str, Any]
-) -> AsyncRetriever | AsyncShardedRetriever:
+) -> BaseRetriever:
     return AsyncRetriever(targets, model, **settings) if shards is None else AsyncShardedRetriever(shards, **settings)

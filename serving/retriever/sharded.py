@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import grpc
 
-from serving.retriever.asynchronous import Answer, ask_all, embed_by_any
-from serving.retriever.request import OPEN, PriceRange, Question, User
+from serving.retriever import messages
+from serving.retriever.asynchronous import Answer, BaseRetriever, ask_all, embed_by_any
+from serving.retriever.request import Question
 from serving.retriever.retries import CallPolicy, Model, Shard
 
 _PROBE_S = 2.0  # a server has to say whether it has a version
@@ -72,7 +71,7 @@ class _Generation:
         await asyncio.gather(self.query.close(), *(shard.close() for shard in self.shards))
 
 
-class AsyncShardedRetriever:
+class AsyncShardedRetriever(BaseRetriever):
     """Retrieves within an event loop from the models that a file names.
 
     Every call is of one version throughout: a vector never meets the items of another. Where the file names a new
@@ -95,52 +94,29 @@ class AsyncShardedRetriever:
         policy: CallPolicy | None = None,
         credentials: grpc.ChannelCredentials | None = None,
     ) -> None:
-        self._path, self._timeout, self._poll_s = path, timeout, poll_s
+        super().__init__(timeout)
+        self._path, self._poll_s = path, poll_s
         self._settings: dict[str, Any] = {"credentials": credentials, "policy": policy}
         self._now = _Generation(read_shard_map(path), **self._settings)
         self._follower: asyncio.Task[None] | None = None
 
-    async def __aenter__(self) -> AsyncShardedRetriever:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
-
     async def close(self) -> None:
-        """Ends all connections."""
+        """As `BaseRetriever.close`."""
         if self._follower is not None:
             self._follower.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._follower
         await self._now.close()
 
-    async def retrieve(
-        self,
-        query: str,
-        user: User | None = None,
-        k: int = 100,
-        *,
-        required_terms: Sequence[str] = (),
-        allowed_leaves: Sequence[str] = (),
-        allowed_brands: Sequence[str] = (),
-        excluded_items: Sequence[str] = (),
-        price_range: PriceRange = OPEN,
-        timeout: float | None = None,
-    ) -> Answer:
-        """The k best items for a query of a user; `RetrievalError` where no shard answers in time."""
-        conditions = (required_terms, allowed_leaves, allowed_brands, excluded_items, price_range)
-        question = Question(query, user or User(), k, *conditions)
-        end = time.monotonic() + (self._timeout if timeout is None else timeout)
+    async def _answer(self, question: Question, end: float) -> Answer:
         signature = "search_filtered" if question.conditions else "search"
         async with self._generation() as models:
             vector = await embed_by_any([models.query], question, end)
             return await ask_all(models.shards, signature, question, vector, end)
 
-    async def embed(self, query: str, user: User | None = None, *, timeout: float | None = None) -> list[float]:
-        """The vector of a query of a user."""
-        end = time.monotonic() + (self._timeout if timeout is None else timeout)
+    async def _embedded(self, question: Question, end: float) -> messages.Tensor:
         async with self._generation() as models:
-            return list((await embed_by_any([models.query], Question(query, user or User(), 0), end)).floats)
+            return await embed_by_any([models.query], question, end)
 
     @contextlib.asynccontextmanager
     async def _generation(self) -> Any:

@@ -12,11 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-import numpy as np
-
+from serving.runtime.batch_arrays import Arrays, merged, split
 from serving.runtime.status import ServingError, of_exception, too_late, unavailable
 
-Arrays = list[np.ndarray]
 _LONGEST_WAIT = 86_400.0  # gRPC writes "no deadline" as one in thousands of years
 # Seconds. Whoever finds a batch running that takes less than this waits for it: one more call of the graph beside it
 # would cost more.
@@ -32,6 +30,7 @@ class BatchingLimits:
     batch_timeout_micros: int = 0  # how long a first request waits for company
     max_enqueued_batches: int = 64  # what may wait, in full batches
     num_batch_threads: int = 2  # batches that run at a time
+    allowed_batch_sizes: tuple[int, ...] = ()  # to the next of which a batch is filled up; any size without them
 
 
 class BatchRecord(Protocol):
@@ -259,7 +258,7 @@ class Batcher:
         if self._record is not None:
             self._record.batch(lane.name, rows, len(batch), time.monotonic() - batch[0].queued)
         try:
-            outcomes = [lane.call(*batch[0].arrays)] if len(batch) == 1 else _together(lane, batch)
+            outcomes = self._outcomes(lane, batch, rows)
         except Exception as error:
             if len(batch) == 1:
                 batch[0].end(error=of_exception(error))
@@ -270,6 +269,17 @@ class Batcher:
         for task, outputs in zip(batch, outcomes, strict=True):
             task.end(outputs)
 
+    def _outcomes(self, lane: Lane, batch: list[Task], rows: int) -> list[Arrays]:
+        """The outputs of each task of a batch."""
+        size = next((one for one in self._limits.allowed_batch_sizes if one >= rows), rows) if lane.batchable else rows
+        if len(batch) == 1 and size == rows:
+            return [lane.call(*batch[0].arrays)]
+        outputs = lane.call(*merged([task.arrays for task in batch], size - rows))
+        if any(array.shape[:1] != (size,) for array in outputs):
+            lane.batchable = False  # its outputs are not a row for a row: from now on each request runs alone
+            raise ValueError(f"{lane.name} gives no row for each row")
+        return split(outputs, [task.rows for task in batch])
+
 
 def _late() -> ServingError:
     return too_late("the deadline passed while the request waited for its batch")
@@ -278,17 +288,3 @@ def _late() -> ServingError:
 def _wake(told: asyncio.Future[None]) -> None:
     if not told.done():  # it may be cancelled meanwhile
         told.set_result(None)
-
-
-def _together(lane: Lane, batch: list[Task]) -> list[Arrays]:
-    """The outputs of each task of a batch."""
-    merged = [np.concatenate(arrays) for arrays in zip(*(task.arrays for task in batch), strict=True)]
-    outputs = lane.call(*merged)
-    if any(array.shape[:1] != merged[0].shape[:1] for array in outputs):
-        lane.batchable = False  # its outputs are not a row for a row: from now on each request runs alone
-        raise ValueError(f"{lane.name} gives no row for each row")
-    outcomes, start = [], 0
-    for task in batch:
-        outcomes.append([array[start : start + task.rows] for array in outputs])
-        start += task.rows
-    return outcomes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import re
+import itertools
 import ssl
 import tempfile
 from collections.abc import Iterable
@@ -18,12 +18,13 @@ from tensorflow_serving.config import model_server_config_pb2
 
 from preprocessing.command.console import UserError
 from serving.runtime.batching import BatchingLimits
+from serving.runtime.model_files import StrPath
 from serving.runtime.prometheus import DEFAULT_PATH
 
 VersionPolicy = source_pb2.FileSystemStoragePathSourceConfig.ServableVersionPolicy
-_NUMBER = re.compile("[0-9]+")  # of a version: `007` is 7, as there
 _FIELD = descriptor_pb2.FieldDescriptorProto
 _WRAPPED_INT, _WRAPPED_BOOL, _PROMETHEUS = ".config.Int64Value", ".config.BoolValue", ".config.PrometheusConfig"
+_ALLOWED = "allowed_batch_sizes"
 # The messages that the wheel does not ship, then their fields: (name, number, type or message).
 _MESSAGES: dict[str, list[tuple[str, int, int | str]]] = {
     "Int64Value": [("value", 1, _FIELD.TYPE_INT64)],
@@ -33,6 +34,7 @@ _MESSAGES: dict[str, list[tuple[str, int, int | str]]] = {
         ("batch_timeout_micros", 2, _WRAPPED_INT),
         ("max_enqueued_batches", 3, _WRAPPED_INT),
         ("num_batch_threads", 4, _WRAPPED_INT),
+        (_ALLOWED, 6, _FIELD.TYPE_INT64),
     ],
     "SSLConfig": [
         ("server_key", 1, _FIELD.TYPE_STRING),
@@ -50,7 +52,7 @@ class ModelConfig:
     """One model: its folder, the versions wanted and what they are also called."""
 
     name: str
-    base_path: Path
+    base_path: StrPath
     latest: int = 1  # how many of the newest; 0 takes all
     specific: tuple[int, ...] = ()  # these alone, where given
     labels: dict[str, int] = field(default_factory=dict)
@@ -61,14 +63,6 @@ class ModelConfig:
         if self.specific:
             return [version for version in there if version in self.specific]
         return there[-self.latest :] if self.latest else there
-
-    def versions(self) -> dict[int, Path] | None:
-        """The versions in the folder now and where each lies; None where the folder cannot be read."""
-        try:
-            entries = sorted(one for one in self.base_path.iterdir() if _NUMBER.fullmatch(one.name) and one.is_dir())
-        except OSError:
-            return None
-        return {int(one.name): one for one in entries if int(one.name) < 1 << 63}
 
 
 def models_of(config: Any) -> list[ModelConfig]:
@@ -87,8 +81,8 @@ def _model(config: Any) -> ModelConfig:
         raise UserError("the model config has a model without name or base_path")
     if config.model_platform not in ("", "tensorflow"):
         raise UserError(f"model {config.name}: model_platform {config.model_platform!r}; only tensorflow is served")
-    base = Path(config.base_path)
-    if not base.is_absolute():
+    base = config.base_path.rstrip("/")
+    if "://" not in base and not Path(base).is_absolute():
         raise UserError(f"model {config.name}: base_path {config.base_path} must be absolute")
     policy: Any = config.model_version_policy
     choice = policy.WhichOneof("policy_choice")
@@ -119,11 +113,24 @@ def read_models(path: str) -> list[ModelConfig]:
 def read_batching(path: str, limits: BatchingLimits) -> BatchingLimits:
     """The limits of a `--batching_parameters_file`, those given for what it leaves out."""
     config = _read("--batching_parameters_file", path, "BatchingParameters")
-    given = {name: getattr(config, name).value for name in config.DESCRIPTOR.fields_by_name if config.HasField(name)}
+    given = {one.name: value.value for one, value in config.ListFields() if one.name != _ALLOWED}
     for name, value in given.items():
         if value < (0 if name == "batch_timeout_micros" else 1):
             raise UserError(f"--batching_parameters_file {path}: {name} is {value}")
-    return dataclasses.replace(limits, **given)
+    limits = dataclasses.replace(limits, **given, allowed_batch_sizes=tuple(config.allowed_batch_sizes))
+    _check_allowed(path, limits)
+    return limits
+
+
+def _check_allowed(path: str, limits: BatchingLimits) -> None:
+    sizes = limits.allowed_batch_sizes
+    if any(after <= before for before, after in itertools.pairwise((0, *sizes))):
+        raise UserError(f"--batching_parameters_file {path}: {_ALLOWED} must be positive and increase: {list(sizes)}")
+    if sizes and sizes[-1] != limits.max_batch_size:
+        raise UserError(
+            f"--batching_parameters_file {path}: Last entry in {_ALLOWED} must match max_batch_size; last entry was "
+            f"{sizes[-1]}; expected {limits.max_batch_size}"
+        )
 
 
 def read_credentials(path: str) -> grpc.ServerCredentials:
@@ -183,7 +190,8 @@ def _build() -> dict[str, Any]:
     for name, fields in _MESSAGES.items():
         message = file.message_type.add(name=name)
         for label, number, kind in fields:
-            one = message.field.add(name=label, number=number, label=_FIELD.LABEL_OPTIONAL)
+            many = _FIELD.LABEL_REPEATED if label == _ALLOWED else _FIELD.LABEL_OPTIONAL
+            one = message.field.add(name=label, number=number, label=many)
             if isinstance(kind, str):
                 one.type, one.type_name = _FIELD.TYPE_MESSAGE, kind
             else:

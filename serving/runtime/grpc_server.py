@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -23,8 +23,9 @@ from grpc_reflection.v1alpha import reflection
 from serving.runtime.batching import Batcher, BatchingLimits
 from serving.runtime.config_files import ModelConfig
 from serving.runtime.grpc_handlers import MODEL_SERVICE, PREDICTION_SERVICE, add_service, register_services
-from serving.runtime.manager import Manager
+from serving.runtime.manager import Manager, Workers
 from serving.runtime.model_states import Retries
+from serving.runtime.ports import reserve
 from serving.runtime.predictor import Admission, Predictor, RequestLimits
 from serving.runtime.prometheus import Metrics
 from serving.runtime.servable import Parallelism, Servable
@@ -40,7 +41,8 @@ class Settings:
     """How a server runs."""
 
     models: list[ModelConfig]
-    address: str = "127.0.0.1:8500"
+    address: str | None = "127.0.0.1:8500"
+    socket: str | None = None  # gRPC's name of a Unix socket
     batching: BatchingLimits = field(default_factory=BatchingLimits)
     limits: RequestLimits = field(default_factory=RequestLimits)
     parallelism: Parallelism = field(default_factory=Parallelism)
@@ -51,6 +53,7 @@ class Settings:
     warm_up: bool = True
     retries: Retries = field(default_factory=Retries)
     labels_of_any: bool = False
+    workers: Workers = field(default_factory=Workers)
 
 
 class ModelServer:
@@ -60,7 +63,13 @@ class ModelServer:
         self.settings = settings
         self.metrics = Metrics()
         self.manager = Manager(
-            self._load, self._warm_up, self.metrics, settings.poll_seconds, settings.retries, settings.labels_of_any
+            self._load,
+            self._warm_up,
+            self.metrics,
+            settings.poll_seconds,
+            settings.retries,
+            settings.labels_of_any,
+            settings.workers,
         )
         self.batcher = Batcher(settings.batching, self.metrics)
         self.predictor = Predictor(self.manager, self.batcher, settings.limits, self.metrics)
@@ -71,14 +80,17 @@ class ModelServer:
         self._thread.start()
         self._grpc: grpc.aio.Server = self._in_loop(self._build())
         self.port = 0
+        self.addresses: list[str] = []  # that it listens on
+        self._reserved: socket.socket | None = None
         self.manager.on_change = self._tell_health
         self.metrics.in_flight(lambda: self.admission.inside)
         self.metrics.available(self.manager.available)
 
     def start(self) -> None:
-        """Loads the models, then opens the port."""
+        """Loads the models, then opens the port; `RuntimeError` where that cannot be."""
         self.manager.configure(self.settings.models)
         self.manager.watch()
+        self._listen()
         self._in_loop(self._grpc.start())
         self._tell_health()
 
@@ -128,16 +140,28 @@ class ModelServer:
         reflection.enable_server_reflection(names, server)
         return server
 
-    def bind(self) -> int:
-        """Takes the port, so that a taken one is known before a model is loaded."""
-        address, credentials = self.settings.address, self.settings.credentials
-        if credentials is None:
-            self.port = self._grpc.add_insecure_port(address)
-        else:
-            self.port = self._grpc.add_secure_port(address, credentials)
-        return self.port
+    def bind(self) -> None:
+        """Reserves its port, so that a taken one is known before a model is loaded; `OSError` where it is."""
+        if self.settings.address is not None:
+            host, _, port = self.settings.address.rpartition(":")
+            self._reserved = reserve(host, int(port))
+            self.port = self._reserved.getsockname()[1]
+            self.addresses.append(f"{host}:{self.port}")
+        if self.settings.socket is not None:
+            self.addresses.append(self.settings.socket)
 
-    def _load(self, name: str, version: int, path: Path) -> Servable:
+    def _listen(self) -> None:
+        """gRPC takes connections in from here on, which is why it is not earlier: calls would wait for the models."""
+        credentials = self.settings.credentials
+        for address in self.addresses:
+            if credentials is None:
+                self._grpc.add_insecure_port(address)
+            else:
+                self._grpc.add_secure_port(address, credentials)
+        if self._reserved is not None:
+            self._reserved.close()
+
+    def _load(self, name: str, version: int, path: str) -> Servable:
         return Servable(name, version, path, self.settings.parallelism)
 
     def _warm_up(self, servable: Servable) -> None:

@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
 
 from serving.runtime.config_files import ModelConfig
 from serving.runtime.memory import give_back
+from serving.runtime.model_files import fingerprint, is_folder, versions_in
 from serving.runtime.model_states import Model, Retries, Version, find
 from serving.runtime.prometheus import Metrics
 from serving.runtime.servable import Servable
 from serving.runtime.status import ServingError, invalid, not_found, of_exception
 
 _LOG = logging.getLogger("serving")
-Load = Callable[[str, int, Path], Servable]
+Load = Callable[[str, int, str], Servable]
+
+
+@dataclass(frozen=True)
+class Workers:
+    """How many versions are loaded and unloaded at a time; loads without a thread of their own follow each other."""
+
+    load: int = 0
+    unload: int = 1
 
 
 class Manager:
@@ -34,10 +45,14 @@ class Manager:
         poll_seconds: float = 1.0,
         retries: Retries | None = None,
         labels_of_any: bool = False,
+        workers: Workers | None = None,
     ) -> None:
         self._load, self._warm_up, self._metrics = load, warm_up, metrics
         self._poll_seconds, self._retries = poll_seconds, retries or Retries()
         self._labels_of_any = labels_of_any  # whether a new label may name a version that is not there yet
+        workers = workers or Workers()
+        self._loaders = ThreadPoolExecutor(workers.load, "load") if workers.load else None
+        self._unloading = threading.Semaphore(workers.unload)
         self._models: dict[str, Model] = {}
         self._lock = threading.Lock()  # over _models, their versions and the servables' users
         self._idle = threading.Condition(self._lock)
@@ -96,7 +111,7 @@ class Manager:
             known = {name: model.available() for name, model in self._models.items()}
             labels = {name: model.config.labels for name, model in self._models.items()}
         for config in configs:
-            if not config.base_path.is_dir():
+            if not is_folder(config.base_path):
                 raise invalid(f"Could not find base path {config.base_path} for servable {config.name}")
             for label, version in config.labels.items():
                 new = labels.get(config.name, {}).get(label, version) == version
@@ -145,6 +160,8 @@ class Manager:
         self.configure([])
         for drain in self._drains:
             drain.join()
+        if self._loaders is not None:
+            self._loaders.shutdown()
 
     def look(self) -> None:
         """One look at every folder: loads what is new, then unloads what is no longer wanted."""
@@ -159,33 +176,41 @@ class Manager:
                 _LOG.exception("looking for versions failed; trying again")
 
     def _step(self) -> None:
-        for model in list(self._models.values()):
-            there = model.config.versions()
-            if there is None:  # a folder that cannot be read now says nothing of its versions
-                continue
-            wanted = model.config.wanted(there)
-            for number in wanted:
-                if not self._stop.is_set():
-                    self._load_if_due(model, number, there[number])
-            self._fall_back(model, there, wanted)
-            with self._lock:
-                self._retire(model.unwanted(wanted))
+        models = list(self._models.values())
+        for group in [models] if self._loaders else [[one] for one in models]:
+            looked = [(model, versions_in(model.config.base_path)) for model in group]
+            # A folder that cannot be read now says nothing of its versions.
+            seen = [(model, there, model.config.wanted(there)) for model, there in looked if there is not None]
+            self._load_all([(model, number, there[number]) for model, there, wanted in seen for number in wanted])
+            for model, there, wanted in seen:
+                self._fall_back(model, there, wanted)
+                with self._lock:
+                    self._retire(model.unwanted(wanted))
 
-    def _fall_back(self, model: Model, there: dict[int, Path], wanted: list[int]) -> None:
+    def _load_all(self, jobs: list[tuple[Model, int, str]]) -> None:
+        loaded = (self._loaders.map if self._loaders else map)(lambda job: self._load_if_due(*job), jobs)
+        collections.deque(loaded, maxlen=0)
+
+    def _fall_back(self, model: Model, there: dict[int, str], wanted: list[int]) -> None:
         """Where none of the newest can be loaded, the newest before them that can, unless it or a newer one answers."""
         if model.config.specific or not wanted:
             return
         for number in sorted((one for one in there if one < wanted[0]), reverse=True):
             with self._lock:
                 newest = max(model.available(), default=-1)
-            if number <= newest or self._stop.is_set():
+            if number <= newest:
                 return
             self._load_if_due(model, number, there[number])
 
-    def _load_if_due(self, model: Model, number: int, path: Path) -> None:
-        files = _files(path)
+    def _load_if_due(self, model: Model, number: int, path: str) -> None:
+        if self._stop.is_set():
+            return
         with self._lock:
             version = model.versions.setdefault(number, Version(number))
+            if version.servable is not None:
+                return
+        files = fingerprint(path)
+        with self._lock:
             if not version.due(files, time.monotonic(), self._retries):
                 return
             version.begin(files, time.monotonic())
@@ -205,15 +230,15 @@ class Manager:
         self.on_change()
         give_back()
 
-    def _loaded(self, name: str, number: int, path: Path) -> Servable:
+    def _loaded(self, name: str, number: int, path: str) -> Servable:
         """A version loaded and warmed, and the time of it."""
         started, status = time.monotonic(), "fail"
         try:
             servable = self._load(name, number, path)
             status = "success"
         finally:
-            self._metrics.load_attempts(str(path), status).inc()
-            self._metrics.load_latency(str(path)).inc((time.monotonic() - started) * 1e6)
+            self._metrics.load_attempts(path, status).inc()
+            self._metrics.load_latency(path).inc((time.monotonic() - started) * 1e6)
         try:
             self._warm(servable)
         except BaseException:
@@ -230,7 +255,7 @@ class Manager:
             raise
         finally:
             spent = (time.monotonic() - started) * 1e6
-            self._metrics.warmup_latency(str(servable.path), status).observe(spent)
+            self._metrics.warmup_latency(servable.path, status).observe(spent)
 
     def _retire(self, versions: Iterable[Version]) -> None:
         """Takes versions out of use (the lock is held); each is closed when its last request has its answer."""
@@ -256,17 +281,8 @@ class Manager:
         servable = held.pop()
         with self._idle:
             self._idle.wait_for(lambda: not servable.users)
-        servable.close()
+        with self._unloading:
+            servable.close()
         with self._lock:
             version.drained(servable)
         return servable.name
-
-
-def _files(path: Path) -> object:
-    """Changes when any of a version's files does: what failed to load is tried again then."""
-    found = []
-    for file in path.rglob("*"):
-        with contextlib.suppress(OSError):
-            stat = file.stat()
-            found.append((str(file), stat.st_mtime_ns, stat.st_size))
-    return tuple(sorted(found))

@@ -17,6 +17,7 @@ from tensorflow_serving.apis import get_model_metadata_pb2, predict_pb2, predict
 
 from serving.runtime.batching import Batcher, Task
 from serving.runtime.manager import Manager
+from serving.runtime.model_files import exists
 from serving.runtime.prometheus import Metrics
 from serving.runtime.servable import Servable, Signature
 from serving.runtime.status import ServingError, code_of, exhausted, invalid
@@ -69,17 +70,23 @@ class Predictor:
             raise invalid("Missing ModelSpec")
         with self._manager.use(request.model_spec) as servable:
             signature, wanted, arrays = _read(servable, request)
-            task = self._task(signature, arrays, timeout)
-            outputs = await self._batcher.answer(servable.lanes[signature.name], task)
-            answer = self._answer(servable, signature, task, outputs)
-            if sum(array.size for array in outputs) > _LARGE:
+            answer = await self.answer(servable, signature, arrays, timeout)
+            if sum(array.size for array in answer.values()) > _LARGE:
                 return await asyncio.to_thread(_written, servable, signature, wanted, answer)
             return _written(servable, signature, wanted, answer)
 
+    async def answer(
+        self, servable: Servable, signature: Signature, arrays: list[np.ndarray], timeout: float | None
+    ) -> dict[str, np.ndarray]:
+        """As `run`, in an event loop."""
+        task = self._task(signature, arrays, timeout)
+        outputs = await self._batcher.answer(servable.lanes[signature.name], task)
+        return self._answer(servable, signature, task, outputs)
+
     def warm_up(self, servable: Servable) -> None:
         """Plays a version's own requests to it before it takes users; one that fails is the version's failure."""
-        path = servable.path / _WARM_UP_FILE
-        records = tf.compat.v1.io.tf_record_iterator(str(path)) if path.exists() else ()
+        path = f"{servable.path}/{_WARM_UP_FILE}"
+        records = tf.compat.v1.io.tf_record_iterator(path) if exists(path) else ()
         for record in itertools.islice(records, _MOST_PLAYED):
             log = prediction_log_pb2.PredictionLog.FromString(record)
             if not log.HasField("predict_log"):

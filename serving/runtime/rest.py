@@ -4,27 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import re
+import socket
 import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc
+import numpy as np
 import orjson
 from aiohttp import web
 from google.protobuf import json_format
 from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, model_pb2
 
 from serving.runtime.grpc_server import ModelServer
+from serving.runtime.json_slices import SLICE
+from serving.runtime.ports import reserve
 from serving.runtime.predictor import Admission, signature_of
 from serving.runtime.prometheus import CONTENT_TYPE
 from serving.runtime.rest_json import from_arrays, read_body, to_arrays
 from serving.runtime.rest_limits import Budget, Connections, check_values
+from serving.runtime.servable import Servable, Signature
 from serving.runtime.services import logged, status_response
 from serving.runtime.status import ServingError, invalid, of_exception, too_late
 
+T = TypeVar("T")
 _MODEL = r"/v1/models/(?P<name>[^/:]+)(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
 _CALL = re.compile(_MODEL + r":(?P<method>predict|classify|regress)", re.IGNORECASE)
 _METADATA = re.compile(_MODEL + "/metadata", re.IGNORECASE)
@@ -35,6 +41,7 @@ _CORS = {
     "Access-Control-Allow-Headers": "Content-Type",
 }
 _CALLS_A_THREAD = 8  # that are read, wait or are answered at a time
+_BYTES_A_VALUE = 12  # of an answer, about
 _LARGE_BODIES = 2  # of the largest size, in memory at a time
 
 
@@ -61,16 +68,26 @@ class RestServer:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="rest", daemon=True)
         self._pool = ThreadPoolExecutor(settings.threads, thread_name_prefix="rest")
+        # Large bodies one at a time: with each more thread at work gRPC would wait longer for the interpreter.
+        self._large_pool = ThreadPoolExecutor(1, thread_name_prefix="rest-large")
         self._calls = Admission(_CALLS_A_THREAD * settings.threads)
         self._bodies = Budget(_LARGE_BODIES * settings.max_body_bytes)
         self._runner: web.AppRunner | None = None
         self._connections: Connections | None = None
+        self._reserved: socket.socket | None = None
         self._port: asyncio.Server | None = None
         self._sweeping: asyncio.Task[None] | None = None
         self.port = 0
 
+    def bind(self) -> None:
+        """Reserves the port; `OSError` where it is taken."""
+        self._reserved = reserve(self._settings.host, self._settings.port)
+        self.port = self._reserved.getsockname()[1]
+
     def start(self) -> None:
-        """Opens the port; `OSError` where it is taken."""
+        """Opens the port; it is reserved first, where it is not yet."""
+        if self._reserved is None:
+            self.bind()
         self._thread.start()
         asyncio.run_coroutine_threadsafe(self._start(), self._loop).result()
 
@@ -81,6 +98,7 @@ class RestServer:
         self._thread.join()
         self._loop.close()
         self._pool.shutdown()
+        self._large_pool.shutdown()
 
     async def _stop(self) -> None:
         if self._port is not None:
@@ -103,9 +121,9 @@ class RestServer:
         await self._runner.setup()
         assert self._runner.server is not None
         self._connections = Connections(self._runner.server, self._settings.max_connections)
-        self._port = await self._loop.create_server(self._connections, self._settings.host, self._settings.port)
+        assert self._reserved is not None
+        self._port = await self._loop.create_server(self._connections, sock=self._reserved)
         self._sweeping = self._loop.create_task(self._connections.sweep())
-        self.port = self._port.sockets[0].getsockname()[1]
 
     @web.middleware
     async def _answered(
@@ -167,8 +185,8 @@ class RestServer:
             with self._calls, self._bodies.reserved(size):
                 body = await request.read()
                 with self._server.admission:
-                    work = self._loop.run_in_executor(self._pool, self._predict_now, _spec(found), body, started)
-                    return web.Response(body=await work, content_type="application/json")
+                    answer = await self._answer_to(_spec(found), body, started)
+                    return web.Response(body=answer, content_type="application/json")
         except Exception as error:
             status = _code_of(error)
             raise
@@ -177,17 +195,26 @@ class RestServer:
             if status == "OK":
                 metrics.request_latency(name, "Predict", "REST").observe((time.monotonic() - started) * 1e6)
 
-    def _predict_now(self, spec: Any, data: bytes, started: float) -> bytes:
-        remaining = self._settings.timeout - (time.monotonic() - started)
-        if remaining <= 0:
-            raise too_late("the time for the request passed before it was begun")
+    async def _answer_to(self, spec: Any, data: bytes, started: float) -> bytes:
         predictor = self._server.predictor
         with predictor.use(spec) as servable:
-            check_values(data, predictor.max_rows, servable.values_a_row)
-            body = read_body(data)
-            signature = signature_of(servable, body.signature_name)
-            outputs = predictor.run(servable, signature, to_arrays(body, signature), remaining)
-        return from_arrays(outputs, body.by_row)
+            signature, arrays, by_row = await self._run(len(data), self._arrays, servable, data)
+            remaining = self._settings.timeout - (time.monotonic() - started)
+            if remaining <= 0:
+                raise too_late("the time for the request passed before it was begun")
+            outputs = await predictor.answer(servable, signature, arrays, remaining)
+            size = sum(array.size for array in outputs.values())
+            return await self._run(size * _BYTES_A_VALUE, from_arrays, outputs, by_row)
+
+    def _run(self, size: int, work: Callable[..., T], *arguments: Any) -> asyncio.Future[T]:
+        """In a thread for JSON of about so many bytes."""
+        return self._loop.run_in_executor(self._large_pool if size > SLICE else self._pool, work, *arguments)
+
+    def _arrays(self, servable: Servable, data: bytes) -> tuple[Signature, list[np.ndarray], bool]:
+        check_values(data, self._server.predictor.max_rows, servable.values_a_row)
+        body = read_body(data)
+        signature = signature_of(servable, body.signature_name)
+        return signature, to_arrays(body, signature), body.by_row
 
 
 async def _allow_all_sites(request: web.Request, response: web.StreamResponse) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+import codecs
 import json
 from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
 
+from serving.runtime.json_slices import SLICE, NotJson, dumps, loads
 from serving.runtime.servable import Input, Signature
 from serving.runtime.status import invalid
 from serving.runtime.tensors import dtype_of, type_name
@@ -26,10 +28,7 @@ class Body(NamedTuple):
 
 def read_body(data: bytes) -> Body:
     """The parsed body; what is no such request is refused."""
-    try:
-        parsed = orjson.loads(data)
-    except orjson.JSONDecodeError as error:
-        parsed = _with_nan(data, str(error))
+    parsed = _parsed(data) if len(data) <= SLICE else _in_slices(data)
     if not isinstance(parsed, dict):
         raise invalid("Request body must be an object")
     name = parsed.get("signature_name", "")
@@ -42,6 +41,20 @@ def read_body(data: bytes) -> Body:
     if by_row and not (isinstance(content, list) and content):
         raise invalid("'instances' must be a list of at least one value")
     return Body(name, by_row, content)
+
+
+def _in_slices(data: bytes) -> Any:
+    try:
+        return loads(data.partition(b"\0")[0].removeprefix(codecs.BOM_UTF8), _parsed)
+    except NotJson as error:
+        raise invalid(f"JSON Parse error: {error}") from None
+
+
+def _parsed(data: bytes) -> Any:
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        return _with_nan(data, str(error))
 
 
 def _with_nan(data: bytes, reason: str) -> Any:
@@ -141,14 +154,23 @@ def _scalar(one: Input, value: Any) -> Any:
 def from_arrays(outputs: dict[str, np.ndarray], by_row: bool) -> bytes:
     """The answer's body: as the request was, by row or by column. A number that is not finite is null."""
     columns = {name: _plain(name, array) for name, array in outputs.items()}
+    widths = {name: array.size // max(1, len(array)) if array.ndim else 1 for name, array in outputs.items()}
     if not by_row:
-        content: Any = next(iter(columns.values())) if len(columns) == 1 else columns
-        return _dump({"outputs": content})
+        written = {name: _written(column, widths[name]) for name, column in columns.items()}
+        members = (orjson.dumps(name) + b":" + column for name, column in written.items())
+        content = next(iter(written.values())) if len(written) == 1 else b"{" + b",".join(members) + b"}"
+        return b'{"outputs":' + content + b"}"
     if len(columns) == 1:
-        return _dump({"predictions": next(iter(columns.values()))})
-    if len({array.shape[:1] for array in outputs.values()}) != 1:
+        rows = next(iter(columns.values()))
+    elif len({array.shape[:1] for array in outputs.values()}) != 1:
         raise invalid("the outputs differ in their first dimension: ask by column, with 'inputs'")
-    return _dump({"predictions": [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]})
+    else:
+        rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    return b'{"predictions":' + _written(rows, sum(widths.values())) + b"}"
+
+
+def _written(rows: Any, width: int) -> bytes:
+    return dumps(rows, width, _dump) if isinstance(rows, list | np.ndarray) else _dump(rows)
 
 
 def _plain(name: str, array: np.ndarray) -> Any:

@@ -9,12 +9,11 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from serving.runtime.json_slices import SLICE, structure
 from serving.runtime.status import exhausted, invalid
 
 _LONGEST_HEAD = 10.0  # seconds, from a request's first byte (or the connection) to its last header
 _LONGEST_IDLE = 75.0  # seconds between two requests of a connection
-_PIECE = 65_536  # bytes looked at in one go
-_SMALL = 65_536  # bytes: a body that the budget does not count, its number is bounded by that of calls
 
 
 class Connections:
@@ -112,7 +111,7 @@ class Budget:
     @contextlib.contextmanager
     def reserved(self, size: int) -> Iterator[None]:
         """Holds so many bytes, or refuses at once."""
-        size = size if size > _SMALL else 0
+        size = size if size > SLICE else 0  # the number of small ones is bounded by that of calls
         if size > self._left:
             raise exhausted("too many large bodies are being read, no more are taken at a time")
         self._left -= size
@@ -124,7 +123,7 @@ class Budget:
 
 def check_values(data: bytes, rows: int, values_a_row: int | None) -> None:
     """Refuses a large body of more values than so many rows of a model can have, before it is parsed."""
-    if values_a_row is None or len(data) <= _SMALL:
+    if values_a_row is None or len(data) <= SLICE:
         return
     most = (rows + 1) * (values_a_row + 1)
     if values_in(data, most) > most:
@@ -132,21 +131,10 @@ def check_values(data: bytes, rows: int, values_a_row: int | None) -> None:
 
 
 def values_in(data: bytes, most: int) -> int:
-    """How many values JSON has at most, counted without building one of them, and not far past `most`.
-
-    Piece by piece, so that other threads have their turn.
-    """
-    count, inside, at = 1, False, 0
-    while at < len(data) and count <= most:
-        end = at + _PIECE
-        while data[end - 1 : end] == b"\\":  # an escape must not be cut in two
-            end += 1
-        piece = data[at:end]
-        if b"\\" in piece:
-            piece = piece.replace(rb"\\", b"").replace(rb"\"", b"")
-        characters = np.frombuffer(piece, np.uint8)
-        strings = np.logical_xor.accumulate(characters == ord('"')) ^ inside
-        opens = (characters == ord(",")) | (characters == ord("[")) | (characters == ord("{"))
-        count += int(np.count_nonzero(opens & ~strings))
-        inside, at = bool(strings[-1]) if len(strings) else inside, end
+    """How many values JSON has at most, counted without building one of them, and not far past `most`."""
+    count = 1
+    for _, characters in structure(data):
+        if count > most:
+            break
+        count += int(np.count_nonzero((characters == ord(",")) | ((characters | 0x20) == ord("{"))))
     return count

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from serving.graph.saved_model import ServedModel
 from serving.runtime.batching import Lane
+from serving.runtime.model_files import read_bytes
 from serving.runtime.status import invalid
 from serving.runtime.tensors import dtype_of, to_array, type_name
 
@@ -94,11 +94,11 @@ class Signature:
 class Servable:
     """A version in memory. `users` is the manager's count of requests that hold it."""
 
-    def __init__(self, name: str, version: int, path: Path, parallelism: Parallelism) -> None:
+    def __init__(self, name: str, version: int, path: str, parallelism: Parallelism) -> None:
         self.name, self.version, self.path = name, version, path
         self.users = 0
-        with_scann = b"Scann>" in (path / "saved_model.pb").read_bytes()
-        self._model = ServedModel(str(path), with_scann, parallelism.intra_op, parallelism.inter_op)
+        with_scann = b"Scann>" in read_bytes(f"{path}/saved_model.pb")
+        self._model = ServedModel(path, with_scann, parallelism.intra_op, parallelism.inter_op)
         try:
             self.definitions = self._model.definitions
             self.signatures = {

@@ -40,7 +40,7 @@ def expected(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Contents:
     done = subprocess.run(pipeline(raw, data), cwd=CODE, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     made = contents(data)
-    for name in ("train-", "eval-", "catalog-", "vocab/", "rejected/"):
+    for name in ("train-", "validation-", "eval-", "catalog-", "vocab/", "rejected/"):
         assert any(records for file, records in made.items() if file.startswith(name)), f"no {name} to compare"
     return made
 

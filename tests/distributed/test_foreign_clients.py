@@ -36,7 +36,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Address]:
     base.mkdir()
     write_version(base, 3)
     command = [sys.executable, "-m", "serving.server", "--model_base_path", str(base), "--model_name", "retrieval"]
-    command += ["--port", "0", "--rest_api_port", "0"]
+    command += ["--port", "auto", "--rest_api_port", "auto"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         assert process.stdout is not None
         ports = process.stdout.readline().split("gRPC ")[1]

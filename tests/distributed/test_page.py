@@ -32,8 +32,8 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         write_version(folder / name, 1, seed=seed)
         config.append(f'config {{ name: "{name}" base_path: "{folder / name}" model_platform: "tensorflow" }}')
     (folder / "models").write_text(f"model_config_list {{ {' '.join(config)} }}")
-    command = [sys.executable, "-m", "serving.server", "--model-config-file", str(folder / "models"), "--port", "0"]
-    command += ["--rest-api-port", "0", "--ui", "--ui-catalog", str(catalogue), "--ui-users", str(users)]
+    command = [sys.executable, "-m", "serving.server", "--model-config-file", str(folder / "models"), "--port", "auto"]
+    command += ["--rest-api-port", "auto", "--ui", "--ui-catalog", str(catalogue), "--ui-users", str(users)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         assert process.stdout is not None
         yield process.stdout.readline().split("page ")[1].strip()

@@ -67,7 +67,7 @@ MISTAKES: dict[str, tuple[Prepare, str]] = {
         "catalog: price is empty in all 202 records: is 'preis' in preprocessing.input.catalog.columns its name there?",
     ),
     "broken gzip": (flags("--set", "preprocessing.input.actions.pattern=broken.jsonl.gz"), "cannot read"),
-    "no eval day to cut": (flags("--set", "preprocessing.split.eval_days=400"), "no training example"),
+    "no eval day to cut": (flags("--set", "preprocessing.split.eval_days=400"), "no train example"),
     "output over the raw logs": (lambda raw: ["--output", str(raw)], "lie in one another"),
     "output in the raw logs": (lambda raw: ["--output", str(raw / "data")], "lie in one another"),
     "no such ending": (flags("--set", "preprocessing.input.actions.pattern=table.csv"), "neither JSON Lines"),
@@ -119,7 +119,7 @@ def test_too_many_rejected_fail_the_job_and_stay_to_be_read(
 def test_one_clock_in_2099_moves_nothing(finished: Run, tmp_path: Path) -> None:
     log = finished.log._replace(searches=[*finished.log.searches, {**finished.log.searches[0], **IN_2099}])
     stats = market.process(market.write(log, tmp_path / "raw"), tmp_path / "data")
-    assert stats["split_at"] == finished.stats["split_at"]
+    assert stats["eval_from"] == finished.stats["eval_from"]
     assert stats["examples"] == finished.stats["examples"]
     assert stats["searches_of_stray_clocks"] == 1
 
@@ -127,11 +127,11 @@ def test_one_clock_in_2099_moves_nothing(finished: Run, tmp_path: Path) -> None:
 def test_a_split_without_evaluation_fails_with_one_line(
     finished: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    cut = finished.stats["split_at_ms"]
-    log = finished.log._replace(actions=[one for one in finished.log.actions if one["ts"] < cut - market.DAY])
+    cut = finished.stats["eval_from_ms"]
+    log = finished.log._replace(actions=[one for one in finished.log.actions if one["ts"] < cut - 60_000])
     status, error = told(capsys, market.write(log, tmp_path / "raw"), tmp_path / "data")
     assert (status, error.count("\n")) == (2, 1)
-    assert "no evaluation example came out: no request from 20" in error
+    assert "no eval example came out: no request from 20" in error
     assert not (tmp_path / "data" / "_SUCCESS").exists()
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import collections
+import math
 from typing import Any, NamedTuple
 
 import pytest
 
+from preprocessing.joins.split import Cuts
 from tests.e2e import market
 from tests.e2e.conftest import Run
 
 Record = dict[str, Any]
 DAY = market.DAY
+SPLITS = ("train", "validation", "eval")
 KINDS = {"long_click": {"click"}, "long_order": {"order"}, "long_collect": {"cart", "collect"}}
 
 
@@ -33,7 +36,7 @@ class Oracle:
     """The log by user, joined the slow way."""
 
     def __init__(self, run: Run) -> None:
-        self.cut = run.stats["split_at_ms"]
+        self.cuts = Cuts(run.stats["validation_from_ms"], run.stats["eval_from_ms"])
         self.known = {one["item_id"] for one in run.log.catalog}
         self.requests: dict[str, list[Record]] = collections.defaultdict(list)
         for search in unique(run.log.searches, "user_id", "request_id"):
@@ -72,7 +75,7 @@ class Oracle:
         user = search["user_id"]
         acted = self.actions[user] + self.unknown[user]  # an unknown item takes its place, and is left out behind it
         answers = [one for one in acted if one.request == search["request_id"]]
-        counted = [one for one in answers if search["ts"] >= self.cut or one.effective < self.cut]
+        counted = [one for one in answers if one.effective < self.cuts.end_of(search["ts"])]
         place = {item: number for number, item in enumerate(dict.fromkeys(search["results"]))}
         ordered = {one.item for one in counted if one.action == "order"}
         others = {one.item for one in counted} - ordered
@@ -111,8 +114,8 @@ def oracle(finished: Run) -> Oracle:
 
 @pytest.fixture(scope="module")
 def records(finished: Run) -> dict[str, Record]:
-    both = market.examples(finished.data, "train") + market.examples(finished.data, "eval")
-    return {one["request_id"][0].decode(): one for one in both}
+    every = [one for split in SPLITS for one in market.examples(finished.data, split)]
+    return {one["request_id"][0].decode(): one for one in every}
 
 
 def test_every_request_with_an_answer_is_there_with_its_stages(oracle: Oracle, records: dict[str, Record]) -> None:
@@ -164,14 +167,14 @@ def test_attributes_are_those_of_the_item(finished: Run, records: dict[str, Reco
 
 
 def test_no_record_knows_its_future(finished: Run, oracle: Oracle, records: dict[str, Record]) -> None:
-    """Straight from the log: an item in a history was acted on before; a training label before the cut."""
+    """Straight from the log: an item in a history was acted on before; a label before the next cut."""
     item_of = dict(enumerate(market.vocabulary(finished.data, "item"), start=101))
     for record in records.values():
         ts, user = record["ts"][0], record["user_id"][0].decode()
         earlier = {one.item for one in oracle.actions[user] if one.effective < ts and one.ts < ts}
         for name in ("realtime", "short", *KINDS):
             assert {item_of[key] for key in record.get(f"{name}_item", [])} <= earlier
-        if ts < oracle.cut:
-            labels = record.get("ordered_item_id", []) + record.get("clicked_item_id", [])
-            before_cut = {one.item for one in oracle.actions[user] if one.ts < oracle.cut}
-            assert {label.decode() for label in labels} <= before_cut
+        end = min((cut for cut in oracle.cuts if ts < cut), default=math.inf)
+        labels = record.get("ordered_item_id", []) + record.get("clicked_item_id", [])
+        before_cut = {one.item for one in oracle.actions[user] if one.ts < end}
+        assert {label.decode() for label in labels} <= before_cut

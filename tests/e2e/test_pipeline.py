@@ -21,7 +21,7 @@ from tests.e2e.conftest import Run
 def test_the_folder_is_as_designed(finished: Run) -> None:
     shards = [
         f"{split}-{number:05d}-of-{count:05d}.tfrecord.gz"
-        for split, count in (("train", 8), ("eval", 2), ("catalog", 2))
+        for split, count in (("train", 8), ("validation", 1), ("eval", 2), ("catalog", 2))
         for number in range(count)
     ]
     words = [f"vocab/{name}.txt" for name in ("char", "bigram", "word", "item", "brand", "shop", "leaf", "top")]
@@ -60,12 +60,14 @@ def test_rejected_records_are_told_with_reason_and_source(finished: Run) -> None
     assert "gone" in line["record"]
 
 
-def test_train_is_strictly_before_eval(finished: Run) -> None:
-    train, evaluation = (market.examples(finished.data, split) for split in ("train", "eval"))
-    assert {"train": len(train), "eval": len(evaluation)} == finished.stats["examples"]
-    cut = finished.stats["split_at_ms"]
-    assert max(one["ts"][0] for one in train) < cut <= min(one["ts"][0] for one in evaluation)
-    assert len({one["request_id"][0] for one in train + evaluation}) == len(train) + len(evaluation)
+def test_train_is_strictly_before_validation_and_that_before_eval(finished: Run) -> None:
+    splits = {name: market.examples(finished.data, name) for name in ("train", "validation", "eval")}
+    assert {name: len(examples) for name, examples in splits.items()} == finished.stats["examples"]
+    begins = [0, finished.stats["validation_from_ms"], finished.stats["eval_from_ms"], math.inf]
+    for begin, end, examples in zip(begins[:-1], begins[1:], splits.values(), strict=True):
+        assert examples and all(begin <= one["ts"][0] < end for one in examples)
+    ids = [one["request_id"][0] for examples in splits.values() for one in examples]
+    assert len(set(ids)) == len(ids)
 
 
 def test_the_catalogue_is_what_is_live(finished: Run) -> None:
@@ -99,7 +101,7 @@ def check_log_probs(data: Path) -> None:
 def test_vocabularies_are_most_frequent_first(finished: Run) -> None:
     items = market.vocabulary(finished.data, "item")
     assert len(items) == len(set(items)) == 200
-    cut, counts = finished.stats["split_at_ms"], collections.Counter(dict.fromkeys(items, 1))
+    cut, counts = finished.stats["validation_from_ms"], collections.Counter(dict.fromkeys(items, 1))
     unique = {(one["user_id"], one["item_id"], one["action"], one["ts"]): one for one in finished.log.actions}
     requests = {one["request_id"]: one["ts"] for one in finished.log.searches}
     for one in unique.values():
@@ -119,7 +121,7 @@ def test_rare_items_share_the_buckets(finished: Run, tmp_path: Path) -> None:
 
 def test_the_spec_reads_every_record(finished: Run) -> None:
     spec = json.loads((finished.data / "spec.json").read_text())
-    for part, patterns in (("requests", ("train-*", "eval-*")), ("catalog", ("catalog-*",))):
+    for part, patterns in (("requests", ("train-*", "validation-*", "eval-*")), ("catalog", ("catalog-*",))):
         features = [Feature(**feature) for feature in spec[part]]
         files = [str(path) for pattern in patterns for path in finished.data.glob(pattern)]
         records = list(tf.data.TFRecordDataset(files, "GZIP").as_numpy_iterator())

@@ -23,7 +23,7 @@ def graph(run: Run) -> TextEncoder:
 
 def test_queries(finished: Run) -> None:
     encode = graph(finished)
-    records = market.examples(finished.data, "train") + market.examples(finished.data, "eval")
+    records = [one for split in ("train", "validation", "eval") for one in market.examples(finished.data, split)]
     queries = {one["query"][0] for one in records}
     assert {odd.encode() for odd in market.ODD_QUERIES} <= queries
     found = encode(tf.constant([one["query"][0] for one in records]))

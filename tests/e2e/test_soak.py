@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import gzip
 import json
+import random
 import re
 from pathlib import Path
 
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from benchmarks.soak.clients import Tally, wrong_in
 from benchmarks.soak.ledger import Entry, Ledger, folder_faults
 from benchmarks.soak.memory import judged
+from benchmarks.soak.merges import wrong_merge
+from benchmarks.soak.placed import Placed
 from benchmarks.soak.shop import Shop
 from preprocessing.marketplace.market import DAY_MS, FIRST_DAY
-from serving.release.versions import ModelFolder
 from serving.retriever.asynchronous import Answer, Hit
 
 LEAF_OF = {"a": "shoes", "b": "shoes", "c": "lamps"}
@@ -54,7 +58,7 @@ def test_a_version_is_served_by_what_it_was_made_of() -> None:
     ledger.answered(2, {"c"}, None)
     ledger.answered(2, {"a"}, "shoes")
     assert ledger.faults(LEAF_OF) == []
-    assert ledger.counts() == {"published": 2, "rejected": 0, "corrupt": 0, "served": 2}
+    assert ledger.counts() == {"published": 2, "rejected": 0, "corrupt": 0, "unnamed": 0, "served": 2}
 
 
 def test_what_does_not_add_up() -> None:
@@ -79,35 +83,102 @@ def test_what_was_turned_down_or_broken_is_not_served() -> None:
     assert (broken.faults(LEAF_OF), broken.refused_by(2)) == ([], {"x"})
     broken.answered(2, {"a"}, None)
     assert broken.faults(LEAF_OF) == ["version 2 (refresh): it was served"]
+    unnamed = books("unnamed")
+    unnamed.status("x", {2: ("AVAILABLE", "")})
+    assert unnamed.faults(LEAF_OF) == []
+    unnamed.answered(2, {"a"}, None)
+    assert unnamed.faults(LEAF_OF) == ["version 2 (refresh): it was served"]
 
 
 def test_what_is_left_in_the_model_folder(tmp_path: Path) -> None:
     fates = {1: "published", 2: "rejected", 3: "published", 4: "corrupt", 5: "published"}
-    entries = {number: Entry(number, "refresh", 0, fate) for number, fate in fates.items()}
+    mine = frozenset({"retrieval"})
+    entries = {
+        number: Entry(number, "refresh", 0, fate, models=frozenset() if fate == "rejected" else mine)
+        for number, fate in fates.items()
+    }
     for name in ("rejected-2", "3", "4", "5"):
         (tmp_path / name).mkdir()
     for number in (3, 5):
         (tmp_path / f"manifest-{number}.json").touch()
-    assert folder_faults(ModelFolder(str(tmp_path)), entries, keep=3) == []
+    placed = Placed(tmp_path, shards=0)
+    assert folder_faults(placed, entries, keep=3) == []
     (tmp_path / ".staging-77").mkdir()
     (tmp_path / "manifest-5.json").unlink()
     (tmp_path / "3").rmdir()
-    assert folder_faults(ModelFolder(str(tmp_path)), entries, keep=1) == [
-        ".staging-77 is left in the model folder",
-        "manifest-3.json is left in the model folder",
-        "manifest-5.json is missing in the model folder",
+    name = tmp_path.name
+    assert folder_faults(placed, entries, keep=1) == [
+        f".staging-77 is left in {name}",
+        f"manifest-3.json is left in {name}",
+        f"manifest-5.json is missing in {name}",
+    ]
+
+
+def test_what_is_left_in_the_folders_of_shards(tmp_path: Path) -> None:
+    """Version 2 was placed in the query's folder alone, 3 is damaged, 4 has a claim of a command that was killed."""
+    names = ("query", "shard-00000-of-00001")
+    listed = [{"name": name, "target": "x"} for name in names]
+    (tmp_path / "shards.json").write_text(json.dumps({"version": 1, "query": listed[0], "shards": listed[1:]}))
+    lying = {"query": {1: "published", 2: "unnamed"}, names[1]: {1: "published", 3: "corrupt"}}
+    entries = {}
+    for number, fate in ((1, "published"), (2, "unnamed"), (3, "corrupt")):
+        where = frozenset(name for name in names if number in lying[name])
+        entries[number] = Entry(number, "refresh", 0, fate, models=where)
+    for name, fates in lying.items():
+        for number, fate in fates.items():
+            (tmp_path / name / str(number)).mkdir(parents=True)
+            if fate != "corrupt":
+                (tmp_path / name / f"manifest-{number}.json").touch()
+    (tmp_path / names[1] / ".claim-4").mkdir()
+    (tmp_path / names[1] / "manifest-4.json").touch()
+    placed = Placed(tmp_path, shards=1)
+    assert (placed.latest(), placed.versions(), placed.holders(1)) == (1, [1, 2, 3], frozenset(names))
+    assert folder_faults(placed, entries, keep=3) == []
+    (tmp_path / names[1] / "manifest-5.json").touch()
+    (tmp_path / "strange").touch()
+    (tmp_path / "query" / "3").mkdir()
+    assert folder_faults(placed, entries, keep=3) == [
+        f"strange is left in {tmp_path.name}",
+        "manifest-3.json is missing in query",
+        "query has versions [1, 2, 3] of [1, 2]",
+        f"manifest-5.json is left in {names[1]}",
     ]
 
 
 def test_no_answer_may_be_short_unordered_or_double() -> None:
-    def said(*hits: tuple[str, float], wanted: int | None = 2) -> str | None:
-        return wrong_in(Answer([Hit(*hit) for hit in hits]), wanted)
+    def said(*hits: tuple[str, float], wanted: int | None = 2, **versions: int) -> str | None:
+        return wrong_in(Answer([Hit(*hit) for hit in hits], versions=versions or {"a": 1}), wanted)
 
     assert said(("a", 2.0), ("b", 2.0)) is None
     assert said(("a", 2.0), wanted=None) is None
     assert said(("a", 2.0)) == "1 items"
     assert said(("a", 1.0), ("b", 2.0)) == "not best first"
     assert said(("a", 2.0), ("a", 2.0)) == "an item twice"
+    assert said(("a", 2.0), ("b", 2.0), one=3, other=3) is None
+    assert said(("a", 2.0), ("b", 2.0), one=3, other=4) == "of several versions"
+
+
+SCORES = st.dictionaries(st.sampled_from("abcdefgh"), st.integers(-3, 3).map(float), min_size=1)
+
+
+@given(SCORES, st.integers(1, 9), st.randoms())
+def test_the_best_of_all_shards_are_a_merge_in_whatever_order_ties_are(
+    scores: dict[str, float], k: int, chance: random.Random
+) -> None:
+    shuffled = chance.sample(sorted(scores.items()), len(scores))
+    hits = sorted(shuffled, key=lambda hit: -hit[1])[:k]
+    assert wrong_merge([(one, score + 1e-6) for one, score in hits], k, scores) is None
+
+
+@given(SCORES, st.integers(1, 9), st.data())
+def test_anything_else_is_none(scores: dict[str, float], k: int, data: st.DataObject) -> None:
+    """Without an item, with one of another version, by the vector of another, or without what a shard had better."""
+    hits = sorted(scores.items(), key=lambda hit: -hit[1])[:k]
+    place = data.draw(st.integers(0, len(hits) - 1))
+    assert wrong_merge(hits[:place] + hits[place + 1 :], k, scores)
+    assert wrong_merge([*hits[:place], ("z", hits[place][1]), *hits[place + 1 :]], k, scores)
+    assert wrong_merge([(one, score + 0.01) for one, score in hits], k, scores)
+    assert wrong_merge(hits, k, scores | {"y": hits[-1][1] + 0.5})
 
 
 def test_latencies_are_kept_by_bucket() -> None:

@@ -62,13 +62,14 @@ def test_plain_dicts_become_examples() -> None:
     with pipeline() as root:
         parts = made(root, ALL)
         train = parts.train | "Train keys" >> beam.Keys()
-        assert_that(train, equal_to([f"u\nr{day}" for day in range(7)]), label="train")
+        assert_that(train, equal_to([f"u\nr{day}" for day in range(6)]), label="train")
+        assert_that(parts.validation | "Validation" >> beam.Keys(), equal_to(["u\nr6"]), label="validation")
         assert_that(parts.eval, of_the_last_day, label="eval")
         assert_that(parts.catalog | beam.Keys(), equal_to(["i0", "i1", "i2"]), label="catalog")
         words = parts.vocabularies | beam.Filter(lambda named: named[0] in ("brand", "shop"))
         assert_that(words, equal_to([("brand", ["acme"]), ("shop", ["s"])]), label="vocabularies")
         split = parts.split | beam.Map(tuple)
-        assert_that(split, equal_to([(START, START + 9 * DAY, START + 7 * DAY, 0)]), label="split")
+        assert_that(split, equal_to([(START, START + 9 * DAY, (START + 6 * DAY, START + 7 * DAY), 0)]), label="split")
 
 
 def test_what_cannot_be_used_comes_out_with_its_reason_and_all_is_counted() -> None:
@@ -90,7 +91,8 @@ def test_what_cannot_be_used_comes_out_with_its_reason_and_all_is_counted() -> N
             (("searches", "used"), 10),
             (("searches", "rejected", "missing query"), 1),
             (("searches", "rejected", "not an object"), 1),
-            (("examples", "train"), 7),
+            (("examples", "train"), 6),
+            (("examples", "validation"), 1),
             (("examples", "eval"), 3),
         ]
         assert_that(counts, equal_to(told), label="counts")
@@ -171,7 +173,8 @@ def test_the_counts_are_shown_by_the_runner_too() -> None:
         "actions/used": 10,
         "catalog/in": 4,
         "catalog/excluded/out of stock": 1,
-        "examples/train": 7,
+        "examples/train": 6,
+        "examples/validation": 1,
         "items": 3,
     }
     assert {name: found.get(name) for name in told} == told

@@ -86,3 +86,21 @@ def untrained_job(config_file: str, data: str, folder: Path) -> str:
     tf.train.CheckpointManager(tf.train.Checkpoint(model=model), job.best_checkpoints, 1).save()
     write_towers(job, data)
     return job.path
+
+
+def query_vector(job: str, query: str, history: str, item: dict[str, bytes]) -> Any:
+    """What a job's query tower gives whom item after item was in every list: by the item's strings, not by its id."""
+    import tensorflow as tf
+
+    from preprocessing.data.features import HORIZONS
+    from serving.graph.towers import load_towers
+    from serving.inputs import ATTRIBUTE_INPUTS
+
+    towers = load_towers(job)
+    encoded = towers.vocabularies.encoded(tf.constant([query, history]), ["char", "bigram", "word"])
+    features = {f"query_{name}": ids[:1] for name, ids in encoded.items()}
+    features["history_word"] = encoded["word"][None, 1:]
+    for name, column in ATTRIBUTE_INPUTS.items():
+        ids = tf.cast(towers.vocabularies.ids(name, tf.constant([[item[column]]])), tf.int32)
+        features |= {f"{horizon}_{name}": ids for horizon in HORIZONS}
+    return towers.query({name: features[name] for name in towers.query.columns}).numpy()

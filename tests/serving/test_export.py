@@ -47,7 +47,7 @@ def test_mistakes(job: str, data: str, tmp_path: Path) -> None:
     assert "cannot be written" in mistake("--job-dir", job, "--data", data, "--output", f"{tmp_path}/file/models")
 
 
-def test_towers_of_another_schema(data: str, tmp_path: Path) -> None:
+def test_towers_of_another_format(data: str, tmp_path: Path) -> None:
     module = tf.Module()
     module.embed = tf.function(
         lambda query: {"embedding": tf.zeros([1, 4])}, [tf.TensorSpec([None], tf.string, "query")]
@@ -55,4 +55,4 @@ def test_towers_of_another_schema(data: str, tmp_path: Path) -> None:
     for name in ("query", "item"):
         tf.saved_model.save(module, str(tmp_path / "towers" / name), signatures=module.embed)
     said = mistake("--job-dir", str(tmp_path), "--data", data, "--output", str(tmp_path / "models"))
-    assert "towers/query is of another schema" in said
+    assert "towers/query is of another format" in said and f"--config {tmp_path}/config.yaml" in said

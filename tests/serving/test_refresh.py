@@ -95,6 +95,12 @@ def test_refresh_of_shards(
     manifest = json.loads((output / "query" / "manifest-1.json").read_text())
     assert (manifest["shards"], manifest["items"]) == (2, len(shelf(data).ids))
 
+    shutil.copytree(output / "query" / "1", output / "query" / "2")  # as a run leaves it that was killed before the end
+    (output / "query" / "manifest-2.json").write_text(json.dumps(manifest | {"version": 2}))
+    (output / "query" / "manifest-1.json").write_text(json.dumps(manifest | {"data_hash": "yesterday's"}))
+    assert refresh(exact, job, data, str(output), shards=2) == 0
+    assert json.loads((output / "shards.json").read_text())["version"] == 3
+
 
 def test_one_at_a_time(data: str, job: str, config: Config, tmp_path: Path) -> None:
     with locked(str(tmp_path), "--output"), pytest.raises(UserError, match="another run is at work"):

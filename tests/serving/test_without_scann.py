@@ -44,7 +44,7 @@ def test_from_export_to_answer(run: Run, environment: dict[str, str], data: str,
     manifest = json.loads((models / "manifest-1.json").read_text())
     assert manifest["index"]["kind"] == manifest["config"]["index"] == "portable"
     command = [sys.executable, "-m", "serving.server", "--model-base-path", str(models), "--model-name", "retrieval"]
-    command += ["--port", "0", "--rest-api-port", "0"]
+    command += ["--port", "auto", "--rest-api-port", "auto"]
     with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as server:
         try:
             assert server.stdout is not None

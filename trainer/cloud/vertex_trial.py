@@ -53,7 +53,7 @@ def main(argv: list[str] | None = None) -> int:
     flags = task.arguments(task_flags(sys.argv[1:] if argv is None else argv, trial))
     recall = task.run(flags)
     if recall is None:
-        raise UserError(f"--data {flags.data}: no eval request in it to choose by; preprocessing.split decides")
+        raise UserError(f"--data {flags.data}: no validation request in it to choose by; preprocessing.split decides")
     write_metric(TrainerConfig().tune.metric, recall, trial)
     return 0
 

@@ -19,11 +19,11 @@ _KEYS = 2**62
 def requests(
     data_dir: str, split: str, batch: int, features: Collection[str] | None = None, limit: int = -1
 ) -> tf.data.Dataset:
-    """The requests of "train" or "eval" in the files' order, parsed, the last batch as it falls out.
+    """The requests of "train", "validation" or "eval" in the files' order, parsed, the last batch as it falls out.
 
     Args:
       data_dir: the folder of `preprocessing.pipeline`.
-      split: "train" or "eval".
+      split: "train", "validation" or "eval".
       batch: requests a batch.
       features: names to read; all by default. Fewer are read faster.
       limit: only the first so many; -1 for all.

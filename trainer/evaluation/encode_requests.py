@@ -11,8 +11,8 @@ import tensorflow as tf
 from preprocessing.data.features import HORIZONS, STAGES
 from preprocessing.data.spec import read_spec
 from preprocessing.logs.records import ATTRIBUTES
+from preprocessing.text.vocabulary_files import Vocabularies
 from trainer.data.dataset import keyed_requests
-from trainer.data.vocabularies import Vocabularies
 from trainer.evaluation.eval_requests import EvalRequests, eval_batches
 from trainer.job.restore import TrainedTowers
 from trainer.towers.stage_items import stage_columns, stage_items
@@ -54,8 +54,8 @@ def encode_queries(towers: TrainedTowers, data_dir: str, queries: Sequence[str |
     """Vectors `[n, d]` of queries that nobody known asks: without previous queries, without a past."""
     columns = towers.request_columns
     grams = sorted(name.removeprefix("query_") for name in columns if name.startswith("query_"))
-    vocabularies = Vocabularies(data_dir, read_spec(data_dir), set(grams))
-    grains = vocabularies.grains(tf.constant(queries, tf.string), grams)
+    vocabularies = Vocabularies(f"{data_dir}/vocab", read_spec(data_dir), grams)
+    grains = vocabularies.encoded(tf.constant(queries, tf.string), grams)
     features: dict[str, Any] = {f"query_{name}": ids for name, ids in grains.items()}
     nothing = tf.RaggedTensor.from_row_lengths(tf.zeros([0], tf.int64), tf.zeros([len(queries)], tf.int64))
     if "history_word" in columns:

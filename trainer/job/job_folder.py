@@ -13,7 +13,8 @@ import yaml
 
 from preprocessing.command.console import UserError
 from preprocessing.command.experiment import Section, load_section, resolved_yaml
-from preprocessing.data.data_folder import SPEC
+from preprocessing.data.spec import read_spec
+from preprocessing.data.stats import iso
 from trainer.config import TrainerConfig
 
 CONFIG, DATA = "config.yaml", "data.json"
@@ -50,7 +51,8 @@ class Job:
             self.check_data(data_dir)
             return
         tf.io.gfile.makedirs(self.path)
-        self.write(DATA, json.dumps({"path": data_dir, "fingerprint": fingerprint(data_dir)}, indent=1))
+        known = {"path": data_dir, "fingerprint": fingerprint(data_dir), "chosen_until_ms": _eval_from(data_dir)}
+        self.write(DATA, json.dumps(known, indent=1))
         self.write(CONFIG, resolved_yaml("trainer", config))
 
     def config(self) -> TrainerConfig:
@@ -62,13 +64,26 @@ class Job:
 
     def check_data(self, data_dir: str) -> None:
         """The ids in `data_dir` must mean what they meant to the job."""
-        with tf.io.gfile.GFile(f"{self.path}/{DATA}") as file:
-            begun = json.loads(file.read())
+        begun = self._begun()
         if begun["fingerprint"] != fingerprint(data_dir):
             raise UserError(
                 f"--data {data_dir} has other vocabularies or features than {begun['path']}, on which {self._flag} "
                 f"{self.path} was begun: the ids do not match; name that folder, or another job folder"
             )
+
+    def check_unseen(self, data_dir: str) -> None:
+        """The eval requests of `data_dir` must lie behind all that the job was trained on and chosen by."""
+        self.check_data(data_dir)
+        until, begin = self._begun()["chosen_until_ms"], _eval_from(data_dir)
+        if begin < until:
+            raise UserError(
+                f"--data {data_dir}: its eval requests begin at {iso(begin)}, but {self._flag} {self.path} was trained "
+                f"on requests and chosen by requests until {iso(until)}; evaluate it on data that ends later"
+            )
+
+    def _begun(self) -> dict[str, Any]:
+        with tf.io.gfile.GFile(f"{self.path}/{DATA}") as file:
+            return json.loads(file.read())
 
     def best_checkpoint(self) -> str:
         """The path of the best checkpoint."""
@@ -85,10 +100,14 @@ class Job:
         tf.io.gfile.rename(f"{path}.part", path, overwrite=True)
 
 
+def _eval_from(data_dir: str) -> int:
+    """The moment from which a data folder's requests are for evaluation."""
+    return int(read_spec(data_dir)["eval_from_ms"])
+
+
 def fingerprint(data_dir: str) -> str:
     """A hash of what gives ids their meaning: the features and the vocabularies."""
-    with tf.io.gfile.GFile(f"{data_dir}/{SPEC}") as file:
-        spec = json.loads(file.read())
+    spec = read_spec(data_dir)
     digest = hashlib.sha256()
     for part in ("schema_version", "requests", "catalog", "vocabularies", "text"):
         digest.update(json.dumps(spec[part], sort_keys=True).encode())

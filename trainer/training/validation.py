@@ -1,7 +1,8 @@
-"""A cheap figure while training: recall over the whole catalogue, of a sample of eval requests."""
+"""A cheap figure while training: recall over the whole catalogue, of a sample of validation requests."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import tensorflow as tf
@@ -12,23 +13,21 @@ from trainer.data.dataset import catalog, key_of, requests
 from trainer.models.two_tower import TwoTower
 
 _BATCH = 512
-_ITEMS = 4096
 
 
 class Validation:
-    """Recall@k of ordered and clicked items; the sample is the first eval requests, the same each time."""
+    """Recall@k of ordered and clicked items; the sample is the first validation requests, the same each time."""
 
     def __init__(self, model: TwoTower, data_dir: str, config: ValidationConfig) -> None:
         self._model = model
-        self._block = config.block
         # One block after the other: each product of matrices has all cores as it is.
         self._search = tfrs.layers.factorized_top_k.Streaming(k=config.k, num_parallel_calls=1)
         chosen = {"ordered_item_id", "clicked_item_id"}
         columns = set(model.query_tower.columns) | chosen
         batch = min(_BATCH, config.requests)
-        sample = requests(data_dir, "eval", batch, columns).take(-(-config.requests // batch)).map(_with_answers)
+        sample = requests(data_dir, "validation", batch, columns).take(-(-config.requests // batch)).map(_with_answers)
         self._requests = list(sample)
-        self._items = catalog(data_dir, _ITEMS, {*model.item_tower.columns, "item_id"}).cache()
+        self._items = catalog(data_dir, config.block, {*model.item_tower.columns, "item_id"})
 
     @property
     def possible(self) -> bool:
@@ -37,19 +36,18 @@ class Validation:
 
     def recall(self) -> float:
         """The mean over requests of the share of their items among their k nearest."""
-        self._search.index_from_dataset(self._catalogue())
-        found = [self._found(batch) for batch in self._requests]
-        return float(tf.reduce_mean(tf.concat(found, axis=0)))
+        queries = tf.concat([self._embed_requests(_without_answers(batch)) for batch in self._requests], axis=0)
+        block = tf.TensorSpec([None], tf.int64), tf.TensorSpec([None, queries.shape[1]], tf.float32)
+        self._search.index_from_dataset(tf.data.Dataset.from_generator(self._blocks, output_signature=block))
+        _, nearest = self._search.call(queries)  # `__call__` would round the queries under mixed precision
+        answers = tf.concat([batch["answers"] for batch in self._requests], axis=0)
+        return float(tf.reduce_mean(_found(nearest, answers)))
 
-    def _catalogue(self) -> tf.data.Dataset:
-        """(keys, vectors) of the whole catalogue as it is embedded now, a block at a time."""
-        vectors, keys = [], []
+    def _blocks(self) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
+        """(keys, vectors) of the whole catalogue as it is embedded now; one block at a time is in memory."""
         for batch in self._items:
-            vectors.append(self._embed_items({n: batch[n] for n in self._model.item_tower.columns}))
-            keys.append(key_of(batch["item_id"]))
-        one = tf.concat(keys, axis=0), tf.concat(vectors, axis=0)
-        starts = tf.data.Dataset.range(0, len(one[0]), self._block)
-        return starts.map(lambda start: tuple(part[start : start + self._block] for part in one))
+            vectors = self._embed_items({name: batch[name] for name in self._model.item_tower.columns})
+            yield key_of(batch["item_id"]), vectors
 
     @tf.function(reduce_retracing=True)
     def _embed_items(self, items: dict[str, Any]) -> tf.Tensor:
@@ -59,13 +57,15 @@ class Validation:
     def _embed_requests(self, requests: dict[str, Any]) -> tf.Tensor:
         return tf.cast(self._model.query_tower(requests, training=False), tf.float32)
 
-    def _found(self, batch: dict[str, Any]) -> tf.Tensor:
-        """`[B]`: of each request the share of its answers that are found."""
-        answers = batch["answers"]
-        queries = self._embed_requests({name: one for name, one in batch.items() if name != "answers"})
-        _, nearest = self._search.call(queries)  # `__call__` would round the queries under mixed precision
-        hits = tf.reduce_any(tf.gather(nearest, answers.value_rowids()) == answers.values[:, None], axis=1)
-        return tf.reduce_mean(answers.with_values(tf.cast(hits, tf.float32)), axis=1)
+
+def _found(nearest: tf.Tensor, answers: tf.RaggedTensor) -> tf.Tensor:
+    """`[R]`: of each request the share of its answers among its nearest `[R, k]`."""
+    hits = tf.reduce_any(tf.gather(nearest, answers.value_rowids()) == answers.values[:, None], axis=1)
+    return tf.reduce_mean(answers.with_values(tf.cast(hits, tf.float32)), axis=1)
+
+
+def _without_answers(batch: dict[str, Any]) -> dict[str, Any]:
+    return {name: one for name, one in batch.items() if name != "answers"}
 
 
 def _with_answers(features: dict[str, Any]) -> dict[str, Any]:

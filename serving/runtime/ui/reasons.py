@@ -6,7 +6,6 @@ import dataclasses
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from tensorflow.core.framework import types_pb2
 
 from preprocessing.text import analyser
 from serving.retriever.request import User
+from serving.runtime.model_files import read_bytes
 from serving.runtime.predictor import Predictor, signature_of
 from serving.runtime.servable import Input, Servable, Signature
 from serving.runtime.status import invalid
@@ -29,7 +29,7 @@ HORIZONS = {
     "long-term": ("long_click_items", "long_order_items", "long_collect_items"),
 }
 _PAST = tuple(one.name for one in dataclasses.fields(User))
-_FRESH = Path("assets", "fresh.txt")  # as serving.release.fresh_items writes it, which would bring Beam into the server
+_FRESH = "assets/fresh.txt"  # as serving.release.fresh_items writes it, which would bring Beam into the server
 _TEXTS = ("title", "brand", "category_leaf", "category_top")  # where the query's words are looked for
 Row = Mapping[str, Any]
 
@@ -158,9 +158,9 @@ def _plain(value: Any) -> Any:
     return value.encode("utf-8", "replace") if isinstance(value, str) else value
 
 
-def _fresh_ids(path: Path) -> frozenset[str]:
+def _fresh_ids(path: str) -> frozenset[str]:
     """The items of a version's side index."""
     try:
-        return frozenset((path / _FRESH).read_text(encoding="utf-8").split("\n"))
-    except OSError:
+        return frozenset(read_bytes(f"{path}/{_FRESH}").decode().split("\n"))
+    except tf.errors.OpError:
         return frozenset()

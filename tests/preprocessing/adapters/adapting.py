@@ -20,6 +20,7 @@ class Data(NamedTuple):
 
     stats: Record
     train: list[Record]
+    validation: list[Record]
     test: list[Record]
     catalog: list[Record]
 
@@ -47,7 +48,7 @@ def process(raw: Path, config: str, *overrides: str) -> Data:
     data = raw.with_name("data")
     stats = market.process(raw, data, settings=settings)
     assert all(not stream["rejected"] for stream in stats["streams"].values())
-    return Data(stats, *(market.examples(data, name) for name in ("train", "eval", "catalog")))
+    return Data(stats, *(market.examples(data, name) for name in ("train", "validation", "eval", "catalog")))
 
 
 def ids(example: Record, stage: str) -> list[str]:

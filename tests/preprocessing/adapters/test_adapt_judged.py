@@ -9,7 +9,7 @@ import pytest
 
 from preprocessing.adapters.graded import Split, pages
 from preprocessing.config import SplitConfig
-from preprocessing.joins.split import cut_of
+from preprocessing.joins.split import eval_cut
 from tests.preprocessing.adapters.adapting import Record, adapt, ids, market, process, query, read, write_lines
 
 CHORUS = market.ROOT.parent / "shared" / "data" / "chorus"
@@ -44,7 +44,8 @@ def test_training_queries_are_learned_from_and_test_queries_measured(tmp_path: P
     tested = {query(one) for one in data.test}
     assert tested == {one["query"] for one in read(raw / "judgments.jsonl.gz")}
     assert len(tested) == 4
-    assert {query(one) for one in data.train} == {one["query"] for one in judgments()} - tested
+    assert {query(one) for one in data.train + data.validation} == {one["query"] for one in judgments()} - tested
+    assert 0 < len(data.validation) < len(data.train)
     for number, example in [(int(query(one).split()[1]), one) for one in data.test]:
         assert ids(example, "ordered") == sorted(f"p{number + place}" for place in (0, 1, 8, 9, 16, 17))
         assert set(ids(example, "clicked")) == {f"p{number + place}" for place in (2, 10, 18)}
@@ -61,7 +62,7 @@ def test_any_rule_of_time_cuts_between_the_queries(tmp_path: Path, rule: dict[st
     adapt(*written(tmp_path, products(), judgments()), raw)
     searches = read(raw / "searches.jsonl.gz")
     times = [one["ts"] for one in searches]
-    cut = cut_of(min(times), max(times), SplitConfig(**{"eval_days": None, **rule}), 0)
+    cut = eval_cut(min(times), max(times), SplitConfig(**{"eval_days": None, **rule}), 0)
     assert {one["query"] for one in searches if one["ts"] >= cut} == {
         one["query"] for one in read(raw / "judgments.jsonl.gz")
     }

@@ -11,7 +11,7 @@ from preprocessing.graph import Partitions
 from preprocessing.logs.sources import Source
 
 COUNTED = {
-    "cut": 86_400_000,
+    "cuts": [3_600_000, 86_400_000],
     "times": [0, 90_000_000],
     "stray": 0,
     "counts": [
@@ -63,19 +63,20 @@ def test_summary_and_table() -> None:
         "ignored": {"bad request_id": 1},
         "empty_share": {"ts": 0.0, "user_id": 1.0, "item_id": 0.1, "action": 1.0, "request_id": 1.0},
     }
-    assert stats["examples"] == {"train": 2, "eval": 0}
+    assert stats["examples"] == {"train": 2, "validation": 0, "eval": 0}
     assert stats["attribution"] == {"named its request": 6, "fell back on a page": 0, "history alone": 2}
     assert stats["items"] == 5
     assert stats["searches_from_to"] == ["1970-01-01T00:00:00.000+00:00", "1970-01-02T01:00:00.000+00:00"]
-    assert stats["split_at"] == "1970-01-02T00:00:00.000+00:00"
+    assert stats["validation_from"] == "1970-01-01T01:00:00.000+00:00"
+    assert stats["eval_from"] == "1970-01-02T00:00:00.000+00:00"
     assert stats["lengths"]["short"]["mean"] == 2
     assert stats["frequency"]["query"]["top_10_percent_share"] == 0.55
     printed = io.StringIO()
-    print_table(stats, Console(file=printed, width=120))
+    print_table(stats, Console(file=printed, width=200))
     for told in (
         "unknown item 2",
         "no positive 1",
-        "2 train, 0 eval",
+        "2 train, 0 validation (from 1970-01-01T01",
         "word 3",
         "user_id 100.0%",
         "bad request_id 1",

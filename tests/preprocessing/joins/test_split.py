@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from preprocessing.config import SplitConfig
-from preprocessing.joins.split import MergeHours, Split, cut_of, split_of
+from preprocessing.joins.split import Cuts, MergeHours, Split, eval_cut, split_of, validation_cut
 
 DAY, HOUR = 86_400_000, 3_600_000
 START, IN_2099, IN_2001 = 1_700_006_400_000, 4_080_000_000_000, 980_000_000_000
@@ -25,13 +25,29 @@ def split(times: list[int], workers: int = 3, config: SplitConfig | None = None)
 
 
 def test_the_cut() -> None:
-    assert cut_of(0, 10 * DAY + 5, SplitConfig(eval_days=3), 0) == 8 * DAY
-    assert cut_of(0, 10 * DAY + 5, SplitConfig(eval_days=1), HOUR) == 10 * DAY - HOUR
-    assert cut_of(0, 1000, SplitConfig(eval_days=None, eval_share=0.25), 0) == 750
+    assert eval_cut(0, 10 * DAY + 5, SplitConfig(eval_days=3), 0) == 8 * DAY
+    assert eval_cut(0, 10 * DAY + 5, SplitConfig(eval_days=1), HOUR) == 10 * DAY - HOUR
+    assert eval_cut(0, 1000, SplitConfig(eval_days=None, eval_share=0.25), 0) == 750
+    assert validation_cut(0, 10 * DAY - 1, SplitConfig(), 0) == 9 * DAY
+    assert validation_cut(0, 10 * DAY - 1, SplitConfig(validation_days=2), 0) == 8 * DAY
+    assert validation_cut(0, 1000, SplitConfig(eval_days=None, eval_share=0.25), 0) == 900
+    assert validation_cut(0, 1000, SplitConfig(validation_share=0.3), 0) == 700
+
+
+def test_validation_ends_with_what_was_searched_before_evaluation_not_with_a_gap() -> None:
+    times = [*(START + day * DAY for day in range(5)), START + 35 * DAY]
+    found = split(times, config=SplitConfig(eval_days=1))
+    assert found.cuts == (START + 4 * DAY, START + 35 * DAY)
+    assert [found.cuts.split_of(ts) for ts in times] == ["train"] * 4 + ["validation", "eval"]
+
+
+def test_no_label_comes_from_behind_the_next_cut() -> None:
+    cuts = Cuts(10, 20)
+    assert [cuts.end_of(ts) for ts in (0, 9, 10, 19, 20)] == [10, 10, 20, 20, float("inf")]
 
 
 def test_a_log_without_searches_has_a_split_too() -> None:
-    assert split([]) == (0, 0, 0, 0)
+    assert split([]) == (0, 0, (0, 0), 0)
 
 
 @pytest.mark.parametrize("days", [1, 3, 40, 400])
@@ -42,11 +58,11 @@ def test_stray_clocks_move_nothing(days: int, stray: list[int]) -> None:
     clean = split(times)
     assert split(times + stray) == clean._replace(stray=len(stray))
     share = SplitConfig(eval_days=None, eval_share=0.2)
-    assert split(times + stray, config=share).cut == split(times, config=share).cut
+    assert split(times + stray, config=share).cuts == split(times, config=share).cuts
 
 
 def test_in_a_log_of_three_searches_too() -> None:
-    assert split([START, START + 5 * DAY, IN_2099]) == (START, START + 5 * DAY, START + 3 * DAY, 1)
+    assert split([START, START + 5 * DAY, IN_2099]) == (START, START + 5 * DAY, (START, START + 3 * DAY), 1)
 
 
 def test_a_test_set_dated_a_month_behind_is_no_stray_clock() -> None:

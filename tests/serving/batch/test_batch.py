@@ -202,7 +202,8 @@ def test_retrieves_as_served(model: str, served: Client, items: Shelf, tmp_path:
 
 def test_servers_give_the_same_answers(model: str, served: Client, items: Shelf, tmp_path: Path) -> None:
     server = ModelServer(Settings([ModelConfig("retrieval", Path(model))], address="127.0.0.1:0"))
-    target = f"127.0.0.1:{server.bind()}"
+    server.bind()
+    target = f"127.0.0.1:{server.port}"
     server.start()
     asked = questions(items)
     path = write(tmp_path / "q.jsonl", asked)

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from preprocessing.data.features import HORIZONS
 from serving.inputs import FILTERS, ITEM_INPUTS, ITEM_LISTS
 from tests.serving.conftest import Client
+from tests.serving.experiment import query_vector
 from tests.serving.market import Shelf, assert_same_answers, shelf, words_of
 
 ALL = 10_000
@@ -221,25 +221,14 @@ def test_outputs_state_their_shapes(client: Client) -> None:
 
 def test_the_past_is_looked_up(opened: Callable[[str], Client], items: Shelf, job: str) -> None:
     """Item ids alone give the vector that the tower gives for ids with their brand, shop and categories."""
-    import tensorflow as tf
-
     client = opened("brute_force")
-    row = 11
-    tower = tf.saved_model.load(f"{job}/towers/query").signatures["serving_default"]
-    raw = {"query": tf.constant(["shoes"]), "history_queries": tf.constant([["red"]])}
-    columns = {
-        "items": "item_id",
-        "brands": "brand",
-        "shops": "shop",
-        "leaves": "category_leaf",
-        "tops": "category_top",
-    }
-    for horizon in HORIZONS:
-        for plural, column in columns.items():
-            raw[f"{horizon}_{plural}"] = tf.constant([[items.inputs[column][row], b""]])
-    past = {name: [items.ids[row]] for name in ITEM_LISTS}
-    found = client.embed({"query": "shoes", "history_queries": ["red"], **past})
-    assert found == pytest.approx(tower(**raw)["embedding"].numpy(), abs=1e-5)
+    item = {name: values[11] for name, values in items.inputs.items()}
+    nobody = dict.fromkeys(items.inputs, b"") | {"item_id": b"never seen"}
+    for one in (item, nobody):
+        found = client.embed(
+            {"query": "shoes", "history_queries": ["red"], **{key: [one["item_id"]] for key in ITEM_LISTS}}
+        )
+        assert found == pytest.approx(query_vector(job, "shoes", "red", one), abs=1e-5)
 
 
 def test_default_answers_as_retrieve_without_a_past(client: Client) -> None:

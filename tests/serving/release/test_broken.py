@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,6 @@ import tensorflow as tf
 import serving.release.build_model
 from preprocessing.command.console import run_command
 from serving.export import main
-from serving.inputs import ITEM_INPUTS, TOWER_LISTS
 
 
 @pytest.fixture
@@ -34,19 +34,27 @@ def told(config_file: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
 
 def towers(folder: Path, query_dim: int, item_dim: int, value: float) -> str:
     """A job whose towers give every query and every item the same vector."""
-    strings = {name: tf.TensorSpec([None], tf.string, name) for name in ITEM_INPUTS}
-    lists = {name: tf.TensorSpec([None, None], tf.string, name) for name in TOWER_LISTS}
-    query = {"query": tf.TensorSpec([None], tf.string, "query")} | lists
-    for name, inputs, first, dim in (("item", strings, "title", item_dim), ("query", query, "query", query_dim)):
+    for tower, column, dim in (("item", "title_word", item_dim), ("query", "query_word", query_dim)):
 
-        def embed(first: str = first, dim: int = dim, **inputs: tf.Tensor) -> dict[str, tf.Tensor]:
-            return {"embedding": tf.fill([tf.shape(inputs[first])[0], dim], value)}
+        def embed(column: str = column, dim: int = dim, **ids: tf.Tensor) -> dict[str, tf.Tensor]:
+            return {"embedding": tf.fill([tf.shape(ids[column])[0], dim], value)}
 
         module = tf.Module()
         module.embed = tf.function(embed, autograph=False)
-        signature = module.embed.get_concrete_function(**inputs)
-        tf.saved_model.save(module, str(folder / "towers" / name), signatures=signature)
+        signature = module.embed.get_concrete_function(**{column: tf.TensorSpec([None, None], tf.int32, column)})
+        signatures = {"embed": signature, **({"embed_query_alone": signature} if tower == "query" else {})}
+        tf.saved_model.save(module, str(folder / "towers" / tower), signatures=signatures)
+    (folder / "towers" / "vocab").mkdir()
+    (folder / "towers" / "vocab" / "word.txt").write_text("shoes\n")
+    encoding = {"vocabularies": {"word": {"hash_buckets": 2, "ids": 4}}, "text": {"max_chars": 64, "max_words": 8}}
+    (folder / "towers" / "encoding.json").write_text(json.dumps(encoding))
     return str(folder)
+
+
+def test_towers_without_their_encoding(told: Callable[..., str], data: str, job: str, tmp_path: Path) -> None:
+    copied = Path(shutil.copytree(job, tmp_path / "job"))
+    (copied / "towers" / "encoding.json").unlink()
+    assert "towers/encoding.json is of another format or not there" in told(str(copied), data)
 
 
 def test_towers_of_two_jobs(told: Callable[..., str], data: str, tmp_path: Path) -> None:

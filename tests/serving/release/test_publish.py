@@ -13,9 +13,11 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
+from serving.inputs import ITEM_LISTS
 from serving.release.acceptance import SIGNATURES
 from serving.release.versions import ModelFolder
 from tests.serving.conftest import Client, command
+from tests.serving.experiment import query_vector
 from tests.serving.market import shelf
 from tests.serving.release.conftest import tree
 
@@ -48,7 +50,7 @@ def test_warmup_requests_are_answered(client: Client) -> None:
     assert set(called) == set(SIGNATURES) and len(called) == client.manifest["warmup_requests"]
 
 
-def test_changes_without_a_build(changed: Path, opened: Callable[[str], Client], data: str) -> None:
+def test_changes_without_a_build(changed: Path, opened: Callable[[str], Client], data: str, job: str) -> None:
     before, after, items = opened("scann"), Client(changed, 2), shelf(data)
     assert after.manifest["side_index"] == {
         "fresh": 1,
@@ -73,10 +75,11 @@ def test_changes_without_a_build(changed: Path, opened: Callable[[str], Client],
     assert np.abs(after.embed(past[0]) - before.embed(past[0])).max() > 1e-6  # its leaf and brand are known now
     assert after.embed(past[2]) == pytest.approx(before.embed(past[2]), abs=1e-5)
     query = after.embed({"query": "unicorn"})
-    column = {"item_id": "NEW", "title": "zzq unicorn", "brand": "Zzb", "shop": "", "category_leaf": "zzleaf"}
-    vector = after.model.call(
-        "embed_item", {n: np.array([v.encode()], object) for n, v in (column | {"category_top": "t"}).items()}
-    )["embedding"]
+    new = {"item_id": b"NEW", "title": b"zzq unicorn", "brand": b"Zzb", "shop": b"", "category_leaf": b"zzleaf"}
+    new["category_top"] = b"t"
+    everywhere = {"query": "shoes", "history_queries": ["red"], **{key: ["NEW"] for key in ITEM_LISTS}}
+    assert after.embed(everywhere) == pytest.approx(query_vector(job, "shoes", "red", new), abs=1e-5)
+    vector = after.model.call("embed_item", {n: np.array([v], object) for n, v in new.items()})["embedding"]
     score = dict(zip(*(after.search(query, 1000)[n][0].tolist() for n in ("item_ids", "scores")), strict=True))
     assert score[b"NEW"] == pytest.approx(float(vector[0] @ query[0]), abs=1e-4)
 

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 import trustme
 
-from serving.runtime.server_flags import arguments, settings_of
+from serving.runtime.server_flags import arguments
+from serving.runtime.settings import settings_of
 
 ROOT = Path(__file__).parents[3]
 
@@ -28,7 +29,7 @@ def run(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 def served(models: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """`python -m serving.server` on a free port, and its address."""
     command = [sys.executable, "-m", "serving.server", "--model-base-path", str(models), "--model_name=retrieval"]
-    command += ["--port", "0", "--rest-api-port", "0"]
+    command += ["--port", "auto", "--rest-api-port", "auto"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         assert process.stdout is not None
         line = process.stdout.readline()
@@ -114,6 +115,8 @@ FILES = {
     "batching": "max_batch_size { value: 8 }\nbatch_timeout_micros { value: 100 }\nnum_batch_threads { value: 3 }",
     "padding": "pad_variable_length_inputs: true",
     "zero": "max_batch_size { value: 0 }",
+    "last": "max_batch_size { value: 8 } allowed_batch_sizes: 2 allowed_batch_sizes: 4",
+    "order": "max_batch_size { value: 8 } allowed_batch_sizes: [8, 4, 8]",
     "ssl": 'server_key: "x"',
     "pem": 'server_key: "x" server_cert: "y"',
     "pair": "".join(f"{name}: {pem!r}\n" for name, pem in strangers()),
@@ -134,6 +137,11 @@ FILES = {
         (["--model_config_file", "empty"], "no model_config_list"),
         (["--model_base_path", "BASE", "--batching_parameters_file", "padding"], "pad_variable_length_inputs"),
         (["--model_base_path", "BASE", "--batching_parameters_file", "zero"], "max_batch_size is 0"),
+        (
+            ["--model_base_path", "BASE", "--batching_parameters_file", "last"],
+            "Last entry in allowed_batch_sizes must match max_batch_size; last entry was 4; expected 8",
+        ),
+        (["--model_base_path", "BASE", "--batching_parameters_file", "order"], "must be positive and increase"),
         (["--model_base_path", "BASE", "--batching_parameters_file", "nowhere"], "cannot be read"),
         (["--model_base_path", "BASE", "--ssl_config_file", "ssl"], "server_key and server_cert"),
         (["--model_base_path", "BASE", "--ssl_config_file", "pem"], "no key and its certificate in PEM"),
@@ -142,6 +150,11 @@ FILES = {
         (["--model_base_path", "BASE", "--grpc_channel_arguments", "a"], "key=value"),
         (["--model_base_path", "BASE", "--max_k", "0"], "--max_k 0"),
         (["--model_base_path", "BASE", "--port", "70000"], "--port 70000"),
+        (["--model_base_path", "BASE", "--rest_api_port", "-1"], "--rest_api_port -1"),
+        (["--model_base_path", "BASE", "--port", "any"], "--port"),
+        (["--model_base_path", "BASE", "--port", "0", "--rest_api_port", "auto"], "give --grpc_socket_path"),
+        (["--model_base_path", "BASE", "--num_load_threads", "-1"], "--num_load_threads -1: at least 0"),
+        (["--model_base_path", "gs://nowhere/models"], "is no folder"),
     ],
 )
 def test_wrong_flags(models: Path, tmp_path: Path, flags: list[str], words: str) -> None:

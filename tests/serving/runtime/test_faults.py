@@ -39,7 +39,7 @@ class Victim(NamedTuple):
 def victim(models: Path) -> Iterator[Victim]:
     """`python -m serving.server` on free ports."""
     command = [sys.executable, "-m", "serving.server", "--model_base_path", str(models), "--model_name", "retrieval"]
-    command += ["--port", "0", "--rest_api_port", "0", "--max_request_bytes", str(1 << 20)]
+    command += ["--port", "auto", "--rest_api_port", "auto", "--max_request_bytes", str(1 << 20)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         assert process.stdout is not None
         address, rest = process.stdout.readline().split("gRPC ")[1].split(", REST ")

@@ -18,7 +18,7 @@ from tensorflow_serving.apis import model_pb2
 
 from serving.runtime import manager as manager_module
 from serving.runtime.config_files import ModelConfig
-from serving.runtime.manager import Manager
+from serving.runtime.manager import Manager, Workers
 from serving.runtime.model_states import Retries, State
 from serving.runtime.prometheus import Metrics
 from serving.runtime.servable import Servable
@@ -31,8 +31,8 @@ NUMBERS = st.integers(1, 5)
 class Loaded(Servable):
     """A version in memory without a graph."""
 
-    def __init__(self, name: str, version: int, path: Path) -> None:
-        if (path / DATA).read_text() != "good":
+    def __init__(self, name: str, version: int, path: str) -> None:
+        if Path(path, DATA).read_text() != "good":
             raise ValueError("corrupt")
         self.name, self.version, self.path = name, version, path
         self.users, self.closed = 0, False
@@ -75,22 +75,22 @@ def quick() -> Iterator[None]:
         yield
 
 
-def managed(retries: Retries | None = None) -> Manager:
-    return Manager(Loaded, lambda servable: None, Metrics(), 0, retries or Retries(most=0))
+def managed(retries: Retries | None = None, workers: Workers | None = None) -> Manager:
+    return Manager(Loaded, lambda servable: None, Metrics(), 0, retries or Retries(most=0), workers=workers)
 
 
 class Versions(RuleBasedStateMachine):
     """TensorFlow Serving's rules, and ours beside them: what loads is the newest that can be loaded."""
 
-    @initialize()
-    def start(self) -> None:
+    @initialize(loads=st.sampled_from([0, 2]))
+    def start(self, loads: int) -> None:
         self.base = Path(tempfile.mkdtemp())
         self.files: dict[int, str | None] = {}  # on disk: good, bad, or None while the data file is missing
         self.failed: dict[int, str | None] = {}  # content that was tried in vain
         self.config = ModelConfig(NAME, self.base)
         self.serving: list[int] = []
         self.held: list[tuple[ExitStack, Any]] = []
-        self.manager = managed()
+        self.manager = managed(workers=Workers(loads))
         self.configure()
 
     def configure(self) -> None:
@@ -241,7 +241,7 @@ def test_rolling_back_and_forward_while_the_old_one_drains(base: Path) -> None:
 def test_a_load_that_failed_by_chance_is_tried_again(base: Path) -> None:
     chances = iter([OSError("storage"), OSError("storage"), None])
 
-    def load(name: str, version: int, path: Path) -> Loaded:
+    def load(name: str, version: int, path: str) -> Loaded:
         if error := next(chances):
             raise error
         return Loaded(name, version, path)

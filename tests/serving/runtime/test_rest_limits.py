@@ -19,7 +19,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serving.runtime import rest_limits
+from serving.runtime import json_slices, rest_limits
 from serving.runtime.batching import BatchingLimits
 from serving.runtime.grpc_server import ModelServer
 from serving.runtime.rest import RestServer, RestSettings
@@ -167,7 +167,7 @@ def places(value: Any) -> int:
 @given(JSON, st.integers(1, 9))
 def test_values_are_counted_whatever_stands_in_strings_and_wherever_pieces_end(value: Any, piece: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rest_limits, "_PIECE", piece)
+        patch.setattr(json_slices, "SLICE", piece)
         counted = values_in(json.dumps(value).encode(), 1 << 30)
         assert counted == 1 + places(value)
         assert values_in(json.dumps(['a,"[{\\', value]).encode(), 1 << 30) == counted + 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,10 +21,23 @@ def test_begun_it_knows_its_config_and_its_data(config: Config, data: str, tmp_p
     job.begin(config("mmse"), data)
     job.begin(config("mmse", "distribution.strategy=mirrored"), data)  # on other machines it is the same job
     assert job.path == f"{tmp_path}/job" and job.config() == config("mmse")
-    assert json.loads(Path(job.path, "data.json").read_text()) == {"path": data, "fingerprint": fingerprint(data)}
+    begun = json.loads(Path(job.path, "data.json").read_text())
+    assert (begun["path"], begun["fingerprint"]) == (data, fingerprint(data))
     assert not list(Path(job.path).glob("*.part"))
     with pytest.raises(UserError, match=r"is of another config: trainer\.mmse\.dim was 8, now 4"):
         job.begin(config("mmse", "mmse.dim=4"), data)
+
+
+def test_what_chose_a_job_is_not_what_it_is_reported_on(config: Config, data: str, tmp_path: Path) -> None:
+    job = Job(f"{tmp_path}/job")
+    job.begin(config("mmse"), data)
+    job.check_unseen(data)
+    earlier = tmp_path / "earlier"
+    shutil.copytree(data, earlier)
+    spec = json.loads((earlier / "spec.json").read_text())
+    (earlier / "spec.json").write_text(json.dumps(spec | {"eval_from_ms": spec["validation_from_ms"]}))
+    with pytest.raises(UserError, match=r"its eval requests begin at \S+, but --job-dir .* chosen by requests until"):
+        job.check_unseen(str(earlier))
 
 
 def test_what_was_never_trained(config: Config, data: str, tmp_path: Path) -> None:

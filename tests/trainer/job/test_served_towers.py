@@ -1,8 +1,9 @@
-"""The served towers read strings as training read records."""
+"""The served towers give what the model gives for the same records."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -10,31 +11,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from preprocessing.data.features import HORIZONS
 from trainer.config import TrainerConfig
 from trainer.data.dataset import catalog, requests
 from trainer.job.job_folder import Job
 from trainer.job.restore import TrainedTowers, restore
-from trainer.job.served_towers import ITEM_INPUTS, PLURALS, item_inputs, query_inputs, write_towers
+from trainer.job.served_towers import write_towers
 from trainer.models.build import build_model
 
+_SCALARS = ("request_id", "user_id", "query", "ts")
 Signature = Callable[..., dict[str, tf.Tensor]]
-
-
-class Words:
-    """From ids back to strings; for a hash bucket, a made-up word that falls into it."""
-
-    def __init__(self, data: str, spec: dict[str, Any], name: str) -> None:
-        self._known = Path(data, f"vocab/{name}.txt").read_text().splitlines()
-        self._buckets = spec["vocabularies"][name]["hash_buckets"]
-        made_up = [f"zq{'abcdefghij'[n % 10]}{n}x" for n in range(40 * self._buckets)]
-        buckets = tf.strings.to_hash_bucket_fast(made_up, self._buckets).numpy() + 1
-        self._unknown = dict(zip(buckets.tolist(), made_up, strict=True))
-
-    def of(self, number: int) -> str:
-        if number > self._buckets:
-            return self._known[number - self._buckets - 1]
-        return self._unknown[number] if number else ""
 
 
 @pytest.fixture(scope="module", params=["mgdspr", "mmse", "dnn", "tfrs"])
@@ -55,66 +40,65 @@ def towers(job: Job, data: str) -> TrainedTowers:
     return restore(job.path, data)
 
 
-def signature(job: Job, tower: str) -> Signature:
+def signature(job: Job, tower: str, name: str) -> Signature:
     loaded = tf.saved_model.load(f"{job.towers}/{tower}")
-    served = loaded.signatures["serving_default"]
+    served = loaded.signatures[name]
     served.kept_alive = loaded
     return served
 
 
-def padded(rows: list[list[str]]) -> tf.Tensor:
-    return tf.ragged.constant(rows, dtype=tf.string, ragged_rank=1).to_tensor("")
+def dense(batch: dict[str, Any], columns: Collection[str]) -> dict[str, tf.Tensor]:
+    """Columns of parsed records as a server has them: int32, padded with 0."""
+    found = {name: batch[name] for name in columns}
+    padded = {name: ids.to_tensor() if isinstance(ids, tf.RaggedTensor) else ids for name, ids in found.items()}
+    return {name: tf.cast(ids, tf.int32) for name, ids in padded.items()}
 
 
-def raw_requests(data: str, spec: dict[str, Any], batch: dict[str, Any]) -> dict[str, tf.Tensor]:
-    """The strings behind a batch of requests."""
-    words = {name: Words(data, spec, name) for name in (*PLURALS, "word")}
-    inputs = {"query": batch["query"]}
-    history = batch["history_word"].to_list()
-    inputs["history_queries"] = padded([[" ".join(map(words["word"].of, query)) for query in row] for row in history])
-    for horizon in HORIZONS:
-        for name, plural in PLURALS.items():
-            rows = batch[f"{horizon}_{name}"].to_list()
-            inputs[f"{horizon}_{plural}"] = padded([[words[name].of(number) for number in row] for row in rows])
-    return inputs
-
-
-def test_the_query_tower(job: Job, towers: TrainedTowers, data: str, spec: dict[str, Any]) -> None:
-    served = signature(job, "query")
-    assert set(served.structured_input_signature[1]) == set(query_inputs())
-    for split in ("train", "eval"):
+def test_the_query_tower(job: Job, towers: TrainedTowers, data: str) -> None:
+    served = signature(job, "query", "embed")
+    assert set(served.structured_input_signature[1]) == towers.request_columns
+    for split in ("train", "validation", "eval"):
         batch = next(iter(requests(data, split, 60)))
-        found = served(**raw_requests(data, spec, batch))["embedding"].numpy()
+        found = served(**dense(batch, towers.request_columns))["embedding"].numpy()
         assert found.shape == (60, towers.dim) and found.dtype == np.float32
         assert found == pytest.approx(towers.query(batch).numpy(), abs=1e-5)
 
 
+def test_the_query_alone_is_that_of_a_user_without_a_past(job: Job, towers: TrainedTowers, data: str) -> None:
+    served = signature(job, "query", "embed_query_alone")
+    columns = {name for name in towers.request_columns if name.startswith("query_")}
+    assert set(served.structured_input_signature[1]) == columns
+    batch = next(iter(requests(data, "eval", 60)))
+    nobody = {name: ids if name in columns else ids[:, :0] for name, ids in batch.items() if name not in _SCALARS}
+    found = served(**dense(batch, columns))["embedding"].numpy()
+    assert found == pytest.approx(towers.query(nobody).numpy(), abs=1e-5)
+
+
 def test_the_item_tower(job: Job, towers: TrainedTowers, data: str) -> None:
-    served = signature(job, "item")
-    assert set(served.structured_input_signature[1]) == set(item_inputs())
-    raw = {"item_id": "item_id", "title": "title", "brand": "brand_name", "shop": "shop_name"}
-    raw |= {"category_leaf": "leaf_name", "category_top": "top_name"}
-    assert {*ITEM_INPUTS.values(), "title"} == set(raw)
+    served = signature(job, "item", "embed")
+    assert set(served.structured_input_signature[1]) == towers.item_columns
     for batch in catalog(data, 200):
-        found = served(**{name: batch[column] for name, column in raw.items()})["embedding"].numpy()
+        found = served(**dense(batch, towers.item_columns))["embedding"].numpy()
         assert found == pytest.approx(towers.item(batch).numpy(), abs=1e-5)
 
 
-def test_nothing_is_an_error(job: Job) -> None:
-    """Empty strings, unknown users and widths of 0 are served."""
-    served = signature(job, "query")
-    inputs = {name: tf.fill([3] + [2] * (len(one.shape) - 1), "") for name, one in query_inputs().items()}
-    inputs["query"] = tf.constant([b"", b"\xff\xfe", "从未见过 neverseen".encode()])
-    one = served(**inputs)["embedding"].numpy()
-    narrow = {name: value if name == "query" else value[:, :0] for name, value in inputs.items()}
-    assert np.all(np.isfinite(one)) and one == pytest.approx(served(**narrow)["embedding"].numpy(), abs=1e-5)
-    items = signature(job, "item")(**{name: tf.constant(["", "new"]) for name in item_inputs()})
-    assert np.all(np.isfinite(items["embedding"]))
+def test_nothing_is_an_error(job: Job, towers: TrainedTowers) -> None:
+    """No text and lists of no width."""
+    served = signature(job, "query", "embed")
+    inputs = {name: one.shape for name, one in served.structured_input_signature[1].items()}
+    one = served(**{name: tf.zeros([3] + [2] * (len(shape) - 1), tf.int32) for name, shape in inputs.items()})
+    narrow = served(**{name: tf.zeros([3] + [0] * (len(shape) - 1), tf.int32) for name, shape in inputs.items()})
+    assert np.all(np.isfinite(one["embedding"]))
+    assert one["embedding"].numpy() == pytest.approx(narrow["embedding"].numpy(), abs=1e-5)
 
 
-def test_the_vocabularies_travel_along(job: Job, data: str) -> None:
-    for tower in ("query", "item"):
-        for asset in Path(job.towers, tower, "assets").iterdir():
-            assert asset.read_bytes() == Path(data, "vocab", asset.name).read_bytes()
+def test_what_ids_are_made_by_lies_beside_them(job: Job, towers: TrainedTowers, data: str, spec: dict) -> None:
+    names = {name.rsplit("_", 1)[-1] for name in towers.request_columns | towers.item_columns}
+    files = {path.stem: path.read_bytes() for path in Path(job.towers, "vocab").iterdir()}
+    assert files == {name: Path(data, "vocab", f"{name}.txt").read_bytes() for name in names}
+    encoding = json.loads(Path(job.towers, "encoding.json").read_text())
+    assert encoding["text"] == {name: spec["text"][name] for name in ("max_chars", "max_words")}
+    for name, one in encoding["vocabularies"].items():
+        assert one == {part: spec["vocabularies"][name][part] for part in ("hash_buckets", "ids")}
     assert {path.name for path in Path(job.path).iterdir()} >= {"config.yaml", "checkpoints", "towers"}
     assert not Path(f"{job.towers}.part").exists()

@@ -20,7 +20,7 @@ def by_sorting(model: Any, data: str, config: ValidationConfig) -> float:
     items = next(iter(catalog(data, 10_000)))
     vectors, ids = tf.cast(model.item_tower(items), tf.float32).numpy(), items["item_id"].numpy().tolist()
     shares = []
-    for request in requests(data, "eval", 1).take(config.requests):
+    for request in requests(data, "validation", 1).take(config.requests):
         scores = vectors @ tf.cast(model.query_tower(request), tf.float32).numpy()[0]
         best = {ids[row] for row in np.argsort(-scores, kind="stable")[: config.k]}
         wanted = [*request["ordered_item_id"].values.numpy(), *request["clicked_item_id"].values.numpy()]

@@ -16,7 +16,8 @@ from preprocessing.command.console import UserError
 from serving.release.fresh_items import FRESH_FILE
 from serving.runtime.grpc_server import ModelServer
 from serving.runtime.rest import RestServer, RestSettings
-from serving.runtime.server_flags import arguments, check_paths
+from serving.runtime.server_flags import arguments
+from serving.runtime.settings import check_paths
 from serving.runtime.ui.files import read_catalogue, read_users
 from serving.runtime.ui.reasons import Words
 from serving.runtime.ui.routes import Ui

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from trainer.data.vocabularies import FileLookup
+from preprocessing.text.vocabulary_files import FileLookup
 
 
 @pytest.mark.parametrize(("words", "expected"), [("", [0, 1, 1]), ("nike\n", [0, 2, 1])])
@@ -15,7 +15,7 @@ def test_words_in_order_after_the_buckets_and_a_file_may_be_empty(
     tmp_path: Path, words: str, expected: list[int]
 ) -> None:
     (tmp_path / "shop.txt").write_text(words)
-    lookup = FileLookup(str(tmp_path / "shop.txt"), 1, "shop")
+    lookup = FileLookup(str(tmp_path / "shop.txt"), 1, 2 + words.count("\n"), "shop")
     module = tf.Module()
     module.lookup = lookup
     module.ids = tf.function(lookup, input_signature=[tf.TensorSpec([None], tf.string)])

@@ -1,0 +1,102 @@
+"""Vocabularies in their files: as tables that travel with a SavedModel as its assets, and on their way to a job.
+
+A folder holds `<name>.txt` for each; what else an id hangs on is an *encoding*, JSON in the form of a spec's own parts:
+
+    {"vocabularies": {"word": {"hash_buckets": 100, "ids": 5101}, ...}, "text": {"max_chars": 256, "max_words": 32}}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from preprocessing.text import analyser
+from preprocessing.text.vocabulary import Lookup
+
+Encoding = dict[str, Any]
+
+
+class FileLookup(Lookup):
+    """A vocabulary read from its file: as large as it may be, the graph stays small."""
+
+    def __init__(self, path: str, hash_buckets: int, ids: int, name: str) -> None:
+        tf.Module.__init__(self, name=name)
+        self._hash_buckets = hash_buckets
+        self._table = tf.lookup.StaticHashTable(_words(path, 1 + hash_buckets, ids), default_value=-1)
+
+
+def _words(path: str, first: int, ids: int) -> Any:
+    """A file's words, numbered from `first`; of an empty one, which TensorFlow cannot read, "" alone, which is 0."""
+    if first == ids:
+        return tf.lookup.KeyValueTensorInitializer([""], [0], tf.string, tf.int64)
+    whole, number = tf.lookup.TextFileIndex.WHOLE_LINE, tf.lookup.TextFileIndex.LINE_NUMBER
+    return tf.lookup.TextFileInitializer(path, tf.string, whole, tf.int64, number, value_index_offset=first)
+
+
+class Vocabularies(tf.Module):
+    """Strings to ids, as the records have them.
+
+    Args:
+      folder: with the vocabularies' files.
+      encoding: theirs; a data folder's spec is one.
+      names: of the vocabularies that are wanted.
+    """
+
+    def __init__(self, folder: str, encoding: Mapping[str, Any], names: Iterable[str]) -> None:
+        super().__init__(name="vocabularies")
+        self.encoding = encoding_of(encoding, names)
+        self._lookups = {
+            name: FileLookup(f"{folder}/{name}.txt", one["hash_buckets"], one["ids"], name)
+            for name, one in self.encoding["vocabularies"].items()
+        }
+
+    @property
+    def text_limits(self) -> tuple[int, int]:
+        """How many characters and words of a text the analyser keeps."""
+        return self.encoding["text"]["max_chars"], self.encoding["text"]["max_words"]
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Which there are."""
+        return frozenset(self._lookups)
+
+    def ids(self, name: str, strings: tf.Tensor) -> tf.Tensor:
+        """int64 ids of strings of any shape; 0 for ""."""
+        return self._lookups[name](strings)
+
+    def analyse(self, texts: tf.Tensor, names: Sequence[str]) -> dict[str, tf.RaggedTensor]:
+        """The grains of texts `[B]`, strings `[B, (L)]` each."""
+        return analyser.analyse(texts, names, *self.text_limits)
+
+    def padded_ids(self, name: str, grams: tf.RaggedTensor, rows: tf.Tensor) -> tf.Tensor:
+        """Ids of one grain of texts, strings `[B, (L)]` -> int32 `[rows, L]` of the first rows, 0 behind."""
+        ids = tf.cast(self._lookups[name].of_words(grams.values), tf.int32)
+        return tf.raw_ops.RaggedTensorToTensor(  # unlike `to_tensor` it takes a number of rows that is a tensor
+            shape=tf.stack([rows, -1]),
+            values=ids,
+            default_value=tf.constant(0),
+            row_partition_tensors=[grams.row_splits],
+            row_partition_types=["ROW_SPLITS"],
+        )
+
+    def encoded(self, texts: tf.Tensor, names: Sequence[str]) -> dict[str, tf.Tensor]:
+        """int32 `[B, L]` of each grain of texts `[B]`."""
+        rows = tf.size(texts)
+        return {name: self.padded_ids(name, grams, rows) for name, grams in self.analyse(texts, names).items()}
+
+
+def encoding_of(spec: Mapping[str, Any], names: Iterable[str]) -> Encoding:
+    """What of a data folder's spec, or of another encoding, the ids of some vocabularies hang on."""
+    found = {
+        name: {part: spec["vocabularies"][name][part] for part in ("hash_buckets", "ids")} for name in sorted(names)
+    }
+    return {"vocabularies": found, "text": {name: spec["text"][name] for name in ("max_chars", "max_words")}}
+
+
+def copy_vocabularies(folder: str, names: Iterable[str], to: str) -> None:
+    """Copies the files of some vocabularies into another folder, which is made."""
+    tf.io.gfile.makedirs(to)
+    for name in names:
+        tf.io.gfile.copy(f"{folder}/{name}.txt", f"{to}/{name}.txt", overwrite=True)

@@ -1,0 +1,33 @@
+"""A catalogue item's strings to its vector."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from preprocessing.text.vocabulary_files import Vocabularies
+from serving.catalogue.data_records import Strings
+from serving.graph.towers import Tower
+from serving.inputs import ATTRIBUTE_INPUTS
+
+
+class ItemEncoder(tf.Module):
+    """The item tower behind its vocabularies."""
+
+    def __init__(self, tower: Tower, vocabularies: Vocabularies) -> None:
+        super().__init__(name="item_encoder")
+        self.tower, self.vocabularies = tower, vocabularies
+        self._grams = sorted(one.removeprefix("title_") for one in tower.columns if one.startswith("title_"))
+
+    @property
+    def dim(self) -> int:
+        """The width of the vectors."""
+        return self.tower.dim
+
+    def __call__(self, items: Strings) -> tf.Tensor:
+        """Strings `[B]` by the names of ITEM_INPUTS, known or not -> float32 `[B, dim]`."""
+        grams = self.vocabularies.encoded(items["title"], self._grams) if self._grams else {}
+        features = {f"title_{name}": ids for name, ids in grams.items()}
+        for name, column in ATTRIBUTE_INPUTS.items():
+            if name in self.tower.columns:
+                features[name] = tf.cast(self.vocabularies.ids(name, items[column]), tf.int32)
+        return self.tower(features)

@@ -1,0 +1,52 @@
+"""What a call says in words, to the ids that the query tower reads: one analysis of all of it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import tensorflow as tf
+
+from preprocessing.text.vocabulary_files import Vocabularies
+from serving.catalogue.data_records import Strings
+from serving.graph.term_words import Words
+from serving.graph.towers import Features
+
+
+class QueryTexts(tf.Module):
+    """The columns `query_<gram>` and `history_word` of a query tower.
+
+    Args:
+      columns: of the tower.
+      vocabularies: those that it was trained with.
+    """
+
+    def __init__(self, columns: Collection[str], vocabularies: Vocabularies) -> None:
+        super().__init__(name="query_texts")
+        self.vocabularies = vocabularies
+        self._grams = sorted(one.removeprefix("query_") for one in columns if one.startswith("query_"))
+        self._history = "history_word" in columns
+
+    def alone(self, queries: tf.Tensor) -> Features:
+        """Queries `[B]` -> int32 `[B, L]` a gram."""
+        return {f"query_{name}": ids for name, ids in self.vocabularies.encoded(queries, self._grams).items()}
+
+    def __call__(self, inputs: Strings) -> tuple[Features, Words]:
+        """A call's `query` `[B]`, `history_queries` `[B, N]` and, if it has any, `required_terms` `[B, T]`.
+
+        Returns:
+          The columns, and the words of the terms.
+        """
+        batch, history = tf.size(inputs["query"]), inputs["history_queries"] if self._history else None
+        lists = [one for one in (history, inputs.get("required_terms")) if one is not None]
+        texts = tf.concat([inputs["query"], *(tf.reshape(one, [-1]) for one in lists)], axis=0)
+        found = self.vocabularies.analyse(texts, sorted({*self._grams, "word"}))
+        read = batch if history is None else batch * (1 + history.shape[1])
+        columns = {
+            f"query_{name}": self.vocabularies.padded_ids(name, found[name], read if name == "word" else batch)
+            for name in self._grams
+        }
+        if history is not None:
+            words = columns["query_word"]
+            columns["query_word"] = words[:batch]
+            columns["history_word"] = tf.reshape(words[batch:], [batch, history.shape[1], tf.shape(words)[1]])
+        return columns, Words(found["word"], read)
