@@ -10,7 +10,7 @@ from serving.graph.item_filter import ItemFilter
 from serving.graph.shortest_lists import ShortestLists
 from serving.index.base import NO_SCORE, Candidates, Index, best_of
 
-_BLOCK = 16_384  # rows: what a request holds at a time, however long its list
+_BLOCK = 32_768  # rows: what a request holds at a time, however long its list
 
 
 def best_of_list(
