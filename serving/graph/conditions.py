@@ -60,6 +60,11 @@ class Clauses(NamedTuple):
     priced: tf.Tensor  # bool [B], whether an item must have a price
     given: tf.Tensor  # bool [B], whether there is any clause
 
+    @property
+    def never_given(self) -> bool:
+        """Whether these are of a signature that takes no conditions: nothing for them need be in its graph."""
+        return bool(self.leaves.shape[1] == 0)
+
 
 def look_up(conditions: Conditions, items: ItemLookup, lists: PostingLists) -> Clauses:
     """From strings and hashes to terms, numbers and rows."""

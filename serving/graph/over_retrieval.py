@@ -40,7 +40,7 @@ class Best(NamedTuple):
     filled: tf.Tensor  # bool [B], whether that is the answer
 
 
-Search = Callable[[tf.Tensor], Candidates]  # float32 [B, dim] -> what it finds
+Search = Callable[[tf.Tensor], Candidates]  # some requests [s], by number -> what it finds for them
 
 
 class OverRetrieval(tf.Module):
@@ -105,12 +105,21 @@ class OverRetrieval(tf.Module):
 
         Who has no list is answered by exact search in the end, which must find `spare` more: they may be excluded.
         """
-        best = self._sifted_first(found, asked, best)
-        for number, effort in enumerate(self.efforts[1:], 1):
-            search = functools.partial(self.index.search, effort=effort)
-            best = self._further(asked.first <= number, search, asked, best)
-        everything = functools.partial(self._everything, tf.shape(best.rows)[1] + spare)
-        return self._further(~asked.lists.has_list, everything, asked, best)
+        width = tf.shape(best.rows)[1] + spare
+        further = [functools.partial(self._search, effort, asked) for effort in self.efforts[1:]]
+        searches = [functools.partial(_gathered, found), *further, functools.partial(self._everything, width, asked)]
+
+        def look(number: tf.Tensor, best: Best) -> Best:
+            worth = tf.where(number < len(self.efforts), asked.first <= number, ~asked.lists.has_list)
+            turn = tf.where(~best.filled & worth)[:, 0]
+
+            def look_for(begin: tf.Tensor, best: Best) -> Best:
+                some = turn[begin : begin + _AT_ONCE]
+                return self._improved(some, _chosen(number, searches, some), asked, best)
+
+            return lazy_loop(tf.size(turn), _AT_ONCE, look_for, best)
+
+        return lazy_loop(tf.constant(len(searches)), 1, look, best)
 
     def _planned(
         self, conditions: Conditions | None, given: tf.Tensor, k: tf.Tensor
@@ -128,28 +137,10 @@ class OverRetrieval(tf.Module):
 
         return no_plan() if conditions is None else lazy_cond(given, plan, no_plan)
 
-    def _sifted_first(self, found: Candidates, asked: Asked, best: Best) -> Best:
-        """The first effort's candidates for those for whom they are worth a look."""
-        turn = tf.where(~best.filled & (asked.first == 0))[:, 0]
-
-        def sifted() -> Best:
-            scores, rows = found
-            return self._improved(turn, (tf.gather(scores, turn), tf.gather(rows, turn)), asked, best)
-
-        return lazy_cond(tf.size(turn) > 0, sifted, lambda: best)
-
-    def _further(self, worth: tf.Tensor, search: Search, asked: Asked, best: Best) -> Best:
-        """What a further search finds for those who lack some and for whom it is worth its time `[B]`; some at once."""
-        turn = tf.where(~best.filled & worth)[:, 0]
-
-        def step(begin: tf.Tensor, best: Best) -> Best:
-            some = turn[begin : begin + _AT_ONCE]
-            return self._improved(some, search(tf.gather(asked.embeddings, some)), asked, best)
-
-        return lazy_loop(tf.size(turn), _AT_ONCE, step, best)
-
     def _improved(self, requests: tf.Tensor, found: Candidates, asked: Asked, best: Best) -> Best:
         """What was found for some requests `[s]`, sifted, in the place of what they had."""
+        if asked.clauses.never_given:
+            return self._alive(requests, found, asked, best)
         return lazy_cond(
             tf.reduce_any(tf.gather(asked.clauses.given, requests)),
             lambda: self._sifted(requests, found, asked, best),
@@ -204,9 +195,25 @@ class OverRetrieval(tf.Module):
         best, best_rows = best_of([scores[None]], [rows[None]], width)
         return best[0], best_rows[0]
 
-    def _everything(self, width: tf.Tensor, embeddings: tf.Tensor) -> Candidates:
+    def _search(self, effort: Effort, asked: Asked, requests: tf.Tensor) -> Candidates:
+        """What an effort finds for some requests."""
+        return self.index.search(tf.gather(asked.embeddings, requests), effort)
+
+    def _everything(self, width: tf.Tensor, asked: Asked, requests: tf.Tensor) -> Candidates:
         """The best of all items alive of the index."""
-        return exact_search(self.index, embeddings, width, self.filter.are_alive)
+        return exact_search(self.index, tf.gather(asked.embeddings, requests), width, self.filter.are_alive)
+
+
+def _gathered(found: Candidates, requests: tf.Tensor) -> Candidates:
+    return tf.gather(found[0], requests), tf.gather(found[1], requests)
+
+
+def _chosen(number: tf.Tensor, searches: Sequence[Search], requests: tf.Tensor) -> Candidates:
+    """What the search of a number finds: all but it stand in the graph unvisited."""
+    first, *others = searches
+    if not others:
+        return first(requests)
+    return lazy_cond(number == 0, lambda: first(requests), lambda: _chosen(number - 1, others, requests))
 
 
 def _one_by_one(answer: Callable[[tf.Tensor, Asked], Best], requests: tf.Tensor, asked: Asked, best: Best) -> Best:
