@@ -76,7 +76,8 @@ class SmallModel(tf.Module):
         brands = tf.reduce_any(equal["allowed_brands"], 2) | tf.reduce_all(lists["allowed_brands"] == "", 2)
         low, high = tf.split(conditions["price_range"], 2, axis=1)
         price = tf.range(tf.size(self.ids, tf.float32))
-        return words & brands & ~(price < low) & ~(price > high) & ~tf.reduce_any(equal["excluded_items"], 2)
+        dear, cheap = tf.math.is_nan(low) | (price >= low), tf.math.is_nan(high) | (price <= high)
+        return words & brands & dear & cheap & ~tf.reduce_any(equal["excluded_items"], 2)
 
     def signatures(self) -> dict[str, Any]:
         """By name, traced."""
