@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from serving.graph.branches import lazy_loop
+from preprocessing.text.branches import lazy_loop
 from serving.graph.conditions import Clauses
 from serving.graph.item_filter import ItemFilter
 from serving.graph.shortest_lists import ShortestLists
