@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from preprocessing.text.ascii_text import ascii_characters, is_ascii
+from preprocessing.text.branches import lazy_cond
 from preprocessing.text.characters import Characters, Strings, first_texts, grams, words
-from preprocessing.text.lazy_cond import lazy_cond
 from preprocessing.text.unicode_text import unicode_characters
 
 _GRAM_LENGTH = {"char": 1, "bigram": 2, "trigram": 3}

@@ -7,8 +7,8 @@ import functools
 import tensorflow as tf
 
 from preprocessing.text import unicode_tables
+from preprocessing.text.branches import lazy_cond
 from preprocessing.text.characters import Characters, joined, visible
-from preprocessing.text.lazy_cond import lazy_cond
 from preprocessing.text.nfkc import lookup, nfkc
 
 _MARK = 0x0A  # in no text whose control characters are replaced
