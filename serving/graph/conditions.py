@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
-from preprocessing.text.branches import lazy_cond
 
+from preprocessing.text.branches import lazy_cond
 from serving.catalogue.data_records import Strings
 from serving.catalogue.postings import NO_TERM, terms_of
 from serving.catalogue.table import word_hashes

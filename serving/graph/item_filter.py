@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
-from preprocessing.text.branches import lazy_cond, lazy_loop
 
+from preprocessing.text.branches import lazy_cond, lazy_loop
 from serving.catalogue.postings import NO_TERM
 from serving.graph.conditions import Clauses, Conditions, among, look_up
 from serving.graph.item_lookup import ItemLookup

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import tensorflow as tf
-from preprocessing.text.branches import lazy_cond, lazy_loop
 
+from preprocessing.text.branches import lazy_cond, lazy_loop
 from serving.graph.conditions import Clauses, Conditions, no_clauses
 from serving.graph.item_filter import ItemFilter
 from serving.graph.list_search import best_of_list
