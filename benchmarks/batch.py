@@ -51,9 +51,9 @@ def catalogue(data: str, count: int) -> Rows:
 
 def requests(data: str, version: Version, count: int) -> Rows:
     """The data's held-out requests with their users' pasts, over and over."""
-    from serving.catalogue.data_records import eval_requests
+    from serving.catalogue.data_records import held_out_requests
 
-    found = eval_requests(data, count, version.manifest["widths"])
+    found = held_out_requests(data, "eval", count, version.manifest["widths"])
     rows = []
     for number in range(count):
         place = number % len(found)
@@ -157,11 +157,11 @@ def main(argv: list[str] | None = None) -> None:
 
     result["embed"] = {"items": len(items), **measure(embed, items, rates, given.workers)}
 
-    from serving.catalogue.data_records import eval_requests
+    from serving.catalogue.data_records import held_out_requests
     from serving.release.acceptance import retrieve_inputs
 
     widths = version.manifest["widths"]
-    once = retrieve_inputs(eval_requests(given.data, some, widths), widths, given.k)
+    once = retrieve_inputs(held_out_requests(given.data, "eval", some, widths), widths, given.k)
     repeated = {name: np.resize(values, (some, *values.shape[1:])) for name, values in once.items()}
     rates = bare(version, "retrieve", repeated)
 

@@ -64,7 +64,7 @@ class TuningConfig(Section):
 
     target_recall: float = Field(0.95, gt=0, le=1)  # of the exact answer, at k
     k: int = Field(100, ge=1)
-    queries: int = Field(1_000, ge=1)  # eval requests to measure by
+    queries: int = Field(1_000, ge=1)  # validation requests to measure by
 
 
 class GateConfig(Section):

@@ -1,4 +1,4 @@
-"""The data folder as serving reads it: catalogue records and eval requests, as raw strings."""
+"""The data folder as serving reads it: catalogue records and held-out requests, as raw strings."""
 
 from __future__ import annotations
 
@@ -68,13 +68,13 @@ class Requests(NamedTuple):
             yield self.slice(begin, begin + size)
 
 
-def eval_requests(data_dir: str, count: int, widths: dict[str, int]) -> Requests:
-    """The first `count` eval requests; ids are turned back into strings, those of hash buckets into ""."""
+def held_out_requests(data_dir: str, split: str, count: int, widths: dict[str, int]) -> Requests:
+    """The first `count` requests of "validation" or "eval"; ids are turned back into strings, buckets' into ""."""
     spec = read_spec(data_dir)
     described = [Feature(**one) for one in spec["requests"]]
     wanted = {"query", "ts", "history_word", "ordered_item_id", "clicked_item_id", *(f"{h}_item" for h in HORIZONS)}
     parsing = parsing_spec(one for one in described if one.name in wanted)
-    records = tf.data.TFRecordDataset(_files(data_dir, "eval"), _COMPRESSION).take(count)
+    records = tf.data.TFRecordDataset(_files(data_dir, split), _COMPRESSION).take(count)
     serialised = list(records.as_numpy_iterator())
     parsed = tf.io.parse_example(tf.constant(serialised, tf.string), parsing)
     words, items = (_names(data_dir, spec, name) for name in ("word", "item"))

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from preprocessing.command.console import UserError
 from preprocessing.data.spec import read_spec
-from serving.catalogue.data_records import Requests, eval_requests
+from serving.catalogue.data_records import Requests, held_out_requests
 from serving.config import ServingConfig
 from serving.graph.towers import towers_hash
 from serving.inputs import FILTER_LISTS, VECTOR_LISTS
@@ -68,10 +68,10 @@ class Release:
             return self._settle(aside, Staged(manifest, requests, None))
 
     def _requests(self, widths: dict[str, int], least: int = 0) -> Requests:
-        requests = eval_requests(self._data_dir, max(least, self._config.gate.requests), widths)
+        requests = held_out_requests(self._data_dir, "validation", max(least, self._config.gate.requests), widths)
         if not len(requests):
             raise UserError(
-                f"--data {self._data_dir}: no eval requests, by which an index is tuned and a version is judged"
+                f"--data {self._data_dir}: no validation requests, by which an index is tuned and a version is judged"
             )
         return requests
 

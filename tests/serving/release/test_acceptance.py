@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from serving.catalogue.data_records import eval_requests
+from serving.catalogue.data_records import held_out_requests
 from serving.config import ServingConfig
 from serving.export import export
 from serving.release.acceptance import ExactAnswers, Judge
@@ -24,7 +24,7 @@ Config = Callable[..., ServingConfig]
 
 def test_the_gate(opened: Callable[[str], Client], data: str, config: Config) -> None:
     client = opened("brute_force")
-    requests = eval_requests(data, 4, client.widths)
+    requests = held_out_requests(data, "validation", 4, client.widths)
     queries = client.embed(*({"query": one.decode()} for one in requests.inputs["query"]))
     judge = Judge(requests, client.widths, config().gate)
     wrong = ExactAnswers(queries, np.full((len(queries), 5), b"another", object), 0.9)
