@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from preprocessing.command.console import run_command
+from preprocessing.command.console import UserError, run_command
 from preprocessing.command.flags import Flags
 from serving.retriever import messages
 
@@ -119,6 +119,10 @@ def main(argv: list[str] | None = None) -> None:
     flags.add_argument("--seconds", type=float, default=5, help="a turn (default %(default)s)")
     flags.add_argument("--turns", type=int, default=3, help="of each kind (default %(default)s)")
     given = flags.parse_args(argv)
+    if not any(one.name.isdecimal() for one in given.model_base_path.glob("*")):
+        raise UserError(
+            f"--model-base-path {given.model_base_path} holds no version; python -m serving.export writes one"
+        )
     query = {"query": messages.string_tensor(["red running shoes"], [1])}
     with tempfile.NamedTemporaryFile("w", suffix=".hex") as file, served(given.model_base_path) as address:
         file.write(messages.predict_request(messages.model_spec("retrieval"), query).hex())

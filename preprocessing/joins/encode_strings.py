@@ -22,9 +22,14 @@ _BATCH = 8_192  # texts a call: enough to hide the call, few enough to stay smal
 _STRINGS = [tf.TensorSpec([None], tf.string)]
 
 
-def _batches(strings: Sequence[str]) -> Iterable[tf.Tensor]:
-    for start in range(0, len(strings), _BATCH):
-        yield tf.constant(strings[start : start + _BATCH], tf.string)
+def _text_batches(texts: Sequence[str]) -> Iterable[tuple[list[int], tf.Tensor]]:
+    """Texts, and where each stands; one in another script would put its whole batch on the analyser's longer way."""
+    in_ascii = [place for place, text in enumerate(texts) if text.isascii()]
+    others = [place for place, text in enumerate(texts) if not text.isascii()]
+    for alike in (in_ascii, others):
+        for start in range(0, len(alike), _BATCH):
+            places = alike[start : start + _BATCH]
+            yield places, tf.constant([texts[place] for place in places], tf.string)
 
 
 @functools.cache
@@ -47,9 +52,8 @@ def count_grains(counts: Mapping[str, int], grains: Sequence[str], config: TextC
     count = _counter(config)
     totals: collections.Counter[tuple[str, str]] = collections.Counter()
     weights = np.fromiter(counts.values(), np.int64, len(counts))
-    for start, batch in enumerate(_batches(list(counts))):
-        of_batch = tf.constant(weights[start * _BATCH : (start + 1) * _BATCH])
-        found = count(batch, of_batch)
+    for places, batch in _text_batches(list(counts)):
+        found = count(batch, tf.constant(weights[places]))
         for name in grains:
             grams, summed = found[name]
             for gram, weight in zip(grams.numpy().tolist(), summed.numpy().tolist(), strict=True):
@@ -74,16 +78,19 @@ class Encoder:
 
     def texts(self, texts: Sequence[str], grains: Sequence[str]) -> list[tuple[list[int], ...]]:
         """For each text the ids of each of `grains`."""
-        rows: list[tuple[list[int], ...]] = []
-        for batch in _batches(texts):
+        rows: list[tuple[list[int], ...]] = [()] * len(texts)
+        for places, batch in _text_batches(texts):
             found = self._encode(batch)
-            rows.extend(zip(*(_rows(found[grain]) for grain in grains), strict=True))
+            for place, row in zip(places, zip(*(_rows(found[grain]) for grain in grains), strict=True), strict=True):
+                rows[place] = row
         return rows
 
     def ids(self, attribute: str, values: Sequence[str]) -> list[int]:
         """The ids of items, brands, shops, leaves or tops."""
         lookup = self._lookups[attribute]
-        return [key for batch in _batches(values) for key in lookup(batch).numpy().tolist()]
+        starts = range(0, len(values), _BATCH)
+        batches = (tf.constant(values[start : start + _BATCH], tf.string) for start in starts)
+        return [key for batch in batches for key in lookup(batch).numpy().tolist()]
 
 
 def _rows(ragged: tf.RaggedTensor) -> list[list[int]]:

@@ -12,30 +12,19 @@ _V_COUNT, _T_COUNT, _L_COUNT = 21, 28, 19
 
 def lookup(table: unicode_tables.PageTable, codes: tf.Tensor) -> tf.Tensor:
     """The table's value at each code point, any shape."""
-    page = tf.gather(tf.constant(table.page_of), codes // unicode_tables.PAGE)
-    return tf.gather(tf.constant(table.values), page * unicode_tables.PAGE + codes % unicode_tables.PAGE)
+    page = tf.gather(table.starts, tf.bitwise.right_shift(codes, unicode_tables.PAGE_BITS))
+    return tf.gather(table.values, page + (codes & (unicode_tables.PAGE - 1)))
 
 
-def nfkc(text: tf.RaggedTensor) -> tf.RaggedTensor:
-    """Normalises code points `[batch, (length)]` as `unicodedata.normalize("NFKC", ...)` does."""
-    changes = tf.reduce_any(lookup(unicode_tables.unstable(), text.values) > 0)
-    values, lengths = tf.cond(
-        changes, lambda: _normalise(text), lambda: (text.values, tf.cast(text.row_lengths(), tf.int64))
-    )
-    return tf.RaggedTensor.from_row_lengths(values, lengths, validate=False)
-
-
-def _normalise(text: tf.RaggedTensor) -> tuple[tf.Tensor, tf.Tensor]:
-    codes, rows = _decompose(text.values, text.value_rowids())
+def nfkc(codes: tf.Tensor) -> tf.Tensor:
+    """Normalises code points int32 `[length]` as `unicodedata.normalize("NFKC", ...)` does: int32 `[other]`."""
+    codes = _decompose(codes)
     classes = lookup(unicode_tables.combining_classes(), codes)
-    order = _canonical_order(classes, rows)
-    codes, classes = tf.gather(codes, order), tf.gather(classes, order)
-    codes, rows = _compose(codes, classes, rows)
-    lengths = tf.math.unsorted_segment_sum(tf.ones_like(rows), rows, text.nrows())
-    return codes, tf.cast(lengths, tf.int64)
+    order = _canonical_order(classes)
+    return _compose(tf.gather(codes, order), tf.gather(classes, order))
 
 
-def _decompose(codes: tf.Tensor, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def _decompose(codes: tf.Tensor) -> tf.Tensor:
     """Each code point by its NFKD sequence."""
     table = unicode_tables.decompositions()
     entry = lookup(table.rows, codes)
@@ -46,25 +35,21 @@ def _decompose(codes: tf.Tensor, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]
     within = tf.range(tf.size(source)) - tf.gather(tf.cumsum(length, exclusive=True), source)
     itself = tf.gather(codes, source)
     decomposed = tf.gather(tf.constant(table.sequences), tf.gather(start, source) + within)
-    return tf.where(tf.gather(entry, source) == 0, itself, decomposed), tf.gather(rows, source)
+    return tf.where(tf.gather(entry, source) == 0, itself, decomposed)
 
 
-def _canonical_order(classes: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
-    """Sorts each run of combining marks by class, stably; a row never reaches into the next."""
-    segment = tf.cumsum(tf.cast((classes == 0) | _row_starts(rows), tf.int32))
-    return tf.argsort(tf.cast(segment, tf.int64) * 256 + tf.cast(classes, tf.int64), stable=True)
+def _canonical_order(classes: tf.Tensor) -> tf.Tensor:
+    """Sorts each run of combining marks by class, stably."""
+    run = tf.cumsum(tf.cast(classes == 0, tf.int32))
+    return tf.argsort(tf.cast(run, tf.int64) * 256 + tf.cast(classes, tf.int64), stable=True)
 
 
-def _row_starts(rows: tf.Tensor) -> tf.Tensor:
-    return tf.concat([tf.ones_like(rows[:1], tf.bool), rows[1:] != rows[:-1]], axis=0)
-
-
-def _compose(codes: tf.Tensor, classes: tf.Tensor, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def _compose(codes: tf.Tensor, classes: tf.Tensor) -> tf.Tensor:
     """Joins each starter with the marks that follow it, one a round, until nothing joins."""
 
-    def one_round(codes, classes, rows, tried, _):  # type: ignore[no-untyped-def]
+    def one_round(codes, classes, tried, _):  # type: ignore[no-untyped-def]
         position = tf.range(tf.size(codes))
-        starter, has_starter = _last_starter(classes, rows)
+        starter, has_starter = _last_starter(classes)
         joined = _composite(tf.gather(codes, starter), codes)
         adjacent = starter == position - 1
         # Marks between are in order of class, so the one just before decides whether this one is blocked.
@@ -79,28 +64,22 @@ def _compose(codes: tf.Tensor, classes: tf.Tensor, rows: tf.Tensor) -> tuple[tf.
         codes = tf.tensor_scatter_nd_update(codes, target[:, None], tf.boolean_mask(joined, wins))
         tried |= has_starter & (position < tf.gather(first, starter)) & (tf.gather(first, starter) < tf.size(codes))
         kept = ~wins
-        parts = [tf.boolean_mask(part, kept) for part in (codes, classes, rows, tried)]
+        parts = [tf.boolean_mask(part, kept) for part in (codes, classes, tried)]
         return (*parts, tf.reduce_any(wins))
 
     tried = tf.zeros_like(codes, tf.bool)
-    grown = (*[tf.TensorShape([None])] * 4, tf.TensorShape([]))
-    codes, _, rows, _, _ = tf.while_loop(
-        lambda *state: state[-1],
-        one_round,
-        (codes, classes, rows, tried, tf.size(codes) > 0),
-        shape_invariants=grown,
-    )
-    return codes, rows
+    grown = (*[tf.TensorShape([None])] * 3, tf.TensorShape([]))
+    state = (codes, classes, tried, tf.size(codes) > 0)
+    return tf.while_loop(lambda *state: state[-1], one_round, state, shape_invariants=grown)[0]
 
 
-def _last_starter(classes: tf.Tensor, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """For each position the index of the nearest starter before it in its row, and whether there is one."""
-    position = tf.range(tf.size(classes))
-    anchors = (classes == 0) | _row_starts(rows)
-    before = tf.cumsum(tf.cast(anchors, tf.int32), exclusive=True)
-    starter = tf.gather(tf.concat([[0], tf.boolean_mask(position, anchors)], axis=0), before)
-    valid = (before > 0) & (tf.gather(classes, starter) == 0) & (tf.gather(rows, starter) == rows)
-    return tf.where(valid, starter, 0), valid
+def _last_starter(classes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """For each position the index of the nearest starter before it, and whether there is one."""
+    starters = classes == 0
+    before = tf.cumsum(tf.cast(starters, tf.int32), exclusive=True)
+    return tf.gather(
+        tf.concat([[0], tf.boolean_mask(tf.range(tf.size(classes)), starters)], axis=0), before
+    ), before > 0
 
 
 def _composite(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:

@@ -8,19 +8,32 @@ import unicodedata
 from typing import NamedTuple
 
 import numpy as np
+import tensorflow as tf
 
-SEPARATOR, WORD, OWN_WORD, DROPPED = range(4)
-PAGE = 256
+# What a code point's traits hold, in bits: first how it is read once it is case folded.
+DECIDES = 1  # the script of the digits and marks behind it; 1, so that it can be counted
+VISIBLE = 2  # is part of a word
+JOINS = 4  # may be in a word with others
+DROPPED = 8  # vanishes
+UNSTABLE = 16  # NFKC may change it or its neighbours, or it vanishes: a text without any is left as it is
+SCRIPT = 0xFF << 5  # the script it is read in; 0 where that hangs on what is before, or where it stands alone
+FOLDING_SHIFT = 13  # the bits above: how far it is above its case folding
+
+PAGE_BITS = 8
+PAGE = 1 << PAGE_BITS
 _CODE_POINTS = sys.maxunicode + 1
 _ASSIGNED = (*range(0xD800), *range(0xE000, 0x40000), *range(0xE0000, 0xE1000))  # no plane between has characters
 _VARIATION_SELECTORS = (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))
 _ZERO_WIDTH_SPACE = 0x200B
+_SEPARATOR, _WORD, _OWN_WORD, _DROPPED = range(4)
+_HAN = 17  # ICU's script codes, as tf.strings.unicode_script gives them
+_COMMON, _INHERITED = 0, 1
 
 
 class PageTable(NamedTuple):
     """A map from code point to int32, in pages of which equal ones are stored once."""
 
-    page_of: np.ndarray  # [code points / PAGE], index of the page
+    starts: np.ndarray  # [code points / PAGE], where in `values` the page begins
     values: np.ndarray  # [pages * PAGE]
 
 
@@ -42,8 +55,8 @@ class Decompositions(NamedTuple):
 def _pages(values: np.ndarray) -> PageTable:
     number: dict[bytes, int] = {}
     pages = values.astype(np.int32).reshape(-1, PAGE)
-    page_of = [number.setdefault(page.tobytes(), len(number)) for page in pages]
-    return PageTable(np.array(page_of, np.int32), np.frombuffer(b"".join(number), np.int32))
+    starts = [PAGE * number.setdefault(page.tobytes(), len(number)) for page in pages]
+    return PageTable(np.array(starts, np.int32), np.frombuffer(b"".join(number), np.int32))
 
 
 @functools.cache
@@ -85,37 +98,54 @@ def combining_classes() -> PageTable:
 
 
 @functools.cache
-def case_folding() -> PageTable:
+def traits() -> PageTable:
+    """What the analyser asks of each code point, in one number."""
+    above, every = _above_folding(), np.arange(_CODE_POINTS)
+    roles, scripts = _roles()[every - above], _scripts()[every - above]
+    alone = (roles == _OWN_WORD) | ((roles == _WORD) & (scripts == _HAN))
+    joins = (roles == _WORD) & ~alone
+    scripts = np.where(joins & (scripts != _INHERITED), scripts, _COMMON)
+    packed = above << FOLDING_SHIFT | scripts << 5
+    packed |= DECIDES * (~joins | (scripts != _COMMON)) | VISIBLE * (alone | joins) | JOINS * joins
+    packed |= DROPPED * (roles == _DROPPED) | UNSTABLE * (_unstable() | (roles == _DROPPED))
+    return _pages(packed)
+
+
+def _above_folding() -> np.ndarray:
     """How far each code point is above its simple case folding (one code point to one), as Greek's two small sigmas."""
     above = np.zeros(_CODE_POINTS, np.int32)
     for code in _ASSIGNED:
         folded = chr(code).casefold()
         above[code] = code - ord(folded if len(folded) == 1 else chr(code).lower()[0])
-    return _pages(above)
+    return above
 
 
-@functools.cache
-def unstable() -> PageTable:
-    """1 where NFKC may change the code point or its neighbours, so that text without any is left as it is."""
+def _unstable() -> np.ndarray:
+    """Whether NFKC may change the code point or its neighbours."""
     seconds = set((composites().keys & 0x1FFFFF).tolist()) | set(range(0x1161, 0x11C3))
-    flags = np.zeros(_CODE_POINTS, np.int32)
+    flags = np.zeros(_CODE_POINTS, bool)
     for code in _ASSIGNED:
         stable = unicodedata.is_normalized("NFKC", chr(code)) and not unicodedata.combining(chr(code))
         flags[code] = not stable or code in seconds
-    return _pages(flags)
+    return flags
 
 
-@functools.cache
-def roles() -> PageTable:
+def _roles() -> np.ndarray:
     """What a code point does to a word: ends it, joins it, stands alone (emoji and other symbols), or vanishes."""
     role = np.zeros(_CODE_POINTS, np.int32)
     for code in _ASSIGNED:
         category = unicodedata.category(chr(code))
         if category == "So":
-            role[code] = OWN_WORD
+            role[code] = _OWN_WORD
         elif category == "Cf" and code != _ZERO_WIDTH_SPACE:
-            role[code] = DROPPED
+            role[code] = _DROPPED
         elif category[0] in "LMN":
-            role[code] = WORD
-    role[list(_VARIATION_SELECTORS)] = DROPPED
-    return _pages(role)
+            role[code] = _WORD
+    role[list(_VARIATION_SELECTORS)] = _DROPPED
+    return role
+
+
+def _scripts() -> np.ndarray:
+    """ICU's script codes, which Python does not know."""
+    with tf.init_scope():
+        return tf.strings.unicode_script(np.arange(_CODE_POINTS, dtype=np.int32)).numpy()

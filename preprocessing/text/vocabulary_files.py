@@ -66,25 +66,19 @@ class Vocabularies(tf.Module):
         """int64 ids of strings of any shape; 0 for ""."""
         return self._lookups[name](strings)
 
-    def analyse(self, texts: tf.Tensor, names: Sequence[str]) -> dict[str, tf.RaggedTensor]:
-        """The grains of texts `[B]`, strings `[B, (L)]` each."""
-        return analyser.analyse(texts, names, *self.text_limits)
+    def analyse(
+        self, texts: tf.Tensor, names: Sequence[str], spelled: tf.Tensor | None = None
+    ) -> dict[str, tf.RaggedTensor]:
+        """The grains of texts `[B]`, strings `[B, (L)]` each; grains other than words of the first `spelled` alone."""
+        return analyser.analyse(texts, names, *self.text_limits, spelled)
 
-    def padded_ids(self, name: str, grams: tf.RaggedTensor, rows: tf.Tensor) -> tf.Tensor:
-        """Ids of one grain of texts, strings `[B, (L)]` -> int32 `[rows, L]` of the first rows, 0 behind."""
-        ids = tf.cast(self._lookups[name].of_words(grams.values), tf.int32)
-        return tf.raw_ops.RaggedTensorToTensor(  # unlike `to_tensor` it takes a number of rows that is a tensor
-            shape=tf.stack([rows, -1]),
-            values=ids,
-            default_value=tf.constant(0),
-            row_partition_tensors=[grams.row_splits],
-            row_partition_types=["ROW_SPLITS"],
-        )
+    def padded_ids(self, name: str, grams: tf.RaggedTensor) -> tf.Tensor:
+        """Ids of one grain of texts, strings `[B, (L)]` -> int32 `[B, longest]`, 0 behind."""
+        return grams.with_values(tf.cast(self._lookups[name].of_words(grams.values), tf.int32)).to_tensor()
 
     def encoded(self, texts: tf.Tensor, names: Sequence[str]) -> dict[str, tf.Tensor]:
         """int32 `[B, L]` of each grain of texts `[B]`."""
-        rows = tf.size(texts)
-        return {name: self.padded_ids(name, grams, rows) for name, grams in self.analyse(texts, names).items()}
+        return {name: self.padded_ids(name, grams) for name, grams in self.analyse(texts, names).items()}
 
 
 def encoding_of(spec: Mapping[str, Any], names: Iterable[str]) -> Encoding:

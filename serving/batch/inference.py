@@ -97,9 +97,9 @@ class JobItemTower:
 
     def loaded(self) -> Any:
         """The same."""
-        from serving.graph.item_tower_session import ItemTowerSession
+        from serving.graph.job_item_tower import open_item_tower
 
-        return ItemTowerSession(self.job_dir, threads=1)
+        return open_item_tower(self.job_dir, threads=1)
 
 
 class SavedModelHandler(BlockHandler):

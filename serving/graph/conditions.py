@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
+from preprocessing.text.branches import lazy_cond
 
 from serving.catalogue.data_records import Strings
 from serving.catalogue.postings import NO_TERM, terms_of
 from serving.catalogue.table import word_hashes
-from serving.graph.branches import lazy_cond
 from serving.graph.item_lookup import ItemLookup
 from serving.graph.posting_lists import PostingLists
 
@@ -57,31 +58,44 @@ class Clauses(NamedTuple):
     excluded: tf.Tensor  # int32 [B, E], rows; -1 for none
     prices: tf.Tensor  # float32 [B, 2], an open end infinite
     priced: tf.Tensor  # bool [B], whether an item must have a price
+    given: tf.Tensor  # bool [B], whether there is any clause
 
-    def any_given(self) -> tf.Tensor:
-        """Whether any request has a condition."""
-        terms = tf.concat([self.words, self.leaves, self.brands], axis=1)
-        return tf.reduce_any(terms != NO_TERM) | tf.reduce_any(self.excluded >= 0) | tf.reduce_any(self.priced)
+    @property
+    def never_given(self) -> bool:
+        """Whether these are of a signature that takes no conditions: nothing for them need be in its graph."""
+        return bool(self.leaves.shape[1] == 0)
 
 
 def look_up(conditions: Conditions, items: ItemLookup, lists: PostingLists) -> Clauses:
     """From strings and hashes to terms, numbers and rows."""
     words = tf.where(conditions.words >= 0, terms_of("word", conditions.words), NO_TERM)
     leaves, brands = _terms("leaf", conditions.leaves), _terms("brand", conditions.brands)
-    numbers = lists.numbers(tf.concat([words, leaves, brands], axis=1))
-    of_words, of_leaves, of_brands = tf.split(numbers, [tf.shape(one)[1] for one in (words, leaves, brands)], axis=1)
-    open_ends = tf.math.is_nan(conditions.prices)
-    prices = tf.where(open_ends, tf.constant([-float("inf"), float("inf")]), conditions.prices)
+    width, names = int(leaves.shape[1]), int(leaves.shape[1]) + int(brands.shape[1])
+    terms = tf.concat([leaves, brands, words], axis=1)
+    numbers = lists.numbers(terms)
+    named = _once(tf.ensure_shape(numbers[:, :names], [None, names]))
+    excluded, open_ends = items.rows(conditions.excluded), tf.math.is_nan(conditions.prices)
     priced = ~tf.reduce_all(open_ends, axis=1)
-    rows = items.rows(conditions.excluded)
-    return Clauses(words, leaves, brands, of_words, _once(of_leaves), _once(of_brands), rows, prices, priced)
+    prices = tf.where(open_ends, tf.constant([-float("inf"), float("inf")]), conditions.prices)
+    return Clauses(
+        words=words,
+        leaves=leaves,
+        brands=brands,
+        word_numbers=numbers[:, names:],
+        leaf_numbers=named[:, :width],
+        brand_numbers=named[:, width:],
+        excluded=excluded,
+        prices=prices,
+        priced=priced,
+        given=priced | tf.reduce_any(terms != NO_TERM, axis=1) | tf.reduce_any(excluded >= 0, axis=1),
+    )
 
 
 def no_clauses(batch: tf.Tensor) -> Clauses:
     """Of requests without conditions."""
     terms, numbers = tf.zeros([batch, 0], tf.int64), tf.zeros([batch, 0], tf.int32)
     prices, priced = tf.zeros([batch, 2]), tf.zeros([batch], tf.bool)
-    return Clauses(terms, terms, terms, numbers, numbers, numbers, numbers, prices, priced)
+    return Clauses(terms, terms, terms, numbers, numbers, numbers, numbers, prices, priced, priced)
 
 
 def among(numbers: tf.Tensor, allowed: tf.Tensor) -> tf.Tensor:
@@ -97,6 +111,6 @@ def _terms(kind: str, names: tf.Tensor) -> tf.Tensor:
 
 def _once(numbers: tf.Tensor) -> tf.Tensor:
     """Numbers `[B, n]`, each of a request's only where it stands first: a list must not be read twice."""
-    equal = numbers[:, :, None] == numbers[:, None, :]
-    before = tf.linalg.band_part(tf.cast(equal, tf.int32), -1, 0) - tf.linalg.band_part(tf.cast(equal, tf.int32), 0, 0)
-    return tf.where(tf.reduce_any(before > 0, axis=2), NO_TERM, numbers)
+    before = np.tril(np.ones([int(numbers.shape[1])] * 2, bool), -1)
+    repeated = tf.reduce_any((numbers[:, :, None] == numbers[:, None, :]) & before, axis=2)
+    return tf.where(repeated, NO_TERM, numbers)

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
+from preprocessing.text.branches import lazy_cond, lazy_loop
 
 from serving.catalogue.postings import NO_TERM
-from serving.graph.branches import lazy_cond
 from serving.graph.conditions import Clauses, Conditions, among, look_up
 from serving.graph.item_lookup import ItemLookup
 from serving.graph.posting_lists import PostingLists
@@ -59,13 +59,11 @@ class ItemFilter(tf.Module):
         numbers = tf.boolean_mask(clauses.word_numbers, clauses.word_numbers != NO_TERM)
         spans = self.lists.spans(numbers)
 
-        def narrowed(word: tf.Tensor, places: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        def narrowed(word: tf.Tensor, places: tf.Tensor) -> tf.Tensor:
             held = self.lists.hold(spans.begins[word], spans.ends[word], tf.gather(rows, places))
-            return word + 1, tf.boolean_mask(places, held)
+            return tf.boolean_mask(places, held)
 
-        shapes = (tf.TensorShape([]), tf.TensorShape([None]))
-        start = (tf.constant(0), places)
-        return tf.while_loop(lambda word, _: word < tf.size(numbers), narrowed, start, shapes, parallel_iterations=1)[1]
+        return lazy_loop(tf.size(numbers), 1, narrowed, places, tf.TensorShape([None]))
 
     def fresh(self, clauses: Clauses) -> tf.Tensor:
         """Which of the fresh items are alive and meet one request's clauses: bool `[F]`."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from preprocessing.text.branches import lazy_loop
 from serving.graph.conditions import Clauses
 from serving.graph.item_filter import ItemFilter
 from serving.graph.shortest_lists import ShortestLists
 from serving.index.base import NO_SCORE, Candidates, Index, best_of
 
-_BLOCK = 16_384  # rows: what a request holds at a time, however long its list
+_BLOCK = 32_768  # rows: what a request holds at a time, however long its list
 
 
 def best_of_list(
@@ -28,18 +29,13 @@ def best_of_list(
     shift = begins - (ends - lengths)
     to_check = clauses._replace(word_numbers=shortest.words)
 
-    def step(begin: tf.Tensor, best: tf.Tensor, found: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        end = tf.minimum(begin + _BLOCK, shortest.lengths)
-        numbers = tf.range(begin, end)
+    def step(begin: tf.Tensor, best: Candidates) -> Candidates:
+        numbers = tf.range(begin, tf.minimum(begin + _BLOCK, shortest.lengths))
         rows = items.lists.rows_at(numbers + tf.gather(shift, tf.searchsorted(ends, numbers, side="right")))
         rows = tf.gather(rows, items.indexed(rows, to_check))
         scores = tf.linalg.matvec(index.vectors_of(rows), embedding)
-        best, found = best_of([best[None], scores[None]], [found[None], rows[None]], width)
-        return end, best[0], found[0]
+        found = best_of([best[0][None], scores[None]], [best[1][None], rows[None]], width)
+        return found[0][0], found[1][0]
 
-    start = (tf.constant(0, tf.int64), tf.fill([width], NO_SCORE), tf.fill([width], -1))
-    shapes = (tf.TensorShape([]), tf.TensorShape([None]), tf.TensorShape([None]))
-    _, best, found = tf.while_loop(
-        lambda begin, *_: begin < shortest.lengths, step, start, shapes, parallel_iterations=1
-    )
-    return best, found
+    start = (tf.fill([width], NO_SCORE), tf.fill([width], -1))
+    return lazy_loop(shortest.lengths, _BLOCK, step, start, (tf.TensorShape([None]), tf.TensorShape([None])))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import tensorflow as tf
+from preprocessing.text.branches import lazy_cond, lazy_loop
 
-from serving.graph.branches import lazy_cond
 from serving.graph.conditions import Clauses, Conditions, no_clauses
 from serving.graph.item_filter import ItemFilter
 from serving.graph.list_search import best_of_list
@@ -40,7 +40,7 @@ class Best(NamedTuple):
     filled: tf.Tensor  # bool [B], whether that is the answer
 
 
-Search = Callable[[tf.Tensor], Candidates]  # float32 [B, dim] -> what it finds
+Search = Callable[[tf.Tensor], Candidates]  # some requests [s], by number -> what it finds for them
 
 
 class OverRetrieval(tf.Module):
@@ -105,12 +105,21 @@ class OverRetrieval(tf.Module):
 
         Who has no list is answered by exact search in the end, which must find `spare` more: they may be excluded.
         """
-        best = self._sifted_first(found, asked, best)
-        for number, effort in enumerate(self.efforts[1:], 1):
-            search = functools.partial(self.index.search, effort=effort)
-            best = self._further(asked.first <= number, search, asked, best)
-        everything = functools.partial(self._everything, tf.shape(best.rows)[1] + spare)
-        return self._further(~asked.lists.has_list, everything, asked, best)
+        width = tf.shape(best.rows)[1] + spare
+        further = [functools.partial(self._search, effort, asked) for effort in self.efforts[1:]]
+        searches = [functools.partial(_gathered, found), *further, functools.partial(self._everything, width, asked)]
+
+        def look(number: tf.Tensor, best: Best) -> Best:
+            worth = tf.where(number < len(self.efforts), asked.first <= number, ~asked.lists.has_list)
+            turn = tf.where(~best.filled & worth)[:, 0]
+
+            def look_for(begin: tf.Tensor, best: Best) -> Best:
+                some = turn[begin : begin + _AT_ONCE]
+                return self._improved(some, _chosen(number, searches, some), asked, best)
+
+            return lazy_loop(tf.size(turn), _AT_ONCE, look_for, best)
+
+        return lazy_loop(tf.constant(len(searches)), 1, look, best)
 
     def _planned(
         self, conditions: Conditions | None, given: tf.Tensor, k: tf.Tensor
@@ -128,79 +137,50 @@ class OverRetrieval(tf.Module):
 
         return no_plan() if conditions is None else lazy_cond(given, plan, no_plan)
 
-    def _sifted_first(self, found: Candidates, asked: Asked, best: Best) -> Best:
-        """The first effort's candidates for those for whom they are worth a look."""
-        turn = tf.where(~best.filled & (asked.first == 0))[:, 0]
-
-        def sifted() -> Best:
-            scores, rows = found
-            return self._improved(turn, (tf.gather(scores, turn), tf.gather(rows, turn)), asked, best)
-
-        return lazy_cond(tf.size(turn) > 0, sifted, lambda: best)
-
-    def _further(self, worth: tf.Tensor, search: Search, asked: Asked, best: Best) -> Best:
-        """What a further search finds for those who lack some and for whom it is worth its time `[B]`; some at once."""
-        turn = tf.where(~best.filled & worth)[:, 0]
-
-        def step(begin: tf.Tensor, best: Best) -> tuple[tf.Tensor, Best]:
-            some = turn[begin : begin + _AT_ONCE]
-            found = search(tf.gather(asked.embeddings, some))
-            return begin + _AT_ONCE, self._improved(some, found, asked, best)
-
-        def searched() -> Best:
-            start = (tf.constant(0), best)
-            return tf.while_loop(lambda begin, _: begin < tf.size(turn), step, start, parallel_iterations=1)[1]
-
-        return lazy_cond(tf.size(turn) > 0, searched, lambda: best)
-
     def _improved(self, requests: tf.Tensor, found: Candidates, asked: Asked, best: Best) -> Best:
-        """What was found for some requests `[s]`, sifted, in the place of what they had.
-
-        Only what is as good as the search's last candidate counts: between a worse one, which is fresh, and that there
-        may be items which the search left out.
-        """
-        some, width = asked.of(requests), tf.shape(best.rows)[1]
-        scores, rows = lazy_cond(
-            some.clauses.any_given(),
-            lambda: self._sifted(found, some, width),
-            lambda: self._alive(found, some, width),
+        """What was found for some requests `[s]`, sifted, in the place of what they had."""
+        if asked.clauses.never_given:
+            return self._alive(requests, found, asked, best)
+        return lazy_cond(
+            tf.reduce_any(tf.gather(asked.clauses.given, requests)),
+            lambda: self._sifted(requests, found, asked, best),
+            lambda: self._alive(requests, found, asked, best),
         )
-        last = tf.reduce_min(tf.where(found[1] >= 0, found[0], -NO_SCORE), axis=1, keepdims=True)
-        filled = tf.reduce_sum(tf.cast(scores >= last, tf.int32), axis=1) >= some.k
-        return _replaced(best, requests, Best(scores, rows, filled))
 
-    def _alive(self, found: Candidates, some: Asked, width: tf.Tensor) -> Candidates:
-        """The best `[s, width]` of what a search found and of the fresh items, for requests without conditions."""
-        fresh = tf.matmul(some.embeddings, self.fresh, transpose_b=True)
+    def _alive(self, requests: tf.Tensor, found: Candidates, asked: Asked, best: Best) -> Best:
+        """The best of what a search found and of the fresh items, for requests without conditions."""
+        fresh = tf.matmul(tf.gather(asked.embeddings, requests), self.fresh, transpose_b=True)
         numbers = tf.range(self.index.size, self.index.size + tf.shape(fresh)[1])
         rows = tf.concat([found[1], tf.tile(numbers[None, :], [tf.shape(fresh)[0], 1])], axis=1)
         scores = tf.concat([found[0], fresh], axis=1)
-        return best_of([tf.where(self.filter.are_alive(rows), scores, NO_SCORE)], [rows], width)
+        scores = tf.where(self.filter.are_alive(rows), scores, NO_SCORE)
+        scores, rows = best_of([scores], [rows], tf.shape(best.rows)[1])
+        filled = _are_filled(scores, found, tf.gather(asked.k, requests))
+        places = requests[:, None]
+        better = zip(best, (scores, rows, filled), strict=True)
+        return Best(*(tf.tensor_scatter_nd_update(one, places, other) for one, other in better))
 
-    def _sifted(self, found: Candidates, some: Asked, width: tf.Tensor) -> Candidates:
+    def _sifted(self, requests: tf.Tensor, found: Candidates, asked: Asked, best: Best) -> Best:
         """The same of what meets each request's conditions; one by one, so that what they hold at a time is bounded."""
 
-        def sifted(one: tuple[tf.Tensor, tf.Tensor, Asked]) -> Candidates:
-            scores, rows, asked = one
-            places = self.filter.indexed(rows, asked.clauses)
-            return self._with_fresh((tf.gather(scores, places), tf.gather(rows, places)), asked, width)
+        def sifted(place: tf.Tensor, one: Asked) -> Best:
+            scores, rows = found[0][place], found[1][place]
+            places = self.filter.indexed(rows, one.clauses)
+            kept = self._with_fresh((tf.gather(scores, places), tf.gather(rows, places)), one, tf.shape(best.rows)[1])
+            return Best(*kept, _are_filled(kept[0], (scores, rows), one.k))
 
-        return _one_by_one(sifted, (*found, some))
+        return _one_by_one(sifted, requests, asked, best)
 
     def _listed(self, asked: Asked, best: Best) -> Best:
         """The exact answers of those who are not answered yet and have a list."""
         worth = (asked.lists.lengths > 0) | (self.filter.fresh_count() > 0)
         turn, width = tf.where(~best.filled & asked.lists.has_list & worth)[:, 0], tf.shape(best.rows)[1]
 
-        def listed(one: Asked) -> Candidates:
+        def listed(_: tf.Tensor, one: Asked) -> Best:
             found = best_of_list(self.index, self.filter, one.embeddings, one.clauses, one.lists, width)
-            return self._with_fresh(found, one, width)
+            return Best(*self._with_fresh(found, one, width), tf.constant(True))
 
-        def answered() -> Best:
-            scores, rows = _one_by_one(listed, asked.of(turn))
-            return _replaced(best, turn, Best(scores, rows, tf.ones_like(turn, tf.bool)))
-
-        return lazy_cond(tf.size(turn) > 0, answered, lambda: best)
+        return _one_by_one(listed, turn, asked, best)
 
     def _with_fresh(self, found: Candidates, one: Asked, width: tf.Tensor) -> Candidates:
         """The best `[width]` of items found `[n]` that meet a request's conditions, and of the fresh ones that do."""
@@ -215,20 +195,46 @@ class OverRetrieval(tf.Module):
         best, best_rows = best_of([scores[None]], [rows[None]], width)
         return best[0], best_rows[0]
 
-    def _everything(self, width: tf.Tensor, embeddings: tf.Tensor) -> Candidates:
+    def _search(self, effort: Effort, asked: Asked, requests: tf.Tensor) -> Candidates:
+        """What an effort finds for some requests."""
+        return self.index.search(tf.gather(asked.embeddings, requests), effort)
+
+    def _everything(self, width: tf.Tensor, asked: Asked, requests: tf.Tensor) -> Candidates:
         """The best of all items alive of the index."""
-        return exact_search(self.index, embeddings, width, self.filter.are_alive)
+        return exact_search(self.index, tf.gather(asked.embeddings, requests), width, self.filter.are_alive)
 
 
-def _one_by_one(answer: Callable[[Any], Candidates], requests: Any) -> Candidates:
-    """The answers of s requests, a nest of `[s, ...]`: `[s, width]`."""
-    kinds = (tf.TensorSpec([None], tf.float32), tf.TensorSpec([None], tf.int32))
-    return tf.map_fn(answer, requests, fn_output_signature=kinds, parallel_iterations=1)
+def _gathered(found: Candidates, requests: tf.Tensor) -> Candidates:
+    return tf.gather(found[0], requests), tf.gather(found[1], requests)
 
 
-def _replaced(best: Best, requests: tf.Tensor, better: Best) -> Best:
-    places = requests[:, None]
-    return Best(*(tf.tensor_scatter_nd_update(one, places, other) for one, other in zip(best, better, strict=True)))
+def _chosen(number: tf.Tensor, searches: Sequence[Search], requests: tf.Tensor) -> Candidates:
+    """What the search of a number finds: all but it stand in the graph unvisited."""
+    first, *others = searches
+    if not others:
+        return first(requests)
+    return lazy_cond(number == 0, lambda: first(requests), lambda: _chosen(number - 1, others, requests))
+
+
+def _one_by_one(answer: Callable[[tf.Tensor, Asked], Best], requests: tf.Tensor, asked: Asked, best: Best) -> Best:
+    """What was found so far, with the answers of some requests `[s]` in their places, by place in `requests`."""
+
+    def step(place: tf.Tensor, best: Best) -> Best:
+        request = requests[place]
+        better = zip(best, answer(place, asked.of(request)), strict=True)
+        return Best(*(tf.tensor_scatter_nd_update(one, [[request]], other[None]) for one, other in better))
+
+    return lazy_loop(tf.size(requests), 1, step, best)
+
+
+def _are_filled(scores: tf.Tensor, found: Candidates, k: tf.Tensor) -> tf.Tensor:
+    """Whether what was sifted, scores `[..., width]`, is the answer to k: bool `[...]`.
+
+    Only what is as good as the search's last candidate counts: between a worse one, which is fresh, and that there may
+    be items which the search left out.
+    """
+    last = tf.reduce_min(tf.where(found[1] >= 0, found[0], -NO_SCORE), axis=-1, keepdims=True)
+    return tf.reduce_sum(tf.cast(scores >= last, tf.int32), axis=-1) >= k
 
 
 def growing_efforts(chosen: Effort, size: int) -> list[Effort]:

@@ -6,13 +6,13 @@ from collections.abc import Collection
 
 import numpy as np
 import tensorflow as tf
+from preprocessing.text.branches import lazy_cond
 
 from preprocessing.data.features import HORIZONS
 from preprocessing.logs.records import ATTRIBUTES
 from preprocessing.text.vocabulary_files import Vocabularies
 from serving.catalogue.data_records import Strings
 from serving.graph.item_lookup import ItemLookup
-from serving.graph.over_retrieval import lazy_cond
 from serving.graph.towers import Features
 from serving.index.base import variable
 

@@ -13,6 +13,7 @@ from serving.graph.conditions import Clauses
 from serving.graph.posting_lists import PostingLists
 from serving.index.base import Effort, Index
 
+_NAMED = np.arange(3, dtype=np.int32)  # the numbers of the clauses of leaves, brands and prices
 _MARGIN = 2  # how many times k a search should be expected to find before it is made
 
 
@@ -28,27 +29,34 @@ class ShortestLists(NamedTuple):
 
 
 def shortest_lists(clauses: Clauses, lists: PostingLists) -> ShortestLists:
-    """A clause's list is made of pieces: one for a word or a range of prices, one for each of its leaves or brands."""
-    columns = (clauses.word_numbers, clauses.leaf_numbers, clauses.brand_numbers)
-    spans = lists.spans(tf.concat(columns, axis=1))
+    """A clause's list is made of pieces: one for each of its leaves or brands, one for a range of prices or a word."""
+    leaves, brands = (int(one.shape[1]) for one in (clauses.leaves, clauses.brands))
     priced = lists.price_spans(clauses.prices[:, 0], clauses.prices[:, 1])
-    begins = tf.concat([spans.begins, priced.begins[:, None]], axis=1)
-    ends = tf.concat([spans.ends, priced.ends[:, None]], axis=1)
-    counts = [tf.shape(one)[1] for one in columns]
-    of_words, *of_names = tf.split(spans.lengths, counts, axis=1)
-    sizes = [of_words, *(tf.reduce_sum(one, axis=1, keepdims=True) for one in of_names), priced.lengths[:, None]]
-    named = [tf.reduce_any(one != NO_TERM, axis=1, keepdims=True) for one in (clauses.leaves, clauses.brands)]
-    given = tf.concat([clauses.words != NO_TERM, *named, clauses.priced[:, None]], axis=1)
-    lengths = tf.where(given, tf.concat(sizes, axis=1), lists.size)
-    chosen = tf.argmin(tf.where(given, lengths, lists.size + 1), axis=1, output_type=tf.int32)
-    words = counts[0]
-    clause_of = tf.concat([tf.range(words), tf.repeat(words + tf.range(3), [*counts[1:], 1])], axis=0)
-    ends = tf.where(clause_of == chosen[:, None], ends, begins)
-    shares = tf.reduce_prod(tf.cast(lengths, tf.float32) / lists.size, axis=1)
-    others = tf.where(tf.range(words) == chosen[:, None], NO_TERM, clauses.word_numbers)
+    spans = lists.spans(tf.concat([clauses.leaf_numbers, clauses.brand_numbers, clauses.word_numbers], axis=1))
+    begins = _with_prices(spans.begins, priced.begins, leaves + brands)
+    ends = _with_prices(spans.ends, priced.ends, leaves + brands)
+    of_leaves, of_brands = spans.lengths[:, :leaves], spans.lengths[:, leaves : leaves + brands]
+    sizes = tf.stack([tf.reduce_sum(of_leaves, 1), tf.reduce_sum(of_brands, 1), priced.lengths], axis=1)
+    asked = [tf.reduce_any(one != NO_TERM, axis=1) for one in (clauses.leaves, clauses.brands)]
+    given = tf.concat([tf.stack([*asked, clauses.priced], axis=1), clauses.words != NO_TERM], axis=1)
+    lengths = tf.where(given, tf.concat([sizes, spans.lengths[:, leaves + brands :]], axis=1), lists.size)
+    chosen = tf.argmin(tf.where(given, lengths, lists.size + 1), axis=1, output_type=tf.int32)[:, None]
+    words = len(_NAMED) + tf.range(tf.shape(clauses.words)[1])  # the numbers of the words' clauses
+    clause_of = tf.concat([np.repeat(_NAMED, [leaves, brands, 1]), words], axis=0)
+    ends = tf.where(clause_of == chosen, ends, begins)
     return ShortestLists(
-        begins, ends, tf.reduce_sum(ends - begins, axis=1), shares, tf.reduce_any(given, axis=1), others
+        begins=begins,
+        ends=ends,
+        lengths=tf.reduce_sum(ends - begins, axis=1),
+        shares=tf.reduce_prod(tf.cast(lengths, tf.float32) / lists.size, axis=1),
+        has_list=tf.reduce_any(given, axis=1),
+        words=tf.where(words == chosen, NO_TERM, clauses.word_numbers),
     )
+
+
+def _with_prices(places: tf.Tensor, prices: tf.Tensor, named: int) -> tf.Tensor:
+    """Places `[B, C]` of leaves, brands and words, with one of prices `[B]` before the words'."""
+    return tf.concat([places[:, :named], prices[:, None], places[:, named:]], axis=1)
 
 
 def no_lists(batch: tf.Tensor) -> ShortestLists:

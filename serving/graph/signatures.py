@@ -35,19 +35,14 @@ class Embedder(tf.Module):
 
     def signatures(self) -> Signatures:
         """By name, traced."""
-        items = {name: tf.TensorSpec([None], tf.string, name) for name in ITEM_INPUTS}
         return {
             "embed_query": _traced(self.embed_query, _QUERY | _lists(VECTOR_LISTS, self._widths)),
-            "embed_item": _traced(self.embed_item, items),
+            "embed_item": item_signature(self.item_encoder),
         }
 
     def embed_query(self, **inputs: tf.Tensor) -> Outputs:
         """A query and its user's past -> its vector."""
         return {"embedding": self.query_encoder(inputs)[0]}
-
-    def embed_item(self, **inputs: tf.Tensor) -> Outputs:
-        """An item, known or not -> its vector."""
-        return {"embedding": self.item_encoder(inputs)}
 
 
 class Searcher(tf.Module):
@@ -115,6 +110,15 @@ class Retrieval(tf.Module):
         embeddings, words = self.embedder.query_encoder(inputs)
         conditions = Conditions.read(inputs, lambda terms: hashed_terms(words, terms))
         return self.searcher.answer(embeddings, inputs["k"], conditions)
+
+
+def item_signature(encoder: ItemEncoder) -> Any:
+    """`embed_item`: an item, known or not -> its vector."""
+
+    def embed_item(**inputs: tf.Tensor) -> Outputs:
+        return {"embedding": encoder(inputs)}
+
+    return _traced(embed_item, {name: tf.TensorSpec([None], tf.string, name) for name in ITEM_INPUTS})
 
 
 def save(module: tf.Module, path: str, signatures: Signatures) -> None:

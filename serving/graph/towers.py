@@ -40,14 +40,11 @@ class Tower(tf.Module):
 
     def __call__(self, features: Features) -> tf.Tensor:
         """All columns -> float32 `[B, dim]`."""
-        return self._called(_ALL, features)
+        return self.saved.signatures[_ALL](**features)["embedding"]
 
     def query_alone(self, features: Features) -> tf.Tensor:
         """The query's own columns -> float32 `[B, dim]`, for a user without any past."""
-        return self._called(_QUERY_ALONE, features)
-
-    def _called(self, signature: str, features: Features) -> tf.Tensor:
-        return tf.ensure_shape(self.saved.signatures[signature](**features)["embedding"], [None, self.dim])
+        return self.saved.signatures[_QUERY_ALONE](**features)["embedding"]
 
 
 class Towers(NamedTuple):

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from serving.runtime.batch_arrays import Arrays, merged, split
-from serving.runtime.status import ServingError, of_exception, too_late, unavailable
+from serving.runtime.lanes import Lane, Task, late
+from serving.runtime.status import of_exception, unavailable
 
-_LONGEST_WAIT = 86_400.0  # gRPC writes "no deadline" as one in thousands of years
 # Seconds. Whoever finds a batch running that takes less than this waits for it: one more call of the graph beside it
 # would cost more.
 _SHORT = 0.002
-_NEWEST = 0.3  # the weight of the newest batch in what a batch is expected to take
 
 
 @dataclass(frozen=True)
@@ -32,71 +29,17 @@ class BatchingLimits:
     num_batch_threads: int = 2  # batches that run at a time
     allowed_batch_sizes: tuple[int, ...] = ()  # to the next of which a batch is filled up; any size without them
 
+    @property
+    def bulk(self) -> int:
+        """Rows: a request of more keeps its slot so long that others must have one left."""
+        return max(self.max_batch_size, BatchingLimits.max_batch_size)
+
 
 class BatchRecord(Protocol):
     """Who wants to know of batches."""
 
     def batch(self, lane: str, rows: int, requests: int, waited_seconds: float) -> None:
         """A batch of some rows of some requests is about to run; its first had waited this long."""
-
-
-class Task:
-    """One request in a lane. Who waits for it is told when its outputs or its error are there."""
-
-    __slots__ = ("arrays", "deadline", "error", "gone", "outputs", "queued", "rows", "told")
-
-    def __init__(self, arrays: Arrays, rows: int, timeout: float | None = None) -> None:
-        self.arrays, self.rows = arrays, rows
-        self.queued = time.monotonic()
-        self.deadline = None if timeout is None or timeout > _LONGEST_WAIT else self.queued + timeout
-        self.outputs: Arrays = []
-        self.error: ServingError | None = None
-        self.gone = False  # nobody waits for it any more
-        self.told: Callable[[], object] = lambda: None
-
-    def wanted(self) -> bool:
-        """Whether it is still to be run, at the moment when it could be."""
-        if self.gone:
-            return False
-        if self.deadline is not None and time.monotonic() > self.deadline:
-            self.end(error=_late())
-            return False
-        return True
-
-    def end(self, outputs: Arrays | None = None, error: ServingError | None = None) -> None:
-        """Tells the outcome."""
-        self.outputs, self.error = outputs or [], error
-        self.told()
-
-    def outcome(self) -> Arrays:
-        """The outputs, once it was told."""
-        if self.error is not None:
-            raise self.error
-        return self.outputs
-
-
-class Lane:
-    """The requests to one signature of one version; only they can share a batch."""
-
-    def __init__(self, name: str, call: Callable[..., Arrays], batchable: bool) -> None:
-        self.name, self.call, self.batchable = name, call, batchable
-        self.tasks: deque[Task] = deque()
-        self.rows = 0
-        self.listed = False
-        self._seconds: dict[int, float] = {}  # what a batch takes, by the number of binary digits of its rows
-        self.gathering = 0  # rows that a first request which waits for company has room for
-        self.full = threading.Event()
-
-    def took(self, rows: int, seconds: float) -> None:
-        """A batch of so many rows has taken so long."""
-        size = rows.bit_length()
-        before = self._seconds.get(size, seconds)
-        self._seconds[size] = before + _NEWEST * (seconds - before)
-
-    def expected(self, rows: int) -> float:
-        """How long a batch of so many rows takes, by the nearest size seen; for ever, before any was."""
-        size = rows.bit_length()
-        return self._seconds[min(self._seconds, key=lambda seen: abs(seen - size))] if self._seconds else math.inf
 
 
 class Running(NamedTuple):
@@ -112,12 +55,13 @@ class Batcher:
     """Runs tasks of all lanes, a bounded number of batches at a time, lanes in turn."""
 
     def __init__(self, limits: BatchingLimits, record: BatchRecord | None = None) -> None:
-        self._limits, self._record = limits, record
+        self.limits, self._record = limits, record
         self._slots = [ThreadPoolExecutor(1, f"batch-{number}") for number in range(limits.num_batch_threads)]
         self._free = list(self._slots)  # the last is the one that worked last: its memory is the warmest
         self._lock = threading.Lock()
         self._lanes: deque[Lane] = deque()  # those where somebody waits
         self._running: dict[ThreadPoolExecutor, Running] = {}
+        self._most_bulk = max(1, limits.num_batch_threads - 1)  # slots for requests larger than a batch
 
     def run(self, lane: Lane, task: Task) -> Arrays:
         """A task's outputs, for a thread that can wait for them."""
@@ -127,7 +71,7 @@ class Batcher:
         left = None if task.deadline is None else max(0.0, task.deadline - time.monotonic())
         if not told.wait(left):
             task.gone = True
-            raise _late()
+            raise late()
         return task.outcome()
 
     async def answer(self, lane: Lane, task: Task) -> Arrays:
@@ -150,9 +94,9 @@ class Batcher:
 
     def _submit(self, lane: Lane, task: Task) -> None:
         with self._lock:
-            idle = self._free and not lane.gathering and not self._worth_waiting(lane, lane.rows + task.rows)
-            slot = self._free.pop() if idle else None
-            if not slot and lane.rows + task.rows > self._limits.max_enqueued_batches * self._limits.max_batch_size:
+            ready = self._free and not lane.gathering and self._may_run(lane)
+            slot = self._free.pop() if ready and not self._worth_waiting(lane, lane.rows + task.rows) else None
+            if not slot and lane.rows + task.rows > self.limits.max_enqueued_batches * self.limits.max_batch_size:
                 raise unavailable(
                     f"The batch scheduling queue to which this task was submitted is full: {lane.rows} rows of "
                     f"{lane.name} wait"
@@ -190,6 +134,11 @@ class Batcher:
     def _begin(self, slot: ThreadPoolExecutor, lane: Lane, rows: int) -> None:
         self._running[slot] = Running(lane, rows, time.monotonic(), lane.expected(rows))
 
+    def _may_run(self, lane: Lane, slot: ThreadPoolExecutor | None = None) -> bool:
+        """Whether a lane may have one more slot, or keep this one: bulk leaves one to the others."""
+        bulk = sum(batch.lane.bulk for other, batch in self._running.items() if other is not slot)
+        return not lane.bulk or bulk < self._most_bulk
+
     def _worth_waiting(self, lane: Lane, rows: int) -> bool:
         """Whether so many rows better wait for a batch that runs than begin beside it in a free slot.
 
@@ -210,8 +159,8 @@ class Batcher:
 
     def _gather(self, lane: Lane, batch: list[Task]) -> None:
         """Takes along who waits and fits, in order."""
-        wait = self._limits.batch_timeout_micros
-        room = self._limits.max_batch_size - batch[0].rows
+        wait = self.limits.batch_timeout_micros
+        room = self.limits.max_batch_size - batch[0].rows
         if wait and lane.rows < room:
             self._await_company(lane, room, wait / 1e6)
         with self._lock:
@@ -241,8 +190,11 @@ class Batcher:
     def _next(self, slot: ThreadPoolExecutor) -> tuple[Lane, Task] | None:
         """The first who waits in the next lane; without one the slot is free."""
         with self._lock:
-            while self._lanes:
+            for _ in range(len(self._lanes)):
                 lane = self._lanes.popleft()
+                if not self._may_run(lane, slot):
+                    self._lanes.append(lane)
+                    continue
                 lane.listed = False
                 while lane.tasks:
                     task = self._pop(lane)
@@ -271,7 +223,7 @@ class Batcher:
 
     def _outcomes(self, lane: Lane, batch: list[Task], rows: int) -> list[Arrays]:
         """The outputs of each task of a batch."""
-        size = next((one for one in self._limits.allowed_batch_sizes if one >= rows), rows) if lane.batchable else rows
+        size = next((one for one in self.limits.allowed_batch_sizes if one >= rows), rows) if lane.batchable else rows
         if len(batch) == 1 and size == rows:
             return [lane.call(*batch[0].arrays)]
         outputs = lane.call(*merged([task.arrays for task in batch], size - rows))
@@ -279,10 +231,6 @@ class Batcher:
             lane.batchable = False  # its outputs are not a row for a row: from now on each request runs alone
             raise ValueError(f"{lane.name} gives no row for each row")
         return split(outputs, [task.rows for task in batch])
-
-
-def _late() -> ServingError:
-    return too_late("the deadline passed while the request waited for its batch")
 
 
 def _wake(told: asyncio.Future[None]) -> None:

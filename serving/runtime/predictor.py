@@ -15,7 +15,8 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import get_model_metadata_pb2, predict_pb2, prediction_log_pb2
 
-from serving.runtime.batching import Batcher, Task
+from serving.runtime.batching import Batcher
+from serving.runtime.lanes import Lane, Task
 from serving.runtime.manager import Manager
 from serving.runtime.model_files import exists
 from serving.runtime.prometheus import Metrics
@@ -80,7 +81,7 @@ class Predictor:
     ) -> dict[str, np.ndarray]:
         """As `run`, in an event loop."""
         task = self._task(signature, arrays, timeout)
-        outputs = await self._batcher.answer(servable.lanes[signature.name], task)
+        outputs = await self._batcher.answer(self._lane(servable, signature, task), task)
         return self._answer(servable, signature, task, outputs)
 
     def warm_up(self, servable: Servable) -> None:
@@ -99,7 +100,7 @@ class Predictor:
     ) -> dict[str, np.ndarray]:
         """The outputs by name, for inputs in the signature's order."""
         task = self._task(signature, arrays, timeout)
-        return self._answer(servable, signature, task, self._batcher.run(servable.lanes[signature.name], task))
+        return self._answer(servable, signature, task, self._batcher.run(self._lane(servable, signature, task), task))
 
     def _task(self, signature: Signature, arrays: list[np.ndarray], timeout: float | None) -> Task:
         rows = _rows(signature, arrays)
@@ -107,6 +108,9 @@ class Predictor:
             raise invalid(f"{rows} rows in one request, at most {self._limits.max_rows} are taken")
         self._check_k(signature, arrays)
         return Task(arrays, rows, timeout)
+
+    def _lane(self, servable: Servable, signature: Signature, task: Task) -> Lane:
+        return servable.lane(signature, task.rows > self._batcher.limits.bulk)
 
     def _answer(
         self, servable: Servable, signature: Signature, task: Task, outputs: Sequence[np.ndarray]

@@ -21,6 +21,7 @@ from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
 
 from serving.runtime.grpc_server import ModelServer
 from serving.runtime.json_slices import SLICE
+from serving.runtime.memory import uncollected
 from serving.runtime.ports import reserve
 from serving.runtime.predictor import Admission, signature_of
 from serving.runtime.prometheus import CONTENT_TYPE
@@ -208,13 +209,20 @@ class RestServer:
 
     def _run(self, size: int, work: Callable[..., T], *arguments: Any) -> asyncio.Future[T]:
         """In a thread for JSON of about so many bytes."""
-        return self._loop.run_in_executor(self._large_pool if size > SLICE else self._pool, work, *arguments)
+        if size <= SLICE:
+            return self._loop.run_in_executor(self._pool, work, *arguments)
+        return self._loop.run_in_executor(self._large_pool, _with_large, work, *arguments)
 
     def _arrays(self, servable: Servable, data: bytes) -> tuple[Signature, list[np.ndarray], bool]:
         check_values(data, self._server.predictor.max_rows, servable.values_a_row)
         body = read_body(data)
         signature = signature_of(servable, body.signature_name)
         return signature, to_arrays(body, signature), body.by_row
+
+
+def _with_large(work: Callable[..., T], *arguments: Any) -> T:
+    with uncollected():
+        return work(*arguments)
 
 
 async def _allow_all_sites(request: web.Request, response: web.StreamResponse) -> None:

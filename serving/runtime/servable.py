@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from serving.graph.saved_model import ServedModel
-from serving.runtime.batching import Lane
+from serving.runtime.lanes import Lane
 from serving.runtime.model_files import read_bytes
 from serving.runtime.status import invalid
 from serving.runtime.tensors import dtype_of, to_array, type_name
@@ -109,7 +109,15 @@ class Servable:
         except BaseException:
             self.close()
             raise
-        self.lanes = {one.name: Lane(f"{name}:{one.name}", one.call, one.batchable) for one in self.signatures.values()}
+        self._lanes = {
+            (one.name, bulk): Lane(f"{name}:{one.name}", one.call, one.batchable, bulk)
+            for one in self.signatures.values()
+            for bulk in (False, True)
+        }
+
+    def lane(self, signature: Signature, bulk: bool) -> Lane:
+        """Where requests to a signature wait for their batch."""
+        return self._lanes[signature.name, bulk]
 
     @property
     def values_a_row(self) -> int | None:

@@ -211,6 +211,24 @@ def test_the_server_answers(tmp_path: Path) -> None:
     assert {line.split()[2] for line in answers.splitlines()} == {"a", "b", "c"}
 
 
+@pytest.mark.parametrize("answers", [True, False])
+def test_scann_in_tensorflow_serving_is_asked(answers: bool, tmp_path: Path) -> None:
+    """Where it does not answer, its log is shown with one line on what failed, and the build goes on."""
+    (tmp_path / "tools").mkdir()
+    tool(tmp_path / "tools" / "docker", f'echo "$*" >> {tmp_path}/asked')
+    tool(tmp_path / "tools" / "timeout", 'shift; exec "$@"' if answers else "exit 124")
+    done = run_here("serve-scann", tmp_path)
+    export, start, *rest = (tmp_path / "asked").read_text().splitlines()
+    assert export.endswith("/models/retrieval --index scann") and "python -m serving.export" in export
+    assert "--detach --name scann" in start and start.endswith("/tf-serving-scann:b1")
+    if answers:
+        assert done.returncode == 0 and rest[0].endswith("python -m serving.client shoes --target scann:8500")
+    else:
+        assert (done.returncode, rest) == (1, ["logs scann"])
+        assert done.stderr == "error: TensorFlow Serving with ScaNN's library did not answer; its log is above\n"
+    assert [step.id for step in BUILD.steps if step.allow_failure] == ["serve-scann"]
+
+
 def test_the_release(tmp_path: Path) -> None:
     done = run("release", tmp_path, _DEPLOY="true")
     assert done.returncode == 0, done.stderr

@@ -48,7 +48,6 @@ def test_versions_are_the_same_everywhere() -> None:
         differing = {name for name in one.keys() & locks[0].keys() if one[name] != locks[0][name]}
         assert not differing, "make lock"
     assert f"beam_python3.11_sdk:{locks[1]['apache-beam']} " in (ROOT / "deploy/beam.Dockerfile").read_text()
-    assert (
-        f"tensorflow/serving:{locks[1]['tensorflow-serving-api']}\n"
-        in (ROOT / "deploy/serving/stock.Dockerfile").read_text()
-    )
+    for name in ("stock", "scann"):
+        image = f"\nFROM tensorflow/serving:{locks[1]['tensorflow-serving-api']}\n"
+        assert image in (ROOT / f"deploy/serving/{name}.Dockerfile").read_text()

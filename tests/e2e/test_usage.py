@@ -103,6 +103,7 @@ USAGES: dict[str, tuple[str, str, str]] = {
     "no films": ("benchmarks.movielens", "--ml-100k {here}/none", "no such folder"),
     "a log of another folder": ("benchmarks.load", "--target a:1 --requests {here}/none", "{here}/none: No such file"),
     "a model that is not there": ("benchmarks.serve", "--model-base-path {here}", "{here} holds no version"),
+    "nothing to attack": ("benchmarks.rest_attack", "--model-base-path {here}", "{here} holds no version"),
     "a soak over something else": ("benchmarks.soak", "--output {here}", "{here} was not made by this command"),
     "no rated queries": ("benchmarks.judged", "--data {here}", "judgments.jsonl"),
 }

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from preprocessing.data.features import HORIZONS, STAGES
+from preprocessing.data.features import STAGES
 from preprocessing.data.spec import read_spec
-from preprocessing.logs.records import ATTRIBUTES
 from preprocessing.text.vocabulary_files import Vocabularies
 from trainer.data.dataset import keyed_requests
 from trainer.evaluation.eval_requests import EvalRequests, eval_batches
@@ -52,13 +51,7 @@ def encode(
 
 def encode_queries(towers: TrainedTowers, data_dir: str, queries: Sequence[str | bytes]) -> np.ndarray:
     """Vectors `[n, d]` of queries that nobody known asks: without previous queries, without a past."""
-    columns = towers.request_columns
-    grams = sorted(name.removeprefix("query_") for name in columns if name.startswith("query_"))
+    grams = sorted(name.removeprefix("query_") for name in towers.request_columns if name.startswith("query_"))
     vocabularies = Vocabularies(f"{data_dir}/vocab", read_spec(data_dir), grams)
-    grains = vocabularies.encoded(tf.constant(queries, tf.string), grams)
-    features: dict[str, Any] = {f"query_{name}": ids for name, ids in grains.items()}
-    nothing = tf.RaggedTensor.from_row_lengths(tf.zeros([0], tf.int64), tf.zeros([len(queries)], tf.int64))
-    if "history_word" in columns:
-        features["history_word"] = tf.RaggedTensor.from_row_lengths(nothing[:0], tf.zeros([len(queries)], tf.int64))
-    past = (f"{horizon}_{name}" for horizon in HORIZONS for name in ATTRIBUTES)
-    return towers.query(features | {name: nothing for name in past if name in columns}).numpy()
+    encoded = vocabularies.encoded(tf.constant(queries, tf.string), grams)
+    return towers.query_alone({f"query_{name}": ids for name, ids in encoded.items()}).numpy()

@@ -33,6 +33,10 @@ class TrainedTowers:
         """Parsed requests -> float32 `[batch, dim]`."""
         return tf.cast(self._model.query_tower(features, training=False), tf.float32)
 
+    def query_alone(self, features: dict[str, Any]) -> tf.Tensor:
+        """Their `query_*` features -> the same, for users without any past."""
+        return tf.cast(self._model.query_tower.query_alone(features), tf.float32)
+
     def item(self, features: dict[str, Any]) -> tf.Tensor:
         """Parsed catalogue items -> float32 `[batch, dim]`."""
         return tf.cast(self._model.item_tower(features, training=False), tf.float32)

@@ -28,6 +28,7 @@ class ServedTower(tf.Module):
         self.columns = frozenset(tower.columns)
         self.parameters = list(tower.variables)
         self._call = lambda features: tower(features, training=False)
+        self._query_alone = lambda features: tower.query_alone(features)
 
     def embed(self, **features: tf.Tensor) -> Features:
         """All columns -> `[B, dim]`."""
@@ -35,10 +36,7 @@ class ServedTower(tf.Module):
 
     def embed_query_alone(self, **features: tf.Tensor) -> Features:
         """The columns of the query -> `[B, dim]`, for a user without any past."""
-        batch = tf.shape(next(iter(features.values())))[0]
-        past = sorted(self.columns - features.keys())
-        nothing = {name: tf.zeros([batch, *[1] * (_rank(name) - 1)], tf.int32) for name in past}
-        return self.embed(**features, **nothing)
+        return {"embedding": tf.cast(self._query_alone(features), tf.float32)}
 
 
 def _rank(column: str) -> int:

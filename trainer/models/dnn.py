@@ -9,7 +9,7 @@ import tensorflow as tf
 from preprocessing.data.features import HORIZONS
 from trainer.config_models import DnnConfig
 from trainer.towers.embeddings import Tables
-from trainer.towers.ragged import aligned
+from trainer.towers.lists import present
 
 
 def mlp(hidden: tuple[int, ...], dim: int, name: str) -> tf.keras.Sequential:
@@ -28,19 +28,28 @@ class DnnQueryTower(tf.keras.layers.Layer):
         self._mlp = mlp(config.hidden, config.dim, "mlp")
         self.dim = config.dim
         self.columns = {f"query_{gram}" for gram in config.query_grams}
-        if config.behaviours:
-            self.columns |= {f"{horizon}_{name}" for horizon in HORIZONS for name in {"item", *config.attributes}}
+        self._horizons = HORIZONS if config.behaviours else ()
+        self.columns |= {f"{horizon}_{name}" for horizon in self._horizons for name in {"item", *config.attributes}}
 
     def call(self, features: dict[str, Any], training: bool = False) -> tf.Tensor:
         """-> `[B, d]`."""
         del training
+        past = []
+        for horizon in self._horizons:
+            mask = present(features[f"{horizon}_item"])  # an item is there, whatever attribute it has not
+            for name in self._config.attributes:
+                past.append(self.tables.mean_by(name, features[f"{horizon}_{name}"], mask))
+        return self._vector(features, past)
+
+    def query_alone(self, features: dict[str, Any]) -> tf.Tensor:
+        """The vector `[B, d]` of a user without a past, from the `query_*` features: the mean of nothing is zero."""
+        one = features[f"query_{self._config.query_grams[0]}"]
+        nothing = [self.tables.mean_of_none(name, one) for name in self._config.attributes]
+        return self._vector(features, nothing * len(self._horizons))
+
+    def _vector(self, features: dict[str, Any], past: list[tf.Tensor]) -> tf.Tensor:
         parts = [self.tables.mean(gram, features[f"query_{gram}"]) for gram in self._config.query_grams]
-        if self._config.behaviours:
-            for horizon in HORIZONS:
-                names = ("item", *self._config.attributes)
-                lists = aligned({str(name): features[f"{horizon}_{name}"] for name in names}, "item")
-                parts += [self.tables.mean(name, lists[name]) for name in self._config.attributes]
-        vector = self._mlp(tf.concat(parts, axis=-1))
+        vector = self._mlp(tf.concat([*parts, *past], axis=-1))
         return tf.math.l2_normalize(vector, axis=-1) if self._config.normalize else vector
 
 

@@ -32,6 +32,14 @@ class MgdsprQueryTower(tf.keras.layers.Layer):
         """-> `[B, d]`."""
         grains = self._grains(features)  # Q_mgs [B, g, d]
         found = [horizon(features, grains, training=training) for horizon in self._horizons]  # H [B, g, d] each
+        return self._fused(grains, found)
+
+    def query_alone(self, features: dict[str, Any]) -> tf.Tensor:
+        """The vector `[B, d]` of a user without a past, from the `query_*` features: no horizon finds anything."""
+        grains = self._grains(features, alone=True)
+        return self._fused(grains, [tf.zeros_like(grains)] * len(self._horizons))
+
+    def _fused(self, grains: tf.Tensor, found: list[tf.Tensor]) -> tf.Tensor:
         rows = tf.concat([grains, *found], axis=1)
         vector = self._fusion(rows) if self._fusion is not None else tf.reduce_mean(rows, axis=1)
         return tf.math.l2_normalize(vector, axis=-1) if self._normalize else vector

@@ -56,6 +56,14 @@ class MmseQueryTower(tf.keras.layers.Layer):
         grains = self._grains(features)
         words = grains[:, self._asking : self._asking + 1]
         found = [horizon(features, words, training=training) for horizon in self._horizons]  # [B, 1, d] each
+        return self._levels(grains, found)
+
+    def query_alone(self, features: dict[str, Any]) -> tf.Tensor:
+        """The vector `[B, G * d]` of a user without a past, from the `query_*` features: no horizon finds anything."""
+        grains = self._grains(features, alone=True)
+        return self.level_weights(self._levels(grains, [tf.zeros_like(grains[:, :1])] * len(self._horizons)))
+
+    def _levels(self, grains: tf.Tensor, found: list[tf.Tensor]) -> tf.Tensor:
         levels = tf.concat([grains, *found], axis=1)
         return tf.math.l2_normalize(levels, axis=-1) if self._normalize else levels
 

@@ -21,6 +21,10 @@ class BagOfWords(tf.keras.layers.Layer):
     def call(self, features: dict[str, Any], training: bool = False) -> tf.Tensor:
         """-> `[B, d]`."""
         del training
+        return self.query_alone(features)
+
+    def query_alone(self, features: dict[str, Any]) -> tf.Tensor:
+        """The same `[B, d]`: this tower never looks at a past."""
         return self.tables.mean("word", features["query_word"])
 
 

@@ -8,8 +8,8 @@ import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
 from trainer.losses.objective import Encoded, Objective
+from trainer.towers.lists import concat_features
 from trainer.towers.noise import Noise
-from trainer.towers.ragged import concat_features
 from trainer.towers.stage_items import stage_columns, stage_items
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from trainer.towers.lists import Ids, flat, mean_listed, padded, present
 from trainer.towers.noise import Noise
-from trainer.towers.ragged import Ids, mean_lists, ragged
 
 _STDDEV = 0.1
 
@@ -34,10 +34,21 @@ class Tables(tf.keras.layers.Layer):
         """Vectors of ids: `[..., width]`."""
         return tf.cast(tf.gather(self._rows[name], ids), self._compute)
 
+    def listed(self, name: str, ids: Ids) -> tf.Tensor:
+        """Vectors of lists of ids: `[..., (L)]` -> `[..., L, width]`."""
+        return padded(self.rows(name, flat(ids)), ids)
+
     def mean(self, name: str, ids: Ids) -> tf.Tensor:
-        """The mean vector of each list of ids `[n, (L)]`: `[n, width]`."""
-        lists = ragged(ids)
-        return mean_lists(self.rows(name, lists.values), lists)
+        """The mean vector of each list of ids `[..., (L)]`: `[..., width]`."""
+        return self.mean_by(name, ids, present(ids))
+
+    def mean_by(self, name: str, ids: Ids, mask: tf.Tensor) -> tf.Tensor:
+        """The same over the places in `mask` `[..., L]`, at which an id of 0 counts, too: it is "none", not padding."""
+        return mean_listed(self.rows(name, flat(ids)), ids, mask)
+
+    def mean_of_none(self, name: str, lists: Ids) -> tf.Tensor:
+        """The mean vector of as many empty lists as `lists` `[n, (L)]` are: zeros `[n, width]`."""
+        return tf.zeros([tf.shape(lists)[0], self._rows[name].shape[1]], self._compute)
 
     def forget_some(self, ids: tf.Tensor, rate: float) -> tf.Tensor:
         """Item ids `[n]`, some replaced by an id of the unknown: that is how a new item will be served."""

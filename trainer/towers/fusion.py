@@ -28,8 +28,7 @@ class ClsFusion(tf.keras.layers.Layer):
     def call(self, rows: tf.Tensor) -> tf.Tensor:
         """`[B, n, d]` -> `[B, d]`."""
         cls = tf.cast(self._cls, rows.dtype)
-        first = tf.broadcast_to(cls, tf.stack([tf.shape(rows)[0], 1, rows.shape[-1]]))
-        rows = tf.concat([first, rows], axis=1)
+        rows = tf.concat([tf.zeros_like(rows[:, :1]) + cls, rows], axis=1)
         asked = tf.einsum("hds,hs->dh", self._key, tf.einsum("d,hds->hs", cls, self._query))
         weights = tf.nn.softmax(tf.einsum("bnd,dh->bhn", rows, asked) * self._size**-0.5, axis=-1)
         values = tf.einsum("bhd,hds->bhs", tf.matmul(weights, rows), self._value)

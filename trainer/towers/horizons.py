@@ -9,9 +9,11 @@ import tensorflow as tf
 from preprocessing.logs.records import ATTRIBUTES
 from trainer.config_models import HorizonsConfig, LongConfig, RealtimeConfig, ShortConfig
 from trainer.towers.attention import SelfAttention, grouped_attention, query_attention
+from trainer.towers.dense import Dense
 from trainer.towers.embeddings import Tables
+from trainer.towers.lists import flat, oldest_first, padded, present, side_by_side
+from trainer.towers.lstm import Lstm
 from trainer.towers.noise import Noise
-from trainer.towers.ragged import aligned, padded
 
 
 class BehaviourItems(tf.keras.layers.Layer):
@@ -20,13 +22,13 @@ class BehaviourItems(tf.keras.layers.Layer):
     def __init__(self, tables: Tables, dim: int) -> None:
         super().__init__(name="behaviour_items")
         self.tables = tables
-        self._project = tf.keras.layers.Dense(dim, use_bias=False, name="project")
+        self._project = Dense(dim, use_bias=False, name="project")
 
-    def call(self, features: dict[str, Any], horizon: str) -> tf.RaggedTensor:
-        """-> `[B, (n), d]`, newest first."""
-        lists = aligned({name: features[f"{horizon}_{name}"] for name in ATTRIBUTES}, "item")
-        side_by_side = tf.concat([self.tables.rows(name, ids.values) for name, ids in lists.items()], axis=-1)
-        return lists["item"].with_values(self._project(side_by_side))
+    def call(self, features: dict[str, Any], horizon: str) -> tuple[tf.Tensor, tf.Tensor]:
+        """-> `[B, n, d]`, newest first, and which are there `[B, n]`: an item is, whatever attribute it has not."""
+        items = features[f"{horizon}_item"]
+        parts = [self.tables.rows(name, flat(features[f"{horizon}_{name}"])) for name in ATTRIBUTES]
+        return padded(self._project(tf.concat(parts, axis=-1)), items), present(items)
 
 
 class Realtime(tf.keras.layers.Layer):
@@ -38,29 +40,26 @@ class Realtime(tf.keras.layers.Layer):
         self._config = config
         self._zero_vector = zero_vector
         self._noise = noise
-        self._lstms = [
-            tf.keras.layers.LSTM(dim, return_sequences=True, name=f"lstm_{n}") for n in range(config.lstm_layers)
-        ]
+        self._lstms = [Lstm(dim, f"lstm_{n}") for n in range(config.lstm_layers)]
         self._attention = SelfAttention(dim, config.heads, "self_attention")
         self.columns = {f"realtime_{name}" for name in ATTRIBUTES}
 
     def call(self, features: dict[str, Any], grains: tf.Tensor, training: bool = False) -> tf.Tensor:
         """H_real `[B, g, d]` for Q_mgs `[B, g, d]`."""
-        rows = self._items(features, "realtime")
-        acted = tf.where(rows.row_lengths() > 0)[:, 0]  # most users come with an empty day: they need no LSTM
-        found = self._found(tf.gather(rows, acted), tf.gather(grains, acted), training)
+        rows, mask = self._items(features, "realtime")
+        if not training:
+            return self._found(rows, mask, grains, training)
+        acted = tf.where(tf.reduce_any(mask, axis=1))[:, 0]  # most users come with an empty day: a third of the LSTM
+        rows, mask, asking = (tf.gather(one, acted) for one in (rows, mask, grains))
+        found = self._found(rows, mask, asking, training)
         return tf.scatter_nd(acted[:, None], found, tf.shape(grains, tf.int64))
 
-    def _found(self, rows: tf.RaggedTensor, grains: tf.Tensor, training: bool) -> tf.Tensor:
-        vectors, mask = padded(rows.values, rows, at_least=1)  # an LSTM cannot run over no time at all
-        lengths = rows.row_lengths()
-        vectors = tf.reverse_sequence(vectors, lengths, seq_axis=1)  # oldest first
+    def _found(self, rows: tf.Tensor, mask: tf.Tensor, grains: tf.Tensor, training: bool) -> tf.Tensor:
+        rows, mask = oldest_first(rows, mask)
         for number, lstm in enumerate(self._lstms):
-            inputs = self._noise.dropout(vectors, self._config.dropout, f"lstm {number}") if training else vectors
-            vectors = vectors + lstm(inputs, mask=mask)
-        rows = rows.with_values(tf.boolean_mask(vectors, mask))
-        met = self._attention(rows)
-        return query_attention(grains, *padded(met.values, met), self._zero_vector)
+            inputs = self._noise.dropout(rows, self._config.dropout, f"lstm {number}") if training else rows
+            rows = rows + tf.cast(lstm(inputs, training=training), rows.dtype)
+        return query_attention(grains, self._attention(rows, mask), mask, self._zero_vector)
 
 
 class ShortTerm(tf.keras.layers.Layer):
@@ -76,10 +75,10 @@ class ShortTerm(tf.keras.layers.Layer):
     def call(self, features: dict[str, Any], grains: tf.Tensor, training: bool = False) -> tf.Tensor:
         """H_short `[B, g, d]` for Q_mgs `[B, g, d]`."""
         del training
-        rows = self._items(features, "short")
+        rows, mask = self._items(features, "short")
         if self._attention is not None:
-            rows = self._attention(rows)
-        return query_attention(grains, *padded(rows.values, rows), self._zero_vector)
+            rows = self._attention(rows, mask)
+        return query_attention(grains, rows, mask, self._zero_vector)
 
 
 class LongTerm(tf.keras.layers.Layer):
@@ -90,23 +89,21 @@ class LongTerm(tf.keras.layers.Layer):
         self.tables = tables
         self._config = config
         self._zero_vector = zero_vector
-        self._project = {
-            name: tf.keras.layers.Dense(dim, use_bias=False, name=f"project_{name}") for name in config.attributes
-        }
+        self._project = {name: Dense(dim, use_bias=False, name=f"project_{name}") for name in config.attributes}
         self.columns = {f"{action}_{name}" for action in config.actions for name in {"item", *config.attributes}}
 
     def call(self, features: dict[str, Any], grains: tf.Tensor, training: bool = False) -> tf.Tensor:
         """H_long `[B, g, d]` for Q_mgs `[B, g, d]`."""
         del training
-        names = ["item", *self._config.attributes]
-        actions = [aligned({n: features[f"{action}_{n}"] for n in names}, "item") for action in self._config.actions]
-        mask = tf.stack([lists["item"].row_lengths() > 0 for lists in actions], axis=1)
-        rows = []
-        for name in self._config.attributes:
-            means = tf.stack([self.tables.mean(name, lists[name]) for lists in actions], axis=1)
-            rows.append(self._project[name](means))
-        groups = len(rows)
-        return grouped_attention(grains, tf.concat(rows, axis=1), tf.tile(mask, [1, groups]), groups, self._zero_vector)
+        lists = {  # the actions [B, 3, (n)] in one pass
+            name: side_by_side([features[f"{action}_{name}"] for action in self._config.actions])
+            for name in dict.fromkeys(["item", *self._config.attributes])
+        }
+        mask = present(lists["item"])
+        means = [self.tables.mean_by(name, lists[name], mask) for name in self._config.attributes]
+        rows = [project(mean) for project, mean in zip(self._project.values(), means, strict=True)]  # [B, 3, d] each
+        acted = tf.reduce_any(mask, axis=-1)
+        return grouped_attention(grains, tf.stack(rows, axis=1), acted, self._zero_vector)
 
 
 def horizon_layers(tables: Tables, dim: int, config: HorizonsConfig, noise: Noise) -> list[tf.keras.layers.Layer]:

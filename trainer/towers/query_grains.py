@@ -9,8 +9,8 @@ import tensorflow as tf
 from trainer.config_models import GrainsConfig
 from trainer.towers.attention import TransformerBlock
 from trainer.towers.embeddings import Tables
+from trainer.towers.lists import Ids, mean_rows, present
 from trainer.towers.previous_queries import attend_previous
-from trainer.towers.ragged import mean_lists, ragged
 
 
 class QueryGrains(tf.keras.layers.Layer):
@@ -26,20 +26,22 @@ class QueryGrains(tf.keras.layers.Layer):
         if config.sequence:
             self._sequence = TransformerBlock(dim, config.sequence_heads, config.sequence_hidden, longest, "sequence")
 
-    def call(self, features: dict[str, Any]) -> tf.Tensor:
-        """-> Q_mgs `[B, g, d]`, in the order of `names`."""
+    def call(self, features: dict[str, Any], alone: bool = False) -> tf.Tensor:
+        """-> Q_mgs `[B, g, d]`, in the order of `names`; `alone`: of a user without previous queries."""
         grains: dict[str, tf.Tensor] = {}
         for gram in self._config.grams:
             grains[gram] = self.tables.mean(gram, features[f"query_{gram}"])
         if self._config.sequence:
-            grains["sequence"] = self._read(ragged(features["query_word"]))
-        if self._config.history:
+            grains["sequence"] = self._read(features["query_word"])
+        if self._config.history and alone:
+            grains["history"] = tf.zeros_like(grains["word"])
+        elif self._config.history:
             grains["history"] = attend_previous(grains["word"], features["history_word"], self.tables)
         if self._config.mix:
             grains["mix"] = tf.add_n(list(grains.values()))
         return tf.stack(list(grains.values()), axis=1)
 
-    def _read(self, words: tf.RaggedTensor) -> tf.Tensor:
+    def _read(self, words: Ids) -> tf.Tensor:
         """q_seg_seq: the mean of the Transformer's outputs over the words."""
-        rows = self._sequence(words.with_values(self.tables.rows("word", words.values)))
-        return mean_lists(rows.values, rows)
+        mask = present(words)
+        return mean_rows(self._sequence(self.tables.listed("word", words), mask), mask)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import unicodedata
 from collections.abc import Callable
 
@@ -10,7 +11,9 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from preprocessing.text.analyser import analyse as analyse_in_graph
 from preprocessing.text.nfkc import nfkc
+from tests.preprocessing.text.plain_analyser import plain_grains
 
 Analyse = Callable[[list[bytes]], dict[str, list[list[str]]]]
 
@@ -59,6 +62,12 @@ def test_long_texts_are_cut(analyse: Analyse) -> None:
     assert [len(row) for row in found["word"]] == [1, 32]
 
 
+MARKS = [chr(code) for code in range(0x110000) if unicodedata.combining(chr(code))]
+JAMO = [chr(code) for code in (*range(0x1100, 0x1113), *range(0x1161, 0x1176), *range(0x11A7, 0x11C3), 0xAC00, 0xAC01)]
+COMPAT = [chr(code) for code in range(0x110000) if unicodedata.decomposition(chr(code))]
+pieces = st.one_of(
+    st.characters(exclude_categories=["Cs"]), st.sampled_from(MARKS), st.sampled_from(JAMO), st.sampled_from(COMPAT)
+)
 texts = st.one_of(st.binary(max_size=40), st.text(max_size=30).map(lambda text: text.encode("utf-8", "surrogatepass")))
 
 
@@ -89,29 +98,84 @@ def test_only_core_ops(analyser) -> None:  # type: ignore[no-untyped-def]
     assert {op for op in ops - functions if op.lower() not in core} <= {"Placeholder"}
 
 
-@pytest.fixture(scope="module")
-def normalise() -> Callable[[list[str]], list[str]]:
-    def encoded(texts: tf.Tensor) -> tf.Tensor:
-        return tf.strings.unicode_encode(nfkc(tf.strings.unicode_decode(texts, "UTF-8")), "UTF-8")
-
-    run = tf.function(encoded, input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
-    return lambda texts: [text.decode() for text in run(tf.constant(texts, tf.string)).numpy().tolist()]
+def assert_as_in_plain_python(analyse: Analyse, batch: list[bytes]) -> None:
+    found = analyse(batch)
+    for place, expected in enumerate(plain_grains(batch, 64, 32)):
+        assert {name: rows[place] for name, rows in found.items()} == expected, batch[place]
 
 
-MARKS = [chr(code) for code in range(0x110000) if unicodedata.combining(chr(code))]
-JAMO = [chr(code) for code in (*range(0x1100, 0x1113), *range(0x1161, 0x1176), *range(0x11A7, 0x11C3), 0xAC00, 0xAC01)]
-COMPAT = [chr(code) for code in range(0x110000) if unicodedata.decomposition(chr(code))]
-pieces = st.one_of(
-    st.characters(exclude_categories=["Cs"]), st.sampled_from(MARKS), st.sampled_from(JAMO), st.sampled_from(COMPAT)
-)
+def test_every_character_is_read_as_in_plain_python(analyse: Analyse) -> None:
+    characters = [chr(code) for code in range(0x110000) if unicodedata.category(chr(code)) not in ("Cs", "Cn", "Co")]
+    others = [chr(code) for code in range(0, 0x110000, 61) if not 0xD800 <= code <= 0xDFFF]
+    assert_as_in_plain_python(analyse, [f"a1{one}2 {one}\u0301".encode() for one in [*characters, *others]])
+
+
+def test_every_pair_of_bytes_is_read_as_in_plain_python(analyse: Analyse) -> None:
+    assert_as_in_plain_python(analyse, [bytes(pair) for pair in itertools.product(range(256), repeat=2)])
+    assert_as_in_plain_python(analyse, [bytes(pair) for pair in itertools.product(range(128), repeat=2)])
 
 
 @settings(max_examples=200, deadline=None)
-@given(batch=st.lists(st.lists(pieces, max_size=10).map("".join), min_size=1, max_size=20))
-def test_nfkc_is_pythons(normalise: Callable[[list[str]], list[str]], batch: list[str]) -> None:
-    assert normalise(batch) == [unicodedata.normalize("NFKC", text) for text in batch]
+@given(batch=st.lists(st.one_of(texts, st.lists(pieces, max_size=100).map(lambda text: "".join(text).encode()))))
+def test_any_texts_are_read_as_in_plain_python(analyse: Analyse, batch: list[bytes]) -> None:
+    assert_as_in_plain_python(analyse, batch)
 
 
-def test_nfkc_of_every_character(normalise: Callable[[list[str]], list[str]]) -> None:
-    every = [chr(code) for code in range(0x110000) if not 0xD800 <= code <= 0xDFFF]
-    assert normalise(every) == [unicodedata.normalize("NFKC", text) for text in every]
+ascii_texts = st.text(st.characters(max_codepoint=0x7F), max_size=200).map(str.encode)
+
+
+@settings(max_examples=200, deadline=None)
+@given(batch=st.lists(ascii_texts, min_size=1))
+def test_ascii_is_read_the_same_on_the_long_way(analyse: Analyse, batch: list[bytes]) -> None:
+    alone, beside = analyse(batch), analyse([*batch, "é".encode()])
+    assert alone == {name: rows[:-1] for name, rows in beside.items()}
+    assert_as_in_plain_python(analyse, batch)
+
+
+@pytest.mark.parametrize(("text", "most"), [("Red shoes, size 42", 60), ("红色shoes 42码", 130), ("crème brûlée", 130)])
+def test_a_query_takes_few_ops(text: str, most: int) -> None:
+    call = tf.function(
+        lambda texts: list(analyse_in_graph(texts, ["char", "bigram", "word"]).values()),
+        input_signature=[tf.TensorSpec([None], tf.string)],
+        autograph=False,
+    ).get_concrete_function()
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        texts = tf.compat.v1.placeholder(tf.string, [None])
+        outputs = [part for grain in call(texts) for part in (grain.values, grain.row_splits)]
+        metadata = tf.compat.v1.RunMetadata()
+        options = tf.compat.v1.RunOptions(trace_level=tf.compat.v1.RunOptions.FULL_TRACE)
+        session.run(outputs, {texts: [text]}, options, metadata)
+    nodes = [node for device in metadata.step_stats.dev_stats for node in device.node_stats]
+    ops = [node.timeline_label.partition(" = ")[2].partition("(")[0] for node in nodes]
+    assert 20 < sum(op not in ("Const", "NoOp", "_Arg", "_Retval") for op in ops) < most
+
+
+def test_tables_stand_in_a_model_once() -> None:
+    def size(calls: int) -> int:
+        def several(texts: tf.Tensor) -> list[tf.Tensor]:
+            return [analyse_in_graph(texts, ["char", "word"][: 1 + call % 2])["char"].values for call in range(calls)]
+
+        traced = tf.function(several, input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
+        return traced.get_concrete_function().graph.as_graph_def().ByteSize()
+
+    assert size(3) - size(1) < 0.2 * size(1)
+
+
+@pytest.fixture(scope="module")
+def normalise() -> Callable[[str], str]:
+    def encoded(text: tf.Tensor) -> tf.Tensor:
+        return tf.strings.unicode_encode(nfkc(tf.strings.unicode_decode(text, "UTF-8")), "UTF-8")
+
+    run = tf.function(encoded, input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
+    return lambda text: run(tf.constant(text)).numpy().decode()
+
+
+@settings(max_examples=200, deadline=None)
+@given(text=st.lists(pieces, max_size=60).map("".join))
+def test_nfkc_is_pythons(normalise: Callable[[str], str], text: str) -> None:
+    assert normalise(text) == unicodedata.normalize("NFKC", text)
+
+
+def test_nfkc_of_every_character(normalise: Callable[[str], str]) -> None:
+    every = "\n".join(chr(code) for code in range(0x110000) if not 0xD800 <= code <= 0xDFFF)
+    assert normalise(every) == unicodedata.normalize("NFKC", every)

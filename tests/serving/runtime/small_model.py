@@ -74,9 +74,13 @@ class SmallModel(tf.Module):
         equal = {name: one == self.ids[tf.newaxis, :, tf.newaxis] for name, one in lists.items()}
         words = tf.reduce_all(equal["required_terms"] | (lists["required_terms"] == ""), 2)
         brands = tf.reduce_any(equal["allowed_brands"], 2) | tf.reduce_all(lists["allowed_brands"] == "", 2)
-        low, high = tf.split(conditions["price_range"], 2, axis=1)
+        # TensorFlow's optimiser makes `price >= low` of `~(price < low)`, which is not the same for NaN.
+        low, high = (
+            tf.where(tf.math.is_nan(end), open_end, end)
+            for end, open_end in zip(tf.split(conditions["price_range"], 2, axis=1), (NONE, -NONE), strict=True)
+        )
         price = tf.range(tf.size(self.ids, tf.float32))
-        return words & brands & ~(price < low) & ~(price > high) & ~tf.reduce_any(equal["excluded_items"], 2)
+        return words & brands & (price >= low) & (price <= high) & ~tf.reduce_any(equal["excluded_items"], 2)
 
     def signatures(self) -> dict[str, Any]:
         """By name, traced."""

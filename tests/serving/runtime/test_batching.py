@@ -15,7 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serving.runtime.batching import Batcher, BatchingLimits, Lane, Running, Task
+from serving.runtime.batching import Batcher, BatchingLimits, Running
+from serving.runtime.lanes import Lane, Task
 from serving.runtime.status import ServingError
 
 
@@ -155,8 +156,8 @@ def beside(pool: ThreadPoolExecutor, seconds: dict[int, float], running: int, ar
     asked = [pool.submit(batcher.run, lane, task(*[0.0] * running))]
     model.entered.acquire()
     asked.append(pool.submit(batcher.run, lane, task(*[1.0] * arriving)))
-    until(lambda: len(model.batches) == 2 or lane.rows == arriving)
-    found = len(model.batches) == 2
+    until(lambda: len(batcher._running) == 2 or lane.rows == arriving)
+    found = len(batcher._running) == 2
     model.gate.set()
     assert [len(one.result()[0]) for one in asked] == [running, arriving]
     return found
@@ -258,3 +259,27 @@ def test_every_request_of_many_threads_gets_its_own_answer(pool: ThreadPoolExecu
     for one in [pool.submit(ask, 1000 * i) for i in range(16)]:
         one.result()
     assert (lane.rows, len(lane.tasks)) == (0, 0)
+
+
+@pytest.mark.parametrize("slots", [2, 3])
+def test_bulk_leaves_a_slot_to_the_others(slots: int, pool: ThreadPoolExecutor) -> None:
+    held = Model()
+    batcher = Batcher(BatchingLimits(num_batch_threads=slots))
+    bulk, small = Lane("bulk", held, True, bulk=True), Lane("small", lambda x: [2 * x], True)
+    running = [pool.submit(batcher.run, bulk, task(*[1.0] * 65)) for _ in range(slots)]
+    for _ in range(slots - 1):
+        held.entered.acquire()
+    until(lambda: bulk.rows == 65)
+    for number in range(3):
+        assert batcher.run(small, task(float(number), timeout=60))[0].tolist() == [2 * number]
+    assert bulk.rows == 65 and not held.entered.acquire(blocking=False)
+    held.gate.set()
+    assert [len(one.result(60)[0]) for one in running] == [65] * slots
+    batcher.close()
+
+
+def test_a_single_slot_is_for_bulk_as_well(pool: ThreadPoolExecutor) -> None:
+    batcher = Batcher(BatchingLimits(num_batch_threads=1))
+    lane = Lane("bulk", lambda x: [2 * x], True, bulk=True)
+    assert [len(batcher.run(lane, task(*[1.0] * 65))[0]) for _ in range(2)] == [65, 65]
+    batcher.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+from ctypes.util import find_library
 from pathlib import Path
 from typing import Any
 
@@ -104,9 +105,9 @@ def test_compose_names_files_that_are_there() -> None:
                     assert (DEPLOY.parents[1] / source).exists(), (dockerfile.name, source)
 
 
-def start(base: Path, path: str) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"MODEL_BASE_PATH": str(base), "PATH": f"{path}:{os.environ['PATH']}"}
-    command = ["sh", str(DEPLOY / "stock-start.sh"), "--extra"]
+def start(script: str, path: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | variables | {"PATH": f"{path}:{os.environ['PATH']}"}
+    command = ["sh", str(DEPLOY / script), "--extra"]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30)
 
 
@@ -115,7 +116,7 @@ def test_a_stock_image_refuses_a_scann_export(models: Path, tmp_path: Path) -> N
     bin_path.mkdir()
     (bin_path / "tensorflow_model_server").write_text('#!/bin/sh\necho started "$@"\n')
     (bin_path / "tensorflow_model_server").chmod(0o755)
-    good = start(models, str(bin_path))
+    good = start("stock-start.sh", str(bin_path), MODEL_BASE_PATH=str(models))
     assert (good.returncode, good.stderr) == (0, "")
     assert good.stdout.startswith("started --port=8500 --grpc_max_threads=256 ")
     assert good.stdout.endswith(" --extra\n")
@@ -124,6 +125,30 @@ def test_a_stock_image_refuses_a_scann_export(models: Path, tmp_path: Path) -> N
     (tmp_path / "models" / "9").mkdir()
     (scann / "saved_model.pb").write_bytes(b"\x00Scann>ScannScannSearchBatched\xff")
     for base, words in ((scann.parent, "export with --index portable"), (tmp_path, "no version")):
-        refused = start(base, str(bin_path))
+        refused = start("stock-start.sh", str(bin_path), MODEL_BASE_PATH=str(base))
         assert (refused.returncode, refused.stdout, refused.stderr.count("\n")) == (2, "", 1)
         assert words in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("library", "version", "said"),
+    [
+        (find_library("m"), "echo 2.20.0", "started --port=8500 --grpc_max_threads=256 "),
+        ("nowhere.so", "echo 2.20.0", "cannot be preloaded"),
+        (find_library("m"), "echo undefined symbol: _ZN4absl >&2; exit 127", "undefined symbol: _ZN4absl"),
+    ],
+)
+def test_scanns_ops_are_looked_for_at_the_start(library: str, version: str, said: str, tmp_path: Path) -> None:
+    program = tmp_path / "tensorflow_model_server"
+    program.write_text(f'#!/bin/sh\n[ "$1" != --version ] || {{ {version}; exit; }}\necho started "$@"\n')
+    program.chmod(0o755)
+    done = start("scann-start.sh", str(tmp_path), SCANN_OPS=library)
+    if "started" in said:
+        assert (done.returncode, done.stderr) == (0, "")
+        found, started = done.stdout.splitlines()
+        assert (
+            found.startswith("ScaNN's ops were found: ") and started.startswith(said) and started.endswith(" --extra")
+        )
+    else:
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+        assert done.stderr.startswith("error: ScaNN's ops were not found: ") and said in done.stderr

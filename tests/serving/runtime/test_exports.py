@@ -13,8 +13,9 @@ import grpc
 import numpy as np
 import pytest
 
-from serving.runtime.batching import BatchingLimits, Lane, Task
+from serving.runtime.batching import BatchingLimits
 from serving.runtime.grpc_server import ModelServer
+from serving.runtime.lanes import Lane, Task
 from serving.runtime.predictor import RequestLimits
 from tests.serving.runtime.serving_stubs import TIMEOUT, Stubs, request_of
 from tests.serving.runtime.test_batching import until
@@ -66,7 +67,7 @@ def test_what_waits_is_one_batch_and_each_gets_its_own_answer(export: Path, serv
         alone = [stubs.predict(query=[query]) for query in QUERIES]
         before = batches(server)
         with server.manager.use(request_of(query=["a"]).model_spec) as servable:
-            lane = servable.lanes["serving_default"]
+            lane = servable.lane(servable.signatures["serving_default"], bulk=False)
         with all_slots_taken(server):
             calls = [stubs.prediction.Predict.future(request_of(query=[query]), timeout=TIMEOUT) for query in QUERIES]
             until(lambda: lane.rows == len(QUERIES))
@@ -86,6 +87,15 @@ def test_a_request_of_too_many_rows_is_refused(export: Path, serve: Callable[...
         with pytest.raises(grpc.RpcError, match="17 rows in one request") as caught:
             Stubs(channel).predict(query=["a"] * (MOST_ROWS + 1))
         assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_a_request_larger_than_a_batch_waits_apart_from_the_others(server: ModelServer) -> None:
+    spec = request_of(query=["a"]).model_spec
+    with server.manager.use(spec) as servable:
+        signature = servable.signatures["serving_default"]
+        for rows, bulk in ((64, False), (65, True)):
+            task = Task([np.array(["a"] * rows, object)], rows)
+            assert server.predictor._lane(servable, signature, task) is servable.lane(signature, bulk)
 
 
 def answer_of(call: Any) -> dict[str, np.ndarray]:

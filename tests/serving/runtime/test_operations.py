@@ -18,9 +18,10 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
 from serving.client import RetrievalError, Retriever
-from serving.runtime.batching import BatchingLimits, Lane, Task
+from serving.runtime.batching import BatchingLimits
 from serving.runtime.config_files import read_credentials
 from serving.runtime.grpc_server import ModelServer
+from serving.runtime.lanes import Lane, Task
 from serving.runtime.predictor import RequestLimits
 from tests.serving.runtime.serving_stubs import TIMEOUT, Stubs, request_of
 from tests.serving.runtime.test_batching import until
@@ -63,7 +64,11 @@ def held(server: ModelServer) -> Iterator[Callable[[], None]]:
 
 def waiting(server: ModelServer) -> int:
     version = server.manager._models["retrieval"].versions[1]
-    return version.servable.lanes["serving_default"].rows if version.servable else 0
+    return (
+        version.servable.lane(version.servable.signatures["serving_default"], bulk=False).rows
+        if version.servable
+        else 0
+    )
 
 
 def batches(server: ModelServer) -> float | None:

@@ -16,9 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.runtime.batch_arrays import merged, split
-from serving.runtime.batching import Batcher, BatchingLimits, Lane, Task
+from serving.runtime.batching import Batcher, BatchingLimits
 from serving.runtime.config_files import ModelConfig
 from serving.runtime.grpc_server import ModelServer, Settings
+from serving.runtime.lanes import Lane, Task
 from serving.runtime.manager import Manager, Workers
 from serving.runtime.prometheus import Metrics
 from serving.runtime.rest import RestServer, RestSettings

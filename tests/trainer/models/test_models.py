@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from preprocessing.data.features import HORIZONS
 from trainer.config import TrainerConfig
@@ -68,6 +69,88 @@ def test_padding_changes_nothing(model: TwoTower, batch: dict[str, Any], wider: 
     assert query(model, dense(requests, wider)) == pytest.approx(query(model, requests), abs=1e-5)
     padded = model.item_tower(dense(items, wider)).numpy()
     assert padded == pytest.approx(model.item_tower(items).numpy(), abs=1e-5)
+
+
+def test_holes_change_nothing(model: TwoTower, batch: dict[str, Any]) -> None:
+    """Places that hold no id may stand anywhere in a served list: an LSTM or a position never counts them."""
+    columns = {name: dense({name: batch["requests"][name]})[name] for name in model.query_tower.columns}
+    draw = np.random.default_rng(6)
+    order: dict[int, np.ndarray] = {}  # of each width: parallel lists are torn apart alike
+    torn = {}
+    for name, ids in columns.items():
+        width = ids.shape[1] + 4
+        places = order.setdefault(ids.shape[1], np.sort(draw.permutation(width)[: ids.shape[1]]))
+        wide = np.zeros([ids.shape[0], width, *ids.shape[2:]], np.int64)
+        wide[:, places] = ids
+        torn[name] = tf.constant(wide)
+    assert query(model, torn) == pytest.approx(query(model, batch["requests"]), abs=1e-5)
+
+
+ALONE = [
+    ("mgdspr",),
+    ("mgdspr", "mgdspr.grains.sequence=false"),
+    ("mgdspr", "mgdspr.grains.history=false"),
+    ("mgdspr", "mgdspr.grains.mix=false"),
+    ("mgdspr", "mgdspr.horizons.realtime.on=false"),
+    ("mgdspr", "mgdspr.horizons.realtime.lstm_layers=2"),
+    ("mgdspr", "mgdspr.horizons.short.on=false"),
+    ("mgdspr", "mgdspr.horizons.short.self_attention=false"),
+    ("mgdspr", "mgdspr.horizons.long.on=false"),
+    ("mgdspr", "mgdspr.horizons.zero_vector=false"),
+    ("mgdspr", "mgdspr.fusion=mean"),
+    ("mgdspr", "mgdspr.normalize=true"),
+    ("mmse",),
+    ("mmse", "mmse.normalize=true"),
+    ("mmse", "mmse.grains.history=false", "mmse.horizons.zero_vector=false"),
+    ("dnn",),
+    ("dnn", "dnn.attributes=[item,leaf]", "dnn.behaviours=true", "dnn.query_grams=[bigram]", "dnn.normalize=true"),
+    ("tfrs",),
+]
+
+
+@pytest.mark.parametrize("settings", ALONE, ids=" ".join)
+def test_a_query_alone_is_that_of_a_user_without_a_past(
+    settings: tuple[str, ...], config: Make, spec: dict[str, Any], batch: dict[str, Any]
+) -> None:
+    model = shaken(build_model(config(*settings), spec))
+    requests = batch["requests"]
+    of_query = {name: requests[name] for name in model.query_tower.columns if name.startswith("query_")}
+    nobody = {name: ids[:, :0] for name, ids in requests.items() if name.startswith((*HORIZONS, "history"))}
+    expected = query(model, requests | nobody)
+    assert model.query_tower.query_alone(of_query).numpy() == pytest.approx(expected, abs=1e-6)
+    assert model.query_tower.query_alone(dense(of_query, 2)).numpy() == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "settings, most, most_alone",
+    [
+        (("mgdspr",), 215, 110),
+        (("mmse",), 215, 110),
+        (("dnn", "dnn.attributes=[item,leaf]", "dnn.behaviours=true"), 150, 50),
+        (("tfrs",), 12, 12),
+    ],
+    ids=lambda one: one[0] if isinstance(one, tuple) else "",
+)
+def test_a_served_query_takes_few_ops(
+    settings: tuple[str, ...], most: int, most_alone: int, config: Make, spec: dict[str, Any]
+) -> None:
+    """A query's time is that of its ops, each of which does next to nothing."""
+    model = build_model(config(*settings), spec)
+    tower = model.query_tower
+    widths = {name: [None, 10, None] if name == "history_word" else [None, 20] for name in tower.columns}
+    widths |= {name: [None, None] for name in tower.columns if name.startswith("query_")}
+    specs = {name: tf.TensorSpec(shape, tf.int32, name) for name, shape in widths.items()}
+    alone = {name: one for name, one in specs.items() if name.startswith("query_")}
+    assert ops(lambda **features: tower(features), specs) <= most
+    assert ops(lambda **features: tower.query_alone(features), alone) <= most_alone
+
+
+def ops(call: Callable[..., tf.Tensor], specs: dict[str, tf.TensorSpec]) -> int:
+    """The nodes of a call's optimised graph, its functions inlined, but its inputs and constants."""
+    traced = tf.function(call, autograph=False).get_concrete_function(**specs)
+    graph = convert_variables_to_constants_v2(traced).graph.as_graph_def()
+    assert not graph.library.function
+    return sum(node.op not in ("Const", "Placeholder", "Identity", "NoOp") for node in graph.node)
 
 
 def test_neighbours_and_order_change_nothing(model: TwoTower, batch: dict[str, Any]) -> None:
