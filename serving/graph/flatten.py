@@ -13,7 +13,7 @@ from typing import Any
 
 from tensorflow.core.framework import graph_pb2
 from tensorflow.core.protobuf import config_pb2, device_properties_pb2, meta_graph_pb2, saved_model_pb2
-from tensorflow.python.framework import meta_graph
+from tensorflow.python.framework import meta_graph, tensor_util
 from tensorflow.python.grappler import cluster, tf_optimizer
 
 from serving.graph.flat_functions import merge_functions
@@ -46,6 +46,7 @@ def flatten(model: Path) -> None:
         _merge(meta)
     merge_functions(meta.graph_def)
     _rename_outputs(meta, shorten(meta.graph_def, {*_fed(meta), meta.saver_def.restore_op_name}))
+    _name_files(meta)
     _strip_nodes(meta.graph_def)
     meta_graph.strip_graph_default_valued_attrs(meta)
     meta.meta_info_def.stripped_op_list.CopyFrom(meta_graph.stripped_op_list_for_graph(meta.graph_def))
@@ -148,6 +149,16 @@ def _one_table_a_file(graph: graph_pb2.GraphDef) -> None:
         renamed |= {node.name: kept.name, table: node_of(kept.input[0])}
         nodes[renamed[table]].attr["shared_name"].s = renamed[table].encode()
     unite(graph, renamed)
+
+
+def _name_files(meta: meta_graph_pb2.MetaGraphDef) -> None:
+    """The path of a file is fed where the graph has its name: a loader may refuse what cannot run without being fed."""
+    files = {node_of(one.tensor_info.name): one.filename for one in meta.asset_file_def}
+    for node in meta.graph_def.node:
+        if node.name in files:
+            node.op = "Const"
+            del node.attr["shape"]
+            node.attr["value"].tensor.CopyFrom(tensor_util.make_tensor_proto(files[node.name]))
 
 
 def _without_paths(meta: meta_graph_pb2.MetaGraphDef) -> None:
