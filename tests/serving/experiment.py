@@ -97,7 +97,8 @@ def query_vector(job: str, query: str, history: str, item: dict[str, bytes]) -> 
     from serving.inputs import ATTRIBUTE_INPUTS
 
     towers = load_towers(job)
-    encoded = towers.vocabularies.encoded(tf.constant([query, history]), ["char", "bigram", "word"])
+    grains = sorted({"char", "bigram", "word"} & towers.vocabularies.names)
+    encoded = towers.vocabularies.encoded(tf.constant([query, history]), grains)
     features = {f"query_{name}": ids[:1] for name, ids in encoded.items()}
     features["history_word"] = encoded["word"][None, 1:]
     for name, column in ATTRIBUTE_INPUTS.items():

@@ -95,10 +95,9 @@ class LongTerm(tf.keras.layers.Layer):
     def call(self, features: dict[str, Any], grains: tf.Tensor, training: bool = False) -> tf.Tensor:
         """H_long `[B, g, d]` for Q_mgs `[B, g, d]`."""
         del training
-        lists = {  # the actions [B, 3, (n)] in one pass
-            name: side_by_side([features[f"{action}_{name}"] for action in self._config.actions])
-            for name in dict.fromkeys(["item", *self._config.attributes])
-        }
+        names = list(dict.fromkeys(["item", *self._config.attributes]))
+        by_action = [[features[f"{action}_{name}"] for name in names] for action in self._config.actions]
+        lists = dict(zip(names, side_by_side(by_action), strict=True))  # the actions [B, 3, (n)] in one pass
         mask = present(lists["item"])
         means = [self.tables.mean_by(name, lists[name], mask) for name in self._config.attributes]
         rows = [project(mean) for project, mean in zip(self._project.values(), means, strict=True)]  # [B, 3, d] each

@@ -25,15 +25,19 @@ def present(ids: Ids) -> tf.Tensor:
     return padded(flat(ids), ids) != 0
 
 
-def side_by_side(lists: Sequence[Ids]) -> Ids:
-    """Several lists of each row: `[n, (L)]` each -> `[n, len(lists), (L)]`."""
-    if isinstance(lists[0], tf.RaggedTensor):
-        return tf.stack(lists, axis=1)
-    if len({one.shape[1] for one in lists}) > 1 or lists[0].shape[1] is None:
-        widths = tf.stack([tf.shape(one)[1] for one in lists])
+def side_by_side(groups: Sequence[Sequence[Ids]]) -> list[Ids]:
+    """Groups of parallel lists, `[n, (L)]` each -> for each place in a group the lists of all: `[n, len(groups), (L)]`.
+
+    The lists of one group are of one length, and those of padded ids of one width: they are padded together.
+    """
+    if isinstance(groups[0][0], tf.RaggedTensor):
+        return [tf.stack(lists, axis=1) for lists in zip(*groups, strict=True)]
+    parallel = [tf.stack(group, axis=1) for group in groups]
+    if len({one.shape[2] for one in parallel}) > 1 or parallel[0].shape[2] is None:
+        widths = tf.stack([tf.shape(one)[2] for one in parallel])
         missing = tf.unstack(tf.reduce_max(widths) - widths)
-        lists = [tf.pad(one, [[0, 0], [0, less]]) for one, less in zip(lists, missing, strict=True)]
-    return tf.stack(lists, axis=1)
+        parallel = [tf.pad(one, [[0, 0], [0, 0], [0, less]]) for one, less in zip(parallel, missing, strict=True)]
+    return tf.unstack(tf.stack(parallel, axis=2), axis=1)
 
 
 def mean_listed(values: tf.Tensor, ids: Ids, present_ids: tf.Tensor) -> tf.Tensor:

@@ -42,12 +42,16 @@ def test_padded() -> None:
 
 def test_lists_side_by_side() -> None:
     ragged = tf.ragged.constant(ROWS, tf.int32)
-    assert side_by_side([ragged, ragged[::-1]]).to_list() == [[[3, 1], []], [[], [2]], [[2], []], [[], [3, 1]]]
+    ids, others = side_by_side([[ragged, ragged + 1], [ragged[::-1], ragged[::-1]]])
+    assert ids.to_list() == [[[3, 1], []], [[], [2]], [[2], []], [[], [3, 1]]]
+    assert others.to_list() == [[[4, 2], []], [[], [2]], [[3], []], [[], [3, 1]]]
     wider = tf.pad(DENSE, [[0, 0], [0, 1]])
-    both = side_by_side([DENSE, wider])
+    groups = [[DENSE, DENSE + 1], [wider, wider]]
+    both, others = side_by_side(groups)
     assert both.shape == [4, 2, 4] and both[0].numpy().tolist() == [[3, 1, 0, 0], [3, 1, 0, 0]]
-    unknown = tf.function(side_by_side, input_signature=[[tf.TensorSpec([None, None], tf.int32)] * 2])
-    assert unknown([DENSE, wider]).numpy().tolist() == both.numpy().tolist()
+    assert others[0].numpy().tolist() == [[4, 2, 1, 0], [3, 1, 0, 0]]
+    unknown = tf.function(side_by_side, input_signature=[[[tf.TensorSpec([None, None], tf.int32)] * 2] * 2])
+    assert [one.numpy().tolist() for one in unknown(groups)] == [both.numpy().tolist(), others.numpy().tolist()]
 
 
 def test_oldest_first() -> None:
