@@ -133,7 +133,7 @@ def merges(answers: Answers, shop: Shop, passed: dict[str, bool | None]) -> dict
     """What the kept answers say."""
     judged, wrong = answers.faults(shop.leaf)
     return {
-        "merges": {"judged": judged, "wrong": wrong[:_SHOWN]},
+        "merges": {"judged": judged, "wrong": len(wrong), "samples": wrong[:_SHOWN]},
         "passed": passed | {"merges": bool(judged) and not wrong},
     }
 

@@ -111,7 +111,7 @@ def test_status_and_metadata(http: Http) -> None:
         (PREDICT, {"instances": [{"b64": "é"}]}, 400, "base64"),
         (PREDICT, {"instances": [{"words": "a"}]}, 400, "missing inputs: {query}, unknown inputs: {words}"),
         (PREDICT, {"instances": ["a"], "signature_name": "nothing"}, 400, "Serving signature key"),
-        (PREDICT, {"instances": ["a"], "signature_name": "retrieve"}, 400, "has 10 inputs"),
+        (PREDICT, {"instances": ["a"], "signature_name": "retrieve"}, 400, "has 13 inputs"),
         (PREDICT, {"signature_name": "search", "instances": [{"embedding": [1] * DIM, "k": 1.5}]}, 400, "type: int32"),
         (PREDICT, {"signature_name": "search", "instances": [{"embedding": [1] * DIM, "k": 1 << 40}]}, 400, "int32"),
         ("/v1/models/other:predict", {"instances": ["a"]}, 404, "Servable not found for request: Latest(other)"),
