@@ -46,7 +46,8 @@ def _trained(
         found = tf.raw_ops.BlockLSTMGradV2(
             **inputs, **outputs._asdict(), cs_grad=nothing, h_grad=by_outputs, use_peephole=False
         )
-        return found.x_grad, found.w_grad, found.b_grad
+        some = tf.size(outputs.h) > 0  # of no row at all the op leaves its gradients as the memory was
+        return found.x_grad, *(tf.where(some, one, tf.zeros_like(one)) for one in (found.w_grad, found.b_grad))
 
     return outputs.h, gradient
 

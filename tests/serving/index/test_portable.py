@@ -22,7 +22,7 @@ for name in ("scann", "serving", "preprocessing", "trainer"):
     sys.modules[name] = None  # importing it is an error
 import numpy as np, tensorflow as tf
 loaded = tf.saved_model.load(sys.argv[1])
-for name, signature in sorted(loaded.signatures.items()):
+for name, signature in sorted((one for one in loaded.signatures.items() if one[0] != "__saved_model_init_op")):
     inputs = {}
     for key, spec in signature.structured_input_signature[1].items():
         shape = [2 if length is None else length for length in spec.shape]

@@ -41,7 +41,7 @@ def port() -> int:
 
 @pytest.fixture(scope="module")
 def settings(config: Config, port: int) -> ServingConfig:
-    return config("index=brute_force", f"shard_target=127.0.0.1:{port}")
+    return config("index=brute_force", "gate.max_regression=1", f"shard_target=127.0.0.1:{port}")
 
 
 @pytest.fixture(scope="module")

@@ -92,7 +92,7 @@ def test_a_folder_without_success(data: str, tmp_path: Path) -> None:
     shutil.copytree(data, tmp_path / "other")
     spec = json.loads((tmp_path / "other/spec.json").read_text())
     (tmp_path / "other/spec.json").write_text(json.dumps({**spec, "schema_version": 99}))
-    with pytest.raises(UserError, match="its schema version is 99, this program reads 2"):
+    with pytest.raises(UserError, match="its schema version is 99, this program reads 3"):
         read_spec(str(tmp_path / "other"))
 
 

@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 
 from preprocessing.command.console import UserError
+from preprocessing.text.vocabulary_files import Vocabularies
 from tests.trainer.conftest import ROOT, flags, write_config
 from trainer import task
 from trainer.data.dataset import catalog, requests
@@ -69,10 +70,13 @@ def _by_hand(job: str, data: str, k: int) -> float:
 def test_nobodys_queries_are_requests_without_a_past(data: str, jobs: tuple[str, str]) -> None:
     towers = restore(jobs[0], data)
     found = encode_queries(towers, data, ["red shoes", ""])
-    served = tf.saved_model.load(f"{jobs[0]}/towers/query").signatures["serving_default"]
-    _, named = served.structured_input_signature
-    inputs = {name: tf.fill([2, 0], "") for name in named}
-    same = served(**(inputs | {"query": tf.constant(["red shoes", ""])}))["embedding"]
+    loaded = tf.saved_model.load(f"{jobs[0]}/towers/query")
+    served = loaded.signatures["embed_query_alone"]
+    encoding = json.loads(Path(jobs[0], "towers/encoding.json").read_text())
+    vocabularies = Vocabularies(f"{jobs[0]}/towers/vocab", encoding, encoding["vocabularies"])
+    grains = [name.removeprefix("query_") for name in served.structured_input_signature[1]]
+    ids = vocabularies.encoded(tf.constant(["red shoes", ""]), grains)
+    same = served(**{f"query_{name}": one for name, one in ids.items()})["embedding"]
     assert found == pytest.approx(same.numpy(), abs=1e-5)
 
 

@@ -60,7 +60,7 @@ def test_the_query_tower(job: Job, towers: TrainedTowers, data: str) -> None:
     for split in ("train", "validation", "eval"):
         batch = next(iter(requests(data, split, 60)))
         found = served(**dense(batch, towers.request_columns))["embedding"].numpy()
-        assert found.shape == (60, towers.dim) and found.dtype == np.float32
+        assert found.shape == (len(batch["query"]), towers.dim) and found.dtype == np.float32
         assert found == pytest.approx(towers.query(batch).numpy(), abs=1e-5)
 
 

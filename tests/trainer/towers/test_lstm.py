@@ -50,3 +50,13 @@ def test_a_served_call_gives_the_same_and_no_gradient() -> None:
 
 def test_no_row() -> None:
     assert Lstm(6, "lstm")(tf.zeros([0, 1, 6])).shape == [0, 1, 6]
+
+
+def test_no_row_moves_no_weight() -> None:
+    """A batch in which nobody did anything today."""
+    layer = Lstm(4, "lstm")
+    rows = tf.zeros([0, 3, 4])
+    with tf.GradientTape() as tape:
+        found = tf.reduce_sum(layer(rows, training=True))
+    for gradient in tape.gradient(found, layer.trainable_variables):
+        assert not tf.reduce_any(gradient != 0)

@@ -44,7 +44,7 @@ def user(shelved: Shelf) -> User:
 
 
 def asked(user: User, k: int = 400) -> Asked:
-    return Asked("red shoes", user, k, (), timeout=60)
+    return Asked("red shoes", user, k, {}, timeout=60)
 
 
 def test_changes_are_what_scores_lose(reasons: Reasons, user: User) -> None:
