@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -44,7 +45,8 @@ def user(shelved: Shelf) -> User:
 
 
 def asked(user: User, k: int = 400) -> Asked:
-    return Asked("red shoes", user, k, {}, timeout=60)
+    nothing = dict.fromkeys(("required_terms", "allowed_leaves", "allowed_brands", "excluded_items"), ())
+    return Asked("red shoes", user, k, nothing | {"price_range": (math.nan, math.nan)}, timeout=60)
 
 
 def test_changes_are_what_scores_lose(reasons: Reasons, user: User) -> None:
