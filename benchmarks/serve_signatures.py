@@ -10,6 +10,7 @@ examples:
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import resource
@@ -17,13 +18,14 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 import preprocessing  # noqa: F401 (sets up TensorFlow's environment)
+import serving.runtime  # noqa: F401 (and the server's)
 from preprocessing.command.console import UserError, run_command
 from preprocessing.command.flags import Flags
 
@@ -149,11 +151,25 @@ def graph_of(export: Export) -> dict[str, int]:
     return {"nodes": len(graph.node) + inside, "functions": len(graph.library.function), "bytes": len(content)}
 
 
-def executed(model: Any, signature: str, inputs: Inputs) -> dict[str, int]:
+def executed(export: Export, signature: str, inputs: Inputs) -> dict[str, int]:
     """The nodes that one call runs, and those of them that work: without constants, handles and what passes on."""
+    with traceable(export) as (session, signatures):
+        return _executed(session, signatures[signature], inputs)
+
+
+@contextlib.contextmanager
+def traceable(export: Export) -> Iterator[tuple[Any, Mapping[str, Any]]]:
+    """The version in a session that runs its graph as it stands: the server's own executor tells nothing of its ops."""
     import tensorflow as tf
 
-    definition, session = model.signatures[signature], model._session  # no public way traces a loaded version
+    config = tf.compat.v1.ConfigProto(intra_op_parallelism_threads=1, inter_op_parallelism_threads=1)
+    with tf.compat.v1.Session(graph=tf.Graph(), config=config) as session:
+        yield session, tf.compat.v1.saved_model.load(session, ["serve"], str(export.path)).signature_def
+
+
+def _executed(session: Any, definition: Any, inputs: Inputs) -> dict[str, int]:
+    import tensorflow as tf
+
     feeds = {definition.inputs[name].name: value for name, value in inputs.items()}
     fetches = [one.name for one in definition.outputs.values()]
     metadata = tf.compat.v1.RunMetadata()
@@ -232,7 +248,7 @@ def measured(exports: Mapping[str, Export], data: str) -> dict[str, Any]:
         for name, model in models.items():
             inputs = inputs_of(shapes_of(model.signatures[signature]), rows, slice(0, 1))
             costs = {batch: spent[name] for batch, spent in of_batch.items()}
-            figures[name].setdefault("signatures", {})[signature] = costs | executed(model, signature, inputs)
+            figures[name].setdefault("signatures", {})[signature] = costs | executed(exports[name], signature, inputs)
     if len(models) > 1:
         figures["times_less"] = {
             signature: {
