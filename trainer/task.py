@@ -7,7 +7,7 @@ import logging
 from collections.abc import Sequence
 
 import preprocessing  # noqa: F401 (sets up TensorFlow's environment)
-from preprocessing.command.console import fail, run_command
+from preprocessing.command.console import fail, quiet_native_code, run_command
 from preprocessing.command.experiment import load_section
 from preprocessing.command.flags import Flags
 from trainer.config import TrainerConfig
@@ -83,4 +83,5 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    quiet_native_code()
     run_command(main)
