@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import preprocessing  # noqa: F401 (sets up TensorFlow's environment)
-from preprocessing.command.console import UserError, run_command
+from preprocessing.command.console import UserError, quiet_native_code, run_command
 from preprocessing.command.flags import Flags
 
 _HELP = """\
@@ -130,4 +130,5 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    quiet_native_code()
     run_command(main)

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pydantic import ValidationError
 
 import preprocessing  # noqa: F401 (sets up TensorFlow's environment)
-from preprocessing.command.console import USER_MISTAKE, UserError, run_command
+from preprocessing.command.console import USER_MISTAKE, UserError, quiet_native_code, run_command
 from preprocessing.command.experiment import load_section
 from preprocessing.command.flags import Flags
 from preprocessing.data.spec import read_spec
@@ -134,4 +134,5 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    quiet_native_code()
     run_command(main)
