@@ -1,6 +1,9 @@
 """python -m benchmarks.serve: the embedded server under closed and open load, beside the same model in process.
 
+Without a flag it takes the trained exports of `make demo`, and a made one behind them.
+
 examples:
+  python -m benchmarks.serve
   python -m benchmarks.serve --model-base-path out/models/retrieval
   python -m benchmarks.serve --items 100000 --items 1000000 --index scann --seconds 3
 """
@@ -172,6 +175,12 @@ def benchmark(base: Path, scratch: Path, seconds: float) -> dict[str, Any]:
     return figures
 
 
+def demo_exports() -> list[str]:
+    """The model folders that `make demo` wrote, by name."""
+    folders = sorted((_ROOT / "out" / "models").glob("*"))
+    return [str(one) for one in folders if any(version.name.isdecimal() for version in one.iterdir())]
+
+
 def plot(results: dict[str, Any], path: Path) -> None:
     """Throughput and latency over concurrency, a line a model."""
     import matplotlib
@@ -199,7 +208,12 @@ def plot(results: dict[str, Any], path: Path) -> None:
 def main(argv: list[str] | None = None) -> None:
     """The command."""
     flags = Flags(prog="python -m benchmarks.serve", description=__doc__)
-    flags.add_argument("--model-base-path", action="append", default=[], help="an export's folder; may be repeated")
+    flags.add_argument(
+        "--model-base-path",
+        action="append",
+        default=[],
+        help="an export's folder; may be repeated (default: those of make demo in out/models)",
+    )
     flags.add_argument("--items", type=int, action="append", default=[], help="or a made catalogue of so many items")
     flags.add_argument("--index", choices=("scann", "portable", "brute_force"), default="scann", help="of those made")
     flags.add_argument("--seconds", type=float, default=5, help="each load (default %(default)s)")
@@ -208,14 +222,14 @@ def main(argv: list[str] | None = None) -> None:
     results: dict[str, Any] = {"cores": os.cpu_count(), "models": {}}
     with tempfile.TemporaryDirectory() as scratch:
         bases: dict[str, Path] = {}
-        for path in given.model_base_path:
+        for path in given.model_base_path or ([] if given.items else demo_exports()):
             copy = Path(scratch) / f"copy{len(bases)}"  # the swap adds a version
             newest = max((int(one.name) for one in Path(path).iterdir() if one.name.isdecimal()), default=None)
             if newest is None:
                 raise UserError(f"--model-base-path {path} holds no version; python -m serving.export writes one")
             shutil.copytree(Path(path) / str(newest), copy / str(newest))
             bases[path] = copy
-        for items in given.items or ([] if bases else [100_000]):
+        for items in given.items or ([] if given.model_base_path else [100_000]):
             name = f"{given.index}, {items} items"
             bases[name] = Path(scratch) / f"{given.index}-{items}"
             make = [sys.executable, "-m", "benchmarks.serve_models", "--items", str(items), "--index", given.index]
