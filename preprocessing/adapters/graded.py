@@ -104,14 +104,14 @@ def write_graded(judgments: Iterable[Judgment], known: set[str], labels: Labels,
             )
     writer = _Requests(labels, raw)
     with progress("queries", total=len(graded)) as bar:
-        for query, items in sorted(graded.items(), key=_at_random):
-            writer.add(query, items, query in test)
+        for query in sorted(graded, key=lambda query: (query in useful, _at_random(query))):
+            writer.add(query, graded[query], query in test)
             bar.advance()
 
 
-def _at_random(of_query: tuple[str, Mapping[str, float]]) -> bytes:
-    """The last queries in time are for validation: they must be like the others."""
-    return hashlib.sha256(of_query[0].encode()).digest()
+def _at_random(query: str) -> bytes:
+    """The last queries in time are for validation: they must be like the others that make examples."""
+    return hashlib.sha256(query.encode()).digest()
 
 
 class _Requests:
