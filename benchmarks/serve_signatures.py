@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -23,6 +22,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import psutil
 
 import preprocessing  # noqa: F401 (sets up TensorFlow's environment)
 import serving.runtime  # noqa: F401 (and the server's)
@@ -111,13 +111,14 @@ def loaded(export: Export) -> dict[str, float]:
         load_scann_ops()
     tf.constant(0)  # the runtime itself is up
     predictor = ModelServer(Settings([])).predictor
-    before, begun = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
+    process = psutil.Process()
+    before, begun = process.memory_info().rss, time.process_time()
     servable = Servable("retrieval", int(export.path.name), str(export.path), Parallelism())
     files = time.process_time() - begun
     predictor.warm_up(servable)
     available = time.process_time() - begun
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    return {"files_cpu_s": round(files, 2), "available_cpu_s": round(available, 2), "peak_mib": peak >> 10}
+    memory = process.memory_info().rss - before
+    return {"files_cpu_s": round(files, 2), "available_cpu_s": round(available, 2), "rss_mib": memory >> 20}
 
 
 def first_calls(export: Export, rows: Mapping[str, Any]) -> dict[str, float]:
