@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"os"
 	"time"
 
@@ -82,6 +83,9 @@ func run(target, model, query string) (map[string]any, error) {
 		switch {
 		case name == "k":
 			inputs[name] = &tensorflow.TensorProto{Dtype: tensorflow.DataType_DT_INT32, TensorShape: shape(1), IntVal: []int32{3}}
+		case name == "price_range": // open at both ends
+			open := float32(math.NaN())
+			inputs[name] = &tensorflow.TensorProto{Dtype: tensorflow.DataType_DT_FLOAT, TensorShape: shape(1, 2), FloatVal: []float32{open, open}}
 		case name == "query":
 			inputs[name] = texts([][]byte{[]byte(query)}, 1)
 		default:
