@@ -36,10 +36,18 @@ def fingerprint(path: StrPath) -> object:
     with contextlib.suppress(tf.errors.OpError):
         for folder, _, names in tf.io.gfile.walk(path):
             for name in names:
-                with contextlib.suppress(tf.errors.OpError):
-                    stat = tf.io.gfile.stat(f"{folder}/{name}")
-                    found.append((folder, name, stat.mtime_nsec, stat.length))
+                with contextlib.suppress(tf.errors.OpError, OSError):
+                    found.append((folder, name, *_changed(f"{folder}/{name}")))
     return tuple(sorted(found))
+
+
+def _changed(file: str) -> tuple[int, int]:
+    """When a file was written, and its length. Of local files TensorFlow knows the time in whole seconds alone."""
+    if "://" in file:
+        remote = tf.io.gfile.stat(file)
+        return remote.mtime_nsec, remote.length
+    local = os.stat(file)
+    return local.st_mtime_ns, local.st_size
 
 
 def exists(path: StrPath) -> bool:
