@@ -123,13 +123,14 @@ def eval_cut(first: int, last: int, split: SplitConfig, offset_ms: int) -> int:
 
 def validation_cut(first: int, last: int, split: SplitConfig, offset_ms: int) -> int:
     """The moment from which requests are for validation, in what is before evaluation: there a log may have a gap."""
-    count, share = split.validation_days, split.validation_share
-    if count is None and share is None:
-        count, share = (1, None) if split.eval_share is None else (None, _VALIDATION_SHARE)
-    return _cut(first, last, count, share, offset_ms)
+    share = split.validation_share
+    if share is None and split.validation_days is None and split.eval_share is not None:
+        share = _VALIDATION_SHARE
+    return _cut(first, last, split.validation_days, share, offset_ms)
 
 
 def _cut(first: int, last: int, count: int | None, share: float | None, offset_ms: int) -> int:
+    """Where the last share of a span begins, or else its last days: one where nothing is said."""
     if share is not None:
         return math.ceil(last - (last - first) * share)
     return day_start(last, offset_ms) - days((count or 1) - 1)

@@ -1,4 +1,4 @@
-"""The catalogue's table in the graph: from item ids to rows, and from rows to all that is known of them."""
+"""The catalogue's ids in the graph: from item ids to rows, and from rows to ids."""
 
 from __future__ import annotations
 
