@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import marshal
 import math
+import re
 import struct
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, TypeVar
@@ -16,6 +18,7 @@ ATTRIBUTES = ("item", "brand", "shop", "leaf", "top")  # what an item is known b
 CLICK, COLLECT, CART, ORDER = ACTIONS = ("click", "collect", "cart", "order")
 UNKNOWN_TIME = -(1 << 62)  # before all others
 _DAY_MS = 86_400_000
+_WORD = re.compile(r"[\u3400-\u9fff]|[^\W\u3400-\u9fff]+")
 _CODEC, _SIZE = (
     pyarrow.Codec("zstd", compression_level=1),
     struct.Struct("<Q"),
@@ -42,6 +45,7 @@ class Item(NamedTuple):
     price: float = math.nan
     in_stock: bool = True
     updated_at: int = UNKNOWN_TIME
+    description: str = ""
     source: str = ""
     place: int = 0  # in its source
 
@@ -160,8 +164,10 @@ def _time(fields: Fields, bounds: TimeBounds) -> int:
     return ts
 
 
-def parse_item(fields: Fields, source: str = "", place: int = 0, ignored: list[str] | None = None) -> Item:
-    """A catalogue record; only `item_id` and `title` must be there."""
+def parse_item(
+    fields: Fields, source: str = "", place: int = 0, ignored: list[str] | None = None, described: int = 0
+) -> Item:
+    """A catalogue record; only `item_id` and `title` must be there. `described`: words kept of its description."""
     return Item(
         required(fields, "item_id", values.identifier),
         " ".join(_title(fields).split()),
@@ -172,6 +178,7 @@ def parse_item(fields: Fields, source: str = "", place: int = 0, ignored: list[s
         price=optional(fields, "price", values.number, math.nan, ignored),
         in_stock=optional(fields, "in_stock", values.flag, True, ignored),
         updated_at=optional(fields, "updated_at", values.time, UNKNOWN_TIME, ignored),
+        description=_first_words(optional(fields, "description", values.text, "", ignored), described),
         source=source,
         place=place,
     )
@@ -179,6 +186,12 @@ def parse_item(fields: Fields, source: str = "", place: int = 0, ignored: list[s
 
 def _title(fields: Fields) -> str:
     return required(fields, "title", values.text)
+
+
+def _first_words(text: str, count: int) -> str:
+    """As much of a text as `count` words are; a Chinese character is one."""
+    ends = [word.end() for word in itertools.islice(_WORD.finditer(text), count)]
+    return " ".join(text[: ends[-1]].split()) if ends else ""
 
 
 def parse_search(fields: Fields, bounds: TimeBounds, source: str, keep_empty: bool = False) -> Search:
