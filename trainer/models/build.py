@@ -46,7 +46,7 @@ def _mgdspr(config: TrainerConfig, spec: dict[str, Any], noise: Noise) -> tuple[
 
 def _mmse(config: TrainerConfig, spec: dict[str, Any], noise: Noise) -> tuple[Any, Any]:
     model = config.mmse
-    names = {*model.grains.grams}
+    names: set[str] = {*model.grains.grams}
     if behaviours := _behaviour_tables(model.horizons):
         names |= behaviours | _attribute_tables(model.item)
     tables = Tables(spec, _widths(names, model.dim, model.tables), noise)

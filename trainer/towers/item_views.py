@@ -35,9 +35,10 @@ class ItemViews(tf.keras.layers.Layer):
         super().__init__(name="item_views")
         self.tables = tables
         self._item = config.item
-        self._grams, self._horizons = config.grains.grams, horizons
-        ordered = tuple(gram for gram in ("bigram", "word") if gram in self._grams)
-        of_words = {"sequence": ordered, "history": ("word",), "mix": self._grams}
+        self._grams: tuple[str, ...] = config.grains.grams
+        self._horizons = horizons
+        ordered: tuple[str, ...] = tuple(gram for gram in ("bigram", "word") if gram in self._grams)
+        of_words: dict[str, tuple[str, ...]] = {"sequence": ordered, "history": ("word",), "mix": self._grams}
         self._titles = {grain: of_words.get(grain, (grain,)) for grain in grains}
         self._views = {level: ItemView(config.dim, f"view_{level}") for level in (*grains, *horizons)}
         self.columns = {f"title_{gram}" for gram in self._grams}
