@@ -52,7 +52,9 @@ class CatalogRequests:
         made |= {name: value for name, value in _head(queries, items["item_id"]).items() if name in self._names}
         made |= self._encoded(queries)
         # An item without a word asks for nothing: it is nobody's positive.
-        return made | {f"{_CLICKED}{name}": _one_each(items[name], queries != "") for name in self._clicked}
+        made |= {f"{_CLICKED}{name}": _one_each(items[name], queries != "") for name in self._clicked}
+        nowhere = tf.zeros(tf.shape(queries), tf.int64)  # on no page
+        return made | {name: _one_each(nowhere, queries != "") for name in self._names & {f"{_CLICKED}position"}}
 
     def _encoded(self, queries: tf.Tensor) -> Features:
         grains = self._vocabularies.analyse(queries, self._grains)

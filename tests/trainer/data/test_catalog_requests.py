@@ -23,6 +23,7 @@ from trainer.data.training_data import TrainingData
 GRAINS = ("query_char", "query_bigram", "query_word")
 STAGES = [f"{stage}_{name}" for stage in ("ordered", "clicked", "shown") for name in ("item_id", "log_prob")]
 NAMES = {*GRAINS, *STAGES, "request_id", "query", "history_word", "short_item", "clicked_leaf", "clicked_title_word"}
+NAMES |= {"clicked_position"}
 ITEM_NAMES = {"log_prob", "leaf", "title_word"}
 CONFIG = DataConfig(batch=64, shuffle=100, readers=3, prefetch=2, catalog_requests=0.375)
 MADE, LOGGED = 24, 40
@@ -69,6 +70,7 @@ def test_words_of_an_item_ask_and_the_item_is_the_click(data: str, live: dict[in
         assert query and query in texts and len(query.split()) <= 3
         assert made["clicked_leaf"][row].numpy().tolist() == [item["leaf"]]
         assert made["clicked_title_word"][row].to_list() == [item["title_word"]]
+    assert made["clicked_position"].to_list() == [[0]] * MADE
     for name in ("history_word", "short_item", "ordered_key", "shown_key"):
         assert made[name].nrows() == MADE and tf.size(made[name].flat_values) == 0
 
