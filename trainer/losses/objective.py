@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from preprocessing.data.features import STAGES
 from trainer.config import LossConfig
+from trainer.losses.false_negatives import FalseNegatives
 from trainer.losses.hard_negatives import hardest, mixed_negatives
 from trainer.losses.negatives import Pool, log_expected_count, places_of, without
 from trainer.losses.position_weights import PositionWeights
 from trainer.losses.ranking import ranking_losses
 from trainer.losses.replicas import gathered, replica_number, replicas, summed
 from trainer.losses.retrieval import hinge_losses, softmax_losses, softmax_losses_with_mixed
+from trainer.losses.same_leaf import leaf_places, log_weights
 from trainer.losses.tfrs_retrieval import TfrsRetrieval
 from trainer.towers.noise import Noise
 
@@ -28,6 +30,7 @@ class Encoded(NamedTuple):
     keys: tf.Tensor  # [n]
     log_prob: tf.Tensor  # [n]
     rows: tf.Tensor  # [n], the request of each; -1 for items of the catalogue
+    leaves: tf.Tensor  # [n], ids, where the objective `reads_leaves`
 
 
 class Objective(tf.keras.layers.Layer):
@@ -40,6 +43,7 @@ class Objective(tf.keras.layers.Layer):
         self._noise = noise
         self._stage_weights = {stage: weight for stage, weight in config.stage_weights.items() if weight}
         self._position_weights = PositionWeights(click_rates) if config.ranking.position else None
+        self._false_negatives = FalseNegatives(config.hard_negatives.mask if config.hard_negatives.count else ())
         if config.kind == "tfrs":
             self._library = TfrsRetrieval(config.temperature, config.mined_negatives, config.mask_accidental_hits)
 
@@ -52,7 +56,14 @@ class Objective(tf.keras.layers.Layer):
     @property
     def columns(self) -> set[str]:
         """What it reads of requests besides the items of `stages`."""
-        return {SHOWN_POSITION} if self._config.ranking.weight and self._position_weights is not None else set()
+        positions = self._config.ranking.weight and self._position_weights is not None
+        return self._false_negatives.columns | ({SHOWN_POSITION} if positions else set())
+
+    @property
+    def reads_leaves(self) -> bool:
+        """Whether it asks of which leaf items are."""
+        hard = self._config.hard_negatives
+        return self._config.same_leaf_negatives > 0 or (hard.count > 0 and "leaf" in hard.mask)
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -64,7 +75,7 @@ class Objective(tf.keras.layers.Layer):
         queries: tf.Tensor,
         stages: dict[str, Encoded],
         catalog: Encoded | None,
-        shown_positions: tf.RaggedTensor | None = None,
+        requests: Mapping[str, Any],
     ) -> dict[str, tf.Tensor]:
         """The total under "loss", and its parts.
 
@@ -72,20 +83,25 @@ class Objective(tf.keras.layers.Layer):
           queries: `[B, d]`.
           stages: the items of `self.stages`.
           catalog: the shared negatives.
-          shown_positions: `[B, (n)]` of the stage "shown", where `self.columns` names them.
+          requests: the features that `self.columns` names, keyed.
         """
         chosen = [stages[stage] for stage in self._stage_weights]
         positives = Encoded(*(tf.concat(parts, axis=0) for parts in zip(*chosen, strict=True)))
         weights = tf.concat([tf.fill(tf.shape(stages[s].keys), w) for s, w in self._stage_weights.items()], axis=0)
-        losses = {"retrieval": self._retrieval(queries, positives, weights, catalog)}
+        losses = {"retrieval": self._retrieval(queries, positives, weights, catalog, requests)}
         total = losses["retrieval"]
         if self._config.ranking.weight:
-            losses["ranking"] = self._ranking(queries, stages, catalog, shown_positions)
+            losses["ranking"] = self._ranking(queries, stages, catalog, requests.get(SHOWN_POSITION))
             total += self._config.ranking.weight * losses["ranking"]
         return {"loss": total, **losses}
 
     def _retrieval(
-        self, queries: tf.Tensor, positives: Encoded, weights: tf.Tensor, catalog: Encoded | None
+        self,
+        queries: tf.Tensor,
+        positives: Encoded,
+        weights: tf.Tensor,
+        catalog: Encoded | None,
+        requests: Mapping[str, Any],
     ) -> tf.Tensor:
         everything = tf.maximum(summed(tf.reduce_sum(weights)), 1.0)
         if self._config.kind == "tfrs":
@@ -96,9 +112,24 @@ class Objective(tf.keras.layers.Layer):
         scores = without(scores, self._own_places(positives, pool, tf.shape(queries)[0]))
         mine = tf.gather(queries, positives.rows)
         logits = tf.reduce_sum(mine * positives.vectors, axis=1) / temperature - correction
-        return tf.reduce_sum(weights * self._compared(logits, positives.rows, scores, pool.log_count)) / everything
+        hard = without(scores, self._called_relevant(positives, pool, requests))
+        if self._config.same_leaf_negatives:
+            places = leaf_places(positives.rows, positives.leaves, pool.leaves)
+            scores += log_weights(places, scores, pool.log_count, self._config.same_leaf_negatives)
+        return (
+            tf.reduce_sum(weights * self._compared(logits, positives.rows, scores, hard, pool.log_count)) / everything
+        )
 
-    def _compared(self, positives: tf.Tensor, rows: tf.Tensor, scores: tf.Tensor, log_count: tf.Tensor) -> tf.Tensor:
+    def _called_relevant(self, positives: Encoded, pool: Pool, requests: Mapping[str, Any]) -> tf.Tensor:
+        """Where the pool holds what must not be mixed: `[n, 2]`."""
+        places = self._false_negatives.places(requests, pool.keys)
+        if "leaf" not in self._config.hard_negatives.mask:
+            return places
+        return tf.concat([places, leaf_places(positives.rows, positives.leaves, pool.leaves)], axis=0)
+
+    def _compared(
+        self, positives: tf.Tensor, rows: tf.Tensor, scores: tf.Tensor, hard: tf.Tensor, log_count: tf.Tensor
+    ) -> tf.Tensor:
         """`[P]`: the loss of each positive."""
         config = self._config
         negatives = scores - log_count
@@ -107,7 +138,7 @@ class Objective(tf.keras.layers.Layer):
         kept = hardest(negatives, config.mined_negatives) if config.mined_negatives else negatives
         if not config.hard_negatives.count:
             return softmax_losses(positives, rows, kept)
-        mixed = mixed_negatives(positives, rows, scores, log_count, config.hard_negatives, self._noise)
+        mixed = mixed_negatives(positives, rows, hard, log_count, config.hard_negatives, self._noise)
         return softmax_losses_with_mixed(positives, rows, kept, mixed)
 
     def _pool(self, queries: tf.Tensor, positives: Encoded, catalog: Encoded | None) -> tuple[Pool, tf.Tensor]:
@@ -116,16 +147,16 @@ class Objective(tf.keras.layers.Layer):
         owned = positives._replace(rows=_request_numbers(positives.rows, queries))
         sources = [one for one in (catalog, owned if config.in_batch else None) if one is not None]
         joined = (tf.concat(parts, axis=0) for parts in zip(*sources, strict=True))
-        vectors, keys, log_prob, owners = (gathered(part) for part in joined)
+        vectors, keys, log_prob, owners, leaves = (gathered(part) for part in joined)
         if config.kind == "hinge" or not config.correction:
-            return Pool(vectors, keys, owners, tf.zeros_like(log_prob)), tf.zeros_like(positives.log_prob)
+            return Pool(vectors, keys, owners, leaves, tf.zeros_like(log_prob)), tf.zeros_like(positives.log_prob)
         requests = tf.cast(tf.shape(queries)[0] * replicas(), tf.float32)
         drawn = tf.size(catalog.keys) * replicas() if catalog is not None else 0
         # Of the positives in the pool a request's own are masked: on average a share of 1/B.
         others = summed(tf.cast(tf.size(positives.keys), tf.float32)) * (1 - 1 / requests) if config.in_batch else 0.0
         counts = (log_expected_count(odds, drawn, self._items, others) for odds in (log_prob, positives.log_prob))
         log_count, correction = counts
-        return Pool(vectors, keys, owners, log_count), correction
+        return Pool(vectors, keys, owners, leaves, log_count), correction
 
     def _own_places(self, positives: Encoded, pool: Pool, requests: tf.Tensor) -> tf.Tensor:
         """Where a request would meet its own positives as negatives: those slots, or every copy of those items."""
