@@ -79,10 +79,11 @@ class LossConfig(Section):
 
 
 class OptimizerConfig(Section):
-    """Adagrad for embeddings, whose rare rows keep large steps; Adam for the rest."""
+    """Adagrad for embeddings, whose rare rows keep large steps; Adam for the rest, or Adagrad as well."""
 
     embedding_rate: float = Field(0.4, gt=0)
-    embedding_accumulator: float = Field(0.1, ge=0)
+    adagrad_accumulator: float = Field(0.1, ge=0)  # at the start
+    dense: Literal["adam", "adagrad"] = "adam"
     dense_rate: float = Field(0.003, gt=0)
     warmup_steps: int = Field(100, ge=0)
     decay: Literal["constant", "linear", "cosine"] = "constant"  # after the warm-up, to `final_share` at the last step
