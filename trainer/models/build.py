@@ -28,7 +28,8 @@ def build_model(config: TrainerConfig, spec: dict[str, Any]) -> TwoTower:
     """
     noise = Noise(config.seed)
     query_tower, item_tower = _TOWERS[config.model](config, spec, noise)
-    model = TwoTower(query_tower, item_tower, Objective(config.loss, int(spec["items"]), noise), noise)
+    objective = Objective(config.loss, int(spec["items"]), noise, spec["click_rates"])
+    model = TwoTower(query_tower, item_tower, objective, noise)
     batch = empty_batch(spec, model.request_columns, model.item_columns)
     query_tower(batch["requests"])
     item_tower(batch["catalog"])

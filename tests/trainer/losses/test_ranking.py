@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from tests.trainer.losses.case import Case
 from trainer.config import LossConfig, RankingConfig
+from trainer.losses.position_weights import PositionWeights
 from trainer.losses.ranking import ranking_losses
 
 
@@ -32,6 +33,31 @@ def test_ranking(case: Case, kind: str, temperature: float) -> None:
     losses = case.loss(LossConfig(ranking=config, temperature=temperature))
     assert losses["ranking"] == pytest.approx(total / 3, rel=1e-5)
     assert losses["loss"] == pytest.approx(losses["retrieval"] + 0.5 * losses["ranking"], rel=1e-6)
+
+
+def test_what_was_shown_where_nobody_looks_is_a_weak_negative(case: Case) -> None:
+    """By formula: min(1, .3 / .2) = 1 for the first request's item, .05 / .2 for the last one's."""
+    pairs = {"clicked>shown": (5.0, 1.0)}
+    weights = {0: 1.0, 2: 0.25}
+    total = 0.0
+    for request, weight in weights.items():
+        high, low = (
+            [i for r, i in zip(*case.stages[stage], strict=True) if r == request] for stage in ("clicked", "shown")
+        )
+        gaps = [5.0 - case.score(request, h) + case.score(request, x) for h in high for x in low]
+        total += weight * np.mean([max(0.0, gap) for gap in gaps])
+    off, on = (RankingConfig(weight=1, pairs=pairs, position=position) for position in (False, True))
+    assert case.loss(LossConfig(ranking=on))["ranking"] == pytest.approx(total / 3, rel=1e-5)
+    assert case.loss(LossConfig(ranking=off))["ranking"] > total / 3 + 1e-3
+
+
+def test_positions_never_weigh_more_than_the_first_and_unknown_ones_fully() -> None:
+    weights = PositionWeights([0.2, 0.1, 0.3])
+    assert weights(tf.constant([[0, 1, 2], [3, 4, 99]], tf.int64)).numpy() == pytest.approx(
+        np.array([[1, 1, 0.5], [1, 1, 1]])
+    )
+    for nothing in ([], [0.0, 0.0]):  # a log without pages, or without clicks on them
+        assert PositionWeights(nothing)(tf.constant([0, 1, 5], tf.int64)).numpy().tolist() == [1, 1, 1]
 
 
 def test_ranking_of_empty_stages_costs_nothing() -> None:

@@ -226,6 +226,19 @@ def test_half_precision_rounds_and_no_more(
     assert cosine.min() > 0.99
 
 
+def test_positions_weigh_in_the_ranking_loss_alone(config: Make, spec: dict[str, Any], batch: dict) -> None:
+    keyed = {"requests": keyed_requests(batch["requests"]), "catalog": keyed_items(batch["catalog"])}
+    losses = []
+    for position in ("false", "true"):
+        tf.keras.utils.set_random_seed(1)
+        ranking = ("loss.ranking.weight=1", "loss.ranking.random_items=8", f"loss.ranking.position={position}")
+        model = build_model(config("mmse", *ranking), spec)
+        assert ("shown_position" in model.request_columns) == (position == "true")
+        losses.append({name: float(loss) for name, loss in model.compute_losses(keyed).items()})
+    assert losses[0]["retrieval"] == losses[1]["retrieval"]
+    assert 0 < losses[1]["ranking"] < losses[0]["ranking"]
+
+
 def weights_of(model: TwoTower) -> set[str]:
     """The names of the variables; what the horizons share is named after the first of them."""
     return {re.sub(r".*/(behaviour_items/)", r"\1", variable.name) for variable in model.weights}
