@@ -15,8 +15,18 @@ LongAttribute = Literal["item", "shop", "leaf", "brand"]
 LongAction = Literal["long_click", "long_order", "long_collect"]
 
 
+class WordTableConfig(Section):
+    """The table of words: with vectors from elsewhere, `row = table[id] + W . vector[id]`, W trained."""
+
+    # A file of word2vec (text, or binary as .bin), fastText (.vec), GloVe or Parquet (word, vector), or "wordllama".
+    vectors: str | None = None
+    rarity: bool = False  # each of these vectors times a / (a + p(word)), so that frequent words say less
+
+
 class TablesConfig(Section):
     """Embedding widths that are not the model's `dim`; words, grams and items are `dim` wide."""
+
+    word: WordTableConfig = WordTableConfig()
 
     brand: int = Field(16, gt=0)
     shop: int = Field(16, gt=0)

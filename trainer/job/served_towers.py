@@ -12,6 +12,7 @@ import tensorflow as tf
 from preprocessing.data.spec import read_spec
 from preprocessing.text.vocabulary_files import copy_vocabularies, encoding_of
 from trainer.job.job_folder import Job
+from trainer.job.outside_words import kept_words
 from trainer.models.build import build_model
 
 Features = dict[str, tf.Tensor]
@@ -54,8 +55,9 @@ def write_towers(job: Job, data_dir: str) -> None:
     """
     tf.keras.mixed_precision.set_global_policy("float32")  # what is served must not depend on how it was trained
     spec = read_spec(data_dir)
-    model = build_model(job.config(), spec)
+    model = build_model(job.config(), spec, kept_words(job))
     tf.train.Checkpoint(model=model).restore(job.best_checkpoint()).expect_partial()
+    model.query_tower.tables.fold()
     aside = f"{job.towers}.part"
     if tf.io.gfile.exists(aside):
         tf.io.gfile.rmtree(aside)
