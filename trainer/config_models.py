@@ -91,12 +91,13 @@ class ItemConfig(Section):
     id: bool = True
     side: tuple[SideAttribute, ...] = ("brand", "shop", "leaf", "top")
     title_grams: tuple[Grain, ...] = ("word",)
+    vector: bool = False  # the catalogue's own vector of the item, projected
     id_dropout: float = Field(0.3, ge=0, lt=1)  # of items trained without their id, as a new item is served
 
     @model_validator(mode="after")
     def _something_is_left(self) -> ItemConfig:
-        if not (self.id or self.side or self.title_grams):
-            raise ValueError("id, side and title_grams are all off: nothing of the item is left")
+        if not (self.id or self.side or self.title_grams or self.vector):
+            raise ValueError("id, side, title_grams and vector are all off: nothing of the item is left")
         return self
 
 
@@ -133,6 +134,7 @@ class DnnConfig(Section):
     query_grams: tuple[Grain, ...] = ("bigram", "word")
     title_grams: tuple[Grain, ...] = ("bigram", "word")
     attributes: tuple[Attribute, ...] = ()  # of items, beside their titles; with "item" it is more than the paper's
+    vector: bool = False  # the catalogue's own vector of the item beside them, projected
     behaviours: bool = False  # the averaged past beside the query, by the same attributes
     id_dropout: float = Field(0.3, ge=0, lt=1)
     hidden: tuple[int, ...] = (128,)
