@@ -91,7 +91,7 @@ def export(
     from serving.release.sharded_publish import ShardedRelease
     from serving.release.shards import SHARDS
 
-    changes = read_changes(fresh, tombstones, read_spec(data_dir).get("vector_width", 0))
+    changes = read_changes(fresh, tombstones, read_spec(data_dir)["vector_width"])
     if vectors is not None and job_dir is None:
         raise UserError("--vectors goes with --job-dir: the version in place keeps its own")
     if job_dir is None and not any(part is not None for part in changes):

@@ -38,7 +38,7 @@ def catalog_batches(data_dir: str, batch: int, vector_width: int = 0) -> tf.data
 
 def check_vectors(data_dir: str, spec: Mapping[str, Any], wanted: int) -> None:
     """The items of a data folder must have the vectors that an item tower reads."""
-    has = spec.get("vector_width", 0)
+    has = spec["vector_width"]
     if wanted and has != wanted:
         given = f"have vectors of {has} numbers" if has else "have no vectors"
         raise UserError(

@@ -35,12 +35,13 @@ from trainer.task import train
 _SECTIONS: dict[str, Any] = {
     "preprocessing": {
         "input": {"catalog": {"pattern": "catalog*", "vector_width": WIDTH}},
+        "text": {"title_grains": ["char", "bigram", "word"]},
         "split": {"eval_days": 2, "validation_days": 1},
         "vocabularies": {"word": {"min_count": 1}},
     },
     "trainer": {
         "mgdspr": {"dim": 16, "grains": {"sequence_hidden": 16}, "item": {"id": False, "side": []}},
-        "mmse": {"dim": 8, "grains": {"mix": False, "sequence_hidden": 16}, "item": {"id": False, "side": []}},
+        "mmse": {"dim": 8, "grains": {"mix": False, "sequence_hidden": 16}, "item": {"id": False, "side": ["leaf"]}},
         "dnn": {"dim": 16, "hidden": [16]},
         "data": {"batch": 64, "shuffle": 1000, "readers": 2, "prefetch": 2},
         "loss": {"catalog_negatives": 128},
