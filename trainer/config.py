@@ -8,7 +8,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from preprocessing.command.experiment import Section
 from trainer.config_keys import annotation_of, with_keys
-from trainer.config_models import DnnConfig, MgdsprConfig, MmseConfig, TfrsConfig
+from trainer.config_models import DnnConfig, MgdsprConfig, MmseConfig, TfrsConfig, WordTableConfig
 
 Stage = Literal["ordered", "clicked"]
 StagePair = Literal[
@@ -206,6 +206,12 @@ class TrainerConfig(Section):
                 except ValidationError as error:
                     raise ValueError(f"tune.ranges: {key!r} cannot be {value!r}: {error.errors()[0]['msg']}") from None
         return self
+
+    @property
+    def word_table(self) -> WordTableConfig:
+        """That of the model in use."""
+        model = getattr(self, self.model)
+        return WordTableConfig() if isinstance(model, TfrsConfig) else model.tables.word
 
     def without_search(self) -> TrainerConfig:
         """The same, as a trial is trained."""

@@ -44,6 +44,7 @@ class Item(NamedTuple):
     updated_at: int = UNKNOWN_TIME
     source: str = ""
     place: int = 0  # in its source
+    vector: bytes = b""  # float32; empty where the record has none
 
 
 class Search(NamedTuple):
@@ -160,8 +161,10 @@ def _time(fields: Fields, bounds: TimeBounds) -> int:
     return ts
 
 
-def parse_item(fields: Fields, source: str = "", place: int = 0, ignored: list[str] | None = None) -> Item:
-    """A catalogue record; only `item_id` and `title` must be there."""
+def parse_item(
+    fields: Fields, source: str = "", place: int = 0, ignored: list[str] | None = None, vector_width: int = 0
+) -> Item:
+    """A catalogue record; only `item_id` and `title` must be there. A `vector` is read where it has a width."""
     return Item(
         required(fields, "item_id", values.identifier),
         " ".join(_title(fields).split()),
@@ -174,7 +177,15 @@ def parse_item(fields: Fields, source: str = "", place: int = 0, ignored: list[s
         updated_at=optional(fields, "updated_at", values.time, UNKNOWN_TIME, ignored),
         source=source,
         place=place,
+        vector=_vector(fields, vector_width) if vector_width else b"",
     )
+
+
+def _vector(fields: Fields, width: int) -> bytes:
+    try:
+        return values.vector(fields.get("vector"), width) or b""
+    except values.UNREADABLE:
+        raise Rejected("bad vector") from None
 
 
 def _title(fields: Fields) -> str:
