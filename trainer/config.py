@@ -8,7 +8,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from preprocessing.command.experiment import Section
 from trainer.config_keys import annotation_of, with_keys
-from trainer.config_models import DnnConfig, MgdsprConfig, MmseConfig, TfrsConfig
+from trainer.config_models import DnnConfig, MgdsprConfig, MmseConfig, TfrsConfig, WordTableConfig
 
 Stage = Literal["ordered", "clicked"]
 HardNegativeMask = Literal["request", "shown", "query", "leaf"]
@@ -92,10 +92,11 @@ class LossConfig(Section):
 
 
 class OptimizerConfig(Section):
-    """Adagrad for embeddings, whose rare rows keep large steps; Adam for the rest."""
+    """Adagrad for embeddings, whose rare rows keep large steps; Adam for the rest, or Adagrad as well."""
 
     embedding_rate: float = Field(0.4, gt=0)
-    embedding_accumulator: float = Field(0.1, ge=0)
+    adagrad_accumulator: float = Field(0.1, ge=0)  # at the start
+    dense: Literal["adam", "adagrad"] = "adam"
     dense_rate: float = Field(0.003, gt=0)
     warmup_steps: int = Field(100, ge=0)
     decay: Literal["constant", "linear", "cosine"] = "constant"  # after the warm-up, to `final_share` at the last step
@@ -243,6 +244,12 @@ class TrainerConfig(Section):
                 except ValidationError as error:
                     raise ValueError(f"tune.ranges: {key!r} cannot be {value!r}: {error.errors()[0]['msg']}") from None
         return self
+
+    @property
+    def word_table(self) -> WordTableConfig:
+        """That of the model in use."""
+        model = getattr(self, self.model)
+        return WordTableConfig() if isinstance(model, TfrsConfig) else model.tables.word
 
     def without_search(self) -> TrainerConfig:
         """The same, as a trial is trained."""

@@ -48,6 +48,7 @@ class Item(NamedTuple):
     description: str = ""
     source: str = ""
     place: int = 0  # in its source
+    vector: bytes = b""  # float32; empty where the record has none
 
 
 class Search(NamedTuple):
@@ -165,9 +166,23 @@ def _time(fields: Fields, bounds: TimeBounds) -> int:
 
 
 def parse_item(
-    fields: Fields, source: str = "", place: int = 0, ignored: list[str] | None = None, described: int = 0
+    fields: Fields,
+    source: str = "",
+    place: int = 0,
+    ignored: list[str] | None = None,
+    described: int = 0,
+    vector_width: int = 0,
 ) -> Item:
-    """A catalogue record; only `item_id` and `title` must be there. `described`: words kept of its description."""
+    """A catalogue record; only `item_id` and `title` must be there.
+
+    Args:
+      fields: of the record, by the catalogue's names.
+      source: the file it stands in.
+      place: in the source.
+      ignored: takes the names of optional fields that cannot be read.
+      described: words kept of its description.
+      vector_width: of its `vector`; 0: vectors are not read.
+    """
     return Item(
         required(fields, "item_id", values.identifier),
         " ".join(_title(fields).split()),
@@ -181,7 +196,15 @@ def parse_item(
         description=_first_words(optional(fields, "description", values.text, "", ignored), described),
         source=source,
         place=place,
+        vector=_vector(fields, vector_width) if vector_width else b"",
     )
+
+
+def _vector(fields: Fields, width: int) -> bytes:
+    try:
+        return values.vector(fields.get("vector"), width) or b""
+    except values.UNREADABLE:
+        raise Rejected("bad vector") from None
 
 
 def _title(fields: Fields) -> str:
