@@ -13,10 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from preprocessing.config import TextConfig
+from preprocessing.data.features import Feature, parsing_spec
 from preprocessing.joins.encode_strings import Encoder
 from preprocessing.text.analyser import analyse
 from trainer.config import DataConfig, LossConfig, TrainerConfig
-from trainer.data.catalog_requests import CatalogRequests, asked, mixed_log_prob, request_names, split_words
+from trainer.data.catalog_requests import CatalogRequests, asked, joined, mixed_log_prob, request_names, split_words
 from trainer.data.dataset import catalog, key_of, requests
 from trainer.data.training_data import TrainingData
 
@@ -185,7 +186,7 @@ def test_words(text: str, words: list[str]) -> None:
     assert split_words(tf.constant([text])).to_list() == [[word.encode() for word in words]]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     st.lists(st.text(alphabet="ab1 -,\u00f6\u7ea2\u8272\u2764", max_size=12), min_size=3, max_size=3),
     st.lists(st.integers(0, 2**24 - 1).map(lambda drawn: drawn / 2**24), min_size=5, max_size=5),
@@ -214,6 +215,16 @@ def test_an_item_without_a_word_is_nobodys_positive(data: str, spec: dict[str, A
     assert made["clicked_item_id"].to_list() == [[], [b"2"]]
     assert made["clicked_leaf"].to_list() == [[], [6]]
     assert made["clicked_title_word"].to_list() == [[], [[]]]
+
+
+def test_vectors_are_beside_those_of_records(data: str, spec: dict[str, Any], live: dict[str, Any]) -> None:
+    told = {"dtype": "float32", "width": 3}
+    clicked, own = {"name": "clicked_vector", "rank": 1, **told}, {"name": "vector", "rank": 0, **told}
+    both = spec | {"requests": [*spec["requests"], clicked], "catalog": [*spec["catalog"], own]}
+    items = {name: values[:2] for name, values in live.items()} | {"vector": tf.reshape(tf.range(6.0), [2, 3])}
+    made = CatalogRequests(data, both, {"clicked_vector"}, 1)(tf.range(2, dtype=tf.int64), 2, items)
+    records = tf.io.parse_example([b"", b""], parsing_spec([Feature(**clicked)]))
+    assert joined(records, made)["clicked_vector"].to_list() == [[], [], [[0, 1, 2]], [[3, 4, 5]]]
 
 
 @pytest.mark.parametrize(("share", "count"), [(0.001, 0), (0.999, 64)])

@@ -24,7 +24,7 @@ def keyed(requests: list[tuple[int, list[int], list[int], list[int]]]) -> dict[s
     return found
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(REQUESTS, POOL)
 def test_places_are_those_that_comparing_all_with_all_finds(
     requests: list[tuple[int, list[int], list[int], list[int]]], pool: list[int]
