@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, PositiveFloat, ValidationError, model_validator
 
 from preprocessing.command.experiment import Section
 from trainer.config_keys import annotation_of, with_keys
 from trainer.config_models import DnnConfig, MgdsprConfig, MmseConfig, TfrsConfig
 
 Stage = Literal["ordered", "clicked"]
+Level = Literal["purchase", "click", "exposure"]
 StagePair = Literal[
     "ordered>clicked", "ordered>shown", "ordered>random", "clicked>shown", "clicked>random", "shown>random"
 ]
@@ -58,6 +59,7 @@ class LossConfig(Section):
     mask_accidental_hits: bool = True
     temperature: float = Field(1.0, gt=0)
     stage_weights: dict[Stage, float] = Field({"ordered": 2.0, "clicked": 1.0})  # 0 leaves a stage out
+    levels: dict[Level, PositiveFloat] = Field({})  # in place of stage_weights: a softmax a level, each by its weight
     mined_negatives: int = Field(0, ge=0)  # TFRS's mining: only the hardest stay in the softmax; 0: all stay
     hinge_margin: float = Field(1.0, gt=0)  # for kind "hinge"
     hard_negatives: HardNegativesConfig = HardNegativesConfig()
@@ -76,6 +78,8 @@ class LossConfig(Section):
             raise ValueError("stage_weights leave no positive: give ordered or clicked a weight above 0")
         if self.kind == "tfrs" and not self.in_batch:
             raise ValueError("kind 'tfrs' draws its negatives in-batch: set in_batch")
+        if self.levels and self.kind != "softmax":
+            raise ValueError(f"levels are compared by a softmax each: leave kind {self.kind!r} or levels")
         return self
 
 

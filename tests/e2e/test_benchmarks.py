@@ -10,10 +10,14 @@ import numpy as np
 import pytest
 
 from benchmarks import judged, movielens
+from benchmarks.ablation_rows import ROWS, Row
 from benchmarks.warm_start import WARM_AT, again, warm_requests
 from preprocessing.adapters.graded import TRAIN_AT
 from preprocessing.adapters.movielens import TEST_AT
 from preprocessing.adapters.raw_folder import ACTIONS, SEARCHES
+from preprocessing.command.experiment import load_section
+from tests.e2e.market import ROOT
+from trainer.config import TrainerConfig
 
 
 def test_a_film_counts_by_its_place_and_without_seen_by_its_place_among_the_others() -> None:
@@ -61,3 +65,11 @@ def test_rated_requests_come_again_by_others_and_test_requests_do_not() -> None:
     found = list(again(lines, lines, 2))
     assert [name for name, _ in found] == ["searches", "searches", "actions", "actions"]
     assert {one["request_id"] for _, one in found} == {"train-0-0 again 0", "train-0-0 again 1"}
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if row.overrides], ids=lambda row: row.name)
+def test_a_row_of_the_ablation_changes_its_config(row: Row) -> None:
+    path = str(ROOT / "configs" / f"{row.config}.yaml")
+    whole = load_section(path, "trainer", TrainerConfig)
+    less = load_section(path, "trainer", TrainerConfig, [f"trainer.{one}" for one in row.overrides])
+    assert less != whole and len({other.name for other in ROWS}) == len(ROWS)
