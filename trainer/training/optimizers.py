@@ -113,7 +113,7 @@ def _adagrad(rate: WarmUpAndDecay, config: OptimizerConfig) -> _Adagrad:
 
 def build_optimizer(model: TwoTower, config: OptimizerConfig, steps: int) -> ClippedComposite:
     """The optimizer of a model for `steps` steps, ready for `model.compile`."""
-    in_tables = {id(variable) for variable in model.query_tower.tables.trainable_variables}
+    in_tables = {id(variable) for variable in model.query_tower.tables.embeddings}
     tables = [variable for variable in model.trainable_variables if id(variable) in in_tables]
     dense = [variable for variable in model.trainable_variables if id(variable) not in in_tables]
     return ClippedComposite(tables, dense, config, steps)
