@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import NamedTuple
+
+from trainer.config import RankingConfig
 
 
 class Row(NamedTuple):
@@ -77,8 +80,24 @@ MGDSPR_PARTS = (
     Row("no-id-dropout", "no item-id dropout", "mgdspr", ("mgdspr.item.id_dropout=0",)),
     Row("in-batch", "in-batch negatives alone", "mgdspr", ("loss.catalog_negatives=0",)),
 )
+
+
+def _without(stage: str) -> str:
+    """The ranking's pairs but those of one stage."""
+    pairs = {pair: one for pair, one in RankingConfig().pairs.items() if stage not in pair}
+    return f"loss.ranking.pairs={json.dumps(pairs)}"
+
+
 MMSE_PARTS = (
+    Row("mmse-representations", "one fused representation, as wide", "mmse", ("mmse.fusion=representations",)),
+    Row("mmse-no-weights", "levels weighed alike", "mmse", ("mmse.level_weights=false",)),
+    Row("mmse-no-ordered", "no ordered items", "mmse", ("loss.stage_weights={clicked: 1}", _without("ordered"))),
+    Row("mmse-no-clicked", "no clicked items", "mmse", ("loss.stage_weights={ordered: 2}", _without("clicked"))),
+    Row("mmse-no-shown", "no items shown in vain", "mmse", (_without("shown"),)),
+    Row("mmse-no-random", "no random items in the ranking", "mmse", (_without("random"),)),
+    Row("mmse-no-catalog", "no random items in the softmax", "mmse", ("loss.catalog_negatives=0", _without("random"))),
     Row("mmse-no-ranking", "no ranking loss", "mmse", ("loss.ranking.weight=0",)),
+    Row("mmse-levels", "a softmax a level", "mmse", ("loss.levels={purchase: 2, click: 1, exposure: 0.25}",)),
     Row("mmse-position", "what was shown in vain weighed by its position", "mmse", ("loss.ranking.position=true",)),
 )
 ROWS = MODELS + MGDSPR_PARTS + MMSE_PARTS

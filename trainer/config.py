@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, PositiveFloat, ValidationError, model_validator
 
 from preprocessing.command.experiment import Section
 from trainer.config_keys import annotation_of, with_keys
@@ -12,6 +12,7 @@ from trainer.config_models import DnnConfig, MgdsprConfig, MmseConfig, TfrsConfi
 
 Stage = Literal["ordered", "clicked"]
 HardNegativeMask = Literal["request", "shown", "query", "leaf"]
+Level = Literal["purchase", "click", "exposure"]
 StagePair = Literal[
     "ordered>clicked", "ordered>shown", "ordered>random", "clicked>shown", "clicked>random", "shown>random"
 ]
@@ -63,6 +64,7 @@ class LossConfig(Section):
     temperature: float = Field(1.0, gt=0)
     stage_weights: dict[Stage, float] = Field({"ordered": 2.0, "clicked": 1.0})  # 0 leaves a stage out
     same_leaf_negatives: int = Field(0, ge=0)  # so many more of the leaf of a positive, by weight; 0: off
+    levels: dict[Level, PositiveFloat] = Field({})  # in place of stage_weights: a softmax a level, each by its weight
     mined_negatives: int = Field(0, ge=0)  # TFRS's mining: only the hardest stay in the softmax; 0: all stay
     hinge_margin: float = Field(1.0, gt=0)  # for kind "hinge"
     hard_negatives: HardNegativesConfig = HardNegativesConfig()
@@ -70,7 +72,9 @@ class LossConfig(Section):
 
     @property
     def positive_stages(self) -> tuple[str, ...]:
-        """Whose items are positives."""
+        """Whose items are positives, and the batch's part of the pool."""
+        if self.levels:
+            return ("ordered", "clicked")
         return tuple(stage for stage, weight in self.stage_weights.items() if weight)
 
     @property
@@ -88,6 +92,8 @@ class LossConfig(Section):
             raise ValueError(f"same_leaf_negatives are a weight in the softmax, kind is {self.kind!r}")
         if self.kind == "tfrs" and not self.in_batch:
             raise ValueError("kind 'tfrs' draws its negatives in-batch: set in_batch")
+        if self.levels and self.kind != "softmax":
+            raise ValueError(f"levels are compared by a softmax each: leave kind {self.kind!r} or levels")
         return self
 
 
