@@ -12,6 +12,7 @@ from trainer.config_models import DnnConfig, MgdsprConfig, MmseConfig, TfrsConfi
 
 Stage = Literal["ordered", "clicked"]
 Level = Literal["purchase", "click", "exposure"]
+HardNegativeMask = Literal["request", "shown", "query", "leaf"]
 StagePair = Literal[
     "ordered>clicked", "ordered>shown", "ordered>random", "clicked>shown", "clicked>random", "shown>random"
 ]
@@ -22,6 +23,9 @@ class HardNegativesConfig(Section):
 
     count: int = Field(0, ge=0)  # N hardest sampled negatives of each query; 0: off
     alpha: tuple[float, float] = (0.4, 0.6)  # each mixture draws its own
+    # Never mixed: what the request itself ordered or clicked, what else it was shown, what requests of the batch with
+    # the same query ordered or clicked, what is of a leaf of the request's positives.
+    mask: tuple[HardNegativeMask, ...] = ("request", "query")
 
     @model_validator(mode="after")
     def _range(self) -> HardNegativesConfig:
@@ -60,6 +64,7 @@ class LossConfig(Section):
     temperature: float = Field(1.0, gt=0)
     stage_weights: dict[Stage, float] = Field({"ordered": 2.0, "clicked": 1.0})  # 0 leaves a stage out
     levels: dict[Level, PositiveFloat] = Field({})  # in place of stage_weights: a softmax a level, each by its weight
+    same_leaf_negatives: int = Field(0, ge=0)  # so many more of the leaf of a positive, by weight; 0: off
     mined_negatives: int = Field(0, ge=0)  # TFRS's mining: only the hardest stay in the softmax; 0: all stay
     hinge_margin: float = Field(1.0, gt=0)  # for kind "hinge"
     hard_negatives: HardNegativesConfig = HardNegativesConfig()
@@ -81,6 +86,8 @@ class LossConfig(Section):
             raise ValueError("no negatives are left: set in_batch or catalog_negatives")
         if not self.positive_stages:
             raise ValueError("stage_weights leave no positive: give ordered or clicked a weight above 0")
+        if self.same_leaf_negatives and self.kind != "softmax":
+            raise ValueError(f"same_leaf_negatives are a weight in the softmax, kind is {self.kind!r}")
         if self.kind == "tfrs" and not self.in_batch:
             raise ValueError("kind 'tfrs' draws its negatives in-batch: set in_batch")
         if self.levels and self.kind != "softmax":
