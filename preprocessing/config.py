@@ -23,6 +23,7 @@ STREAM_FIELDS = {
         "price",
         "in_stock",
         "updated_at",
+        "description",
         "vector",
     ),
     "searches": ("request_id", "ts", "user_id", "query", "results"),
@@ -74,6 +75,7 @@ class InputConfig(Section):
     searches: StreamConfig = StreamConfig(pattern="searches*")
     actions: StreamConfig = StreamConfig(pattern="actions*")
     ubi: UbiConfig = UbiConfig()
+    description_words: int = Field(40, ge=0)  # of an item's description that records keep; catalogue requests ask by it
     keep_empty_queries: bool = False  # true for behaviours without queries: the history alone then asks
     max_rejected_share: float = Field(0.05, ge=0, le=1)  # of a stream's records; the job fails past it
     earliest: str = "2000-01-01"  # times outside [earliest, latest) are rejected: broken clocks

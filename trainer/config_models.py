@@ -125,9 +125,11 @@ class MmseConfig(Section):
     dim: int = Field(32, gt=0)  # of one level; the served vector holds all levels side by side
     grains: GrainsConfig = GrainsConfig(mix=False)
     horizons: HorizonsConfig = HorizonsConfig()
+    # "representations": the levels of a side become one vector of the same size, by one matrix; no levels are weighed
+    fusion: Literal["similarities", "representations"] = "similarities"
     level_weights: bool = True  # learned w_g >= 0; off: every level weighs 1
     item: ItemAttributesConfig = ItemAttributesConfig()  # for the horizons; each grain reads the title in its own gram
-    normalize: bool = False  # each level's vectors to length 1
+    normalize: bool = False  # each level's vectors to length 1; a fused one's to the root of how many levels it is of
     tables: TablesConfig = TablesConfig()
 
     @model_validator(mode="after")

@@ -44,7 +44,7 @@ def request_features(query_grains: Iterable[str], title_grains: Iterable[str], v
 
 def catalog_features(title_grains: Iterable[str], vector_width: int = 0) -> list[Feature]:
     """One live item: raw strings for the index and the reader, ids for the towers."""
-    raw = ("item_id", "title", "brand_name", "shop_name", "leaf_name", "top_name")
+    raw = ("item_id", "title", "brand_name", "shop_name", "leaf_name", "top_name", "description")
     features = [Feature(name, "string", 0) for name in raw]
     features += [Feature(name, "int64", 0) for name in (*ATTRIBUTES, "count")]
     features += [Feature(name, "float32", 0) for name in ("price", "log_prob")]

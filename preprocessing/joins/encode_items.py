@@ -111,7 +111,7 @@ class CatalogWriter:
         """The example."""
         item = counted.item
         raw = {"title": item.title, "brand_name": item.brand, "shop_name": item.shop}
-        raw |= {"leaf_name": item.leaf, "top_name": item.top}
+        raw |= {"leaf_name": item.leaf, "top_name": item.top, "description": item.description}
         contents = {name: example_proto.strings([value.encode()]) for name, value in raw.items()}
         contents |= {"count": example_proto.varint(counted.positives), "price": example_proto.floats([item.price])}
         contents |= dict(zip(self._columns, encoded.contents, strict=True))

@@ -143,5 +143,5 @@ class Trainer:
 
 
 def steps_of(config: TrainerConfig, requests: int) -> int:
-    """How many steps the config asks for."""
-    return config.training.steps or max(1, round(config.training.epochs * requests / config.data.batch))
+    """How many steps the config asks for; an epoch is one of the log's requests."""
+    return config.training.steps or max(1, round(config.training.epochs * requests / config.data.from_log))
