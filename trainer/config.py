@@ -138,12 +138,18 @@ class DataConfig(Section):
 
 
 class ValidationConfig(Section):
-    """A cheap figure while training: recall over the whole catalogue, of a sample of validation requests."""
+    """A cheap figure while training: recall over the catalogue, of a sample of validation requests."""
 
-    every_steps: int = Field(200, gt=0)
+    every_steps: int = Field(200, ge=0)  # 0: off; the last checkpoint counts as the best
     requests: int = Field(2048, gt=0)
     k: int = Field(100, gt=0)
+    items: int | None = Field(None, gt=0)  # about so many of the catalogue, and all answers; all by default
     block: int = Field(4_096, gt=0)  # items embedded and scored at once
+
+    @property
+    def figure(self) -> str:
+        """What is measured, in words."""
+        return f"recall@{self.k}" + ("" if self.items is None else f" among about {self.items:,} items")
 
 
 class TrainingConfig(Section):
@@ -200,6 +206,7 @@ class TuneConfig(Section):
     trials: int = Field(20, gt=0)
     # By a key of the trainer section, `optimizer.embedding_rate: {low: 0.01, high: 1, log: true}`.
     ranges: dict[str, RangeConfig] = Field({})
+    chosen_until_ms: int = Field(0, ge=0)  # written by it into best.yaml: the end of what these values were chosen by
 
 
 class TrainerConfig(Section):
@@ -237,6 +244,12 @@ class TrainerConfig(Section):
         return self
 
     @model_validator(mode="after")
+    def _search_has_validation(self) -> TrainerConfig:
+        if self.tune.ranges and not self.validation.every_steps:
+            raise ValueError("tune.ranges are searched by validation: validation.every_steps must be above 0")
+        return self
+
+    @model_validator(mode="after")
     def _ranges_are_of_keys(self) -> TrainerConfig:
         for key, given in self.tune.ranges.items():
             annotation_of(TrainerConfig, key)
@@ -257,7 +270,7 @@ class TrainerConfig(Section):
 
     def without_search(self) -> TrainerConfig:
         """The same, as a trial is trained."""
-        return self.model_copy(update={"tune": TuneConfig()})
+        return self.model_copy(update={"tune": TuneConfig(chosen_until_ms=self.tune.chosen_until_ms)})
 
 
 _NOT_SEARCHED = ("validation", "distribution", "tune")

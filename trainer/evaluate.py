@@ -43,7 +43,9 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     flags.add_argument(
         "--compare", action="append", default=[], metavar="JOB", help="another job to compare with; may be repeated"
     )
-    flags.add_argument("--judgments", help="graded relevance, JSON Lines of query, item_id, grade (0 to 3)")
+    flags.add_argument(
+        "--judgments", help="graded relevance, JSON Lines of query, item_id, grade (0 to 3); with user_id: to that user"
+    )
     flags.add_argument("--fuse", choices=["bm25"], help="also evaluate the job fused with BM25 by reciprocal rank")
     flags.add_argument("--limit", type=int, help="use only the first LIMIT requests, for a quick look")
     flags.add_argument(
