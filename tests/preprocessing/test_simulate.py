@@ -219,10 +219,10 @@ def test_demand_moves_with_the_days(tmp_path: Path) -> None:
     assert np.mean(swings) > 0.4
 
 
-def test_in_a_small_shop_most_users_have_one_event(tmp_path: Path) -> None:
+def test_in_a_small_shop_most_users_search_once(tmp_path: Path) -> None:
     simulate(tmp_path, items=400, users=4_000, days=10, seed=4, profile="small-shop")
-    events = Counter(one["user_id"] for one in read(tmp_path / "actions.jsonl.gz"))
-    assert sum(count == 1 for count in events.values()) > 0.5 * len(events)
+    asked = Counter(one["user_id"] for one in read(tmp_path / "searches.jsonl.gz"))
+    assert sum(count == 1 for count in asked.values()) > 0.5 * len(asked)
 
 
 @pytest.mark.parametrize("profile", PROFILES)
