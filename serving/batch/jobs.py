@@ -72,11 +72,11 @@ class Version(NamedTuple):
 def embed_job(job_dir: str | None, model: str | None, max_batch: int, **shared: Any) -> Job:
     """Items to vectors, by a job's item tower or by a version's."""
     if job_dir is not None:
-        from serving.graph.towers import towers_hash  # TensorFlow comes with it
+        from serving.graph.towers import no_towers, towers_hash  # TensorFlow comes with it
 
         path = job_dir.rstrip("/")
         if not FileSystems.exists(f"{path}/towers/item/saved_model.pb"):
-            raise UserError(f"--job-dir {job_dir}: no towers/item in it; train it with python -m trainer.task")
+            raise no_towers(path, "item")
         tower: JobItemTower | SavedModel = JobItemTower(path)
         towers = towers_hash(path)
     else:

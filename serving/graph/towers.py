@@ -70,7 +70,7 @@ def load_tower(job_dir: str, name: str) -> Tower:
     """Loads `towers/query` or `towers/item` of a job and holds it against the contract."""
     path = f"{job_dir}/towers/{name}"
     if not tf.io.gfile.exists(f"{path}/saved_model.pb"):
-        raise UserError(f"--job-dir {job_dir}: no towers/{name} in it; train it to its end with python -m trainer.task")
+        raise no_towers(job_dir, name)
     loaded = tf.saved_model.load(path)
     if not set(_SIGNATURES[name]) <= set(loaded.signatures):
         raise _of_another_format(job_dir, name)
@@ -78,6 +78,13 @@ def load_tower(job_dir: str, name: str) -> Tower:
     if not tower.columns <= _COLUMNS[name]:
         raise _of_another_format(job_dir, name)
     return tower
+
+
+def no_towers(job_dir: str, name: str) -> UserError:
+    """That a job has none, and what would do."""
+    seeds = [path.removesuffix("/towers") for path in sorted(tf.io.gfile.glob(f"{job_dir}/seed-*/towers"))]
+    cure = f"it holds a job a seed: name one, such as {seeds[0]}" if seeds else "train it with python -m trainer.task"
+    return UserError(f"--job-dir {job_dir}: no towers/{name} in it; {cure}")
 
 
 def load_vocabularies(job_dir: str) -> Vocabularies:
