@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import collections
 import json
+import logging
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -37,6 +38,8 @@ from preprocessing.marketplace.taste import FIT, POPULARITY, appeal
 from preprocessing.marketplace.truth import GOOD, grades_of
 from preprocessing.marketplace.world import World, make_world
 from preprocessing.simulate import simulate
+
+logging.getLogger("bm25s").setLevel(logging.WARNING)  # it speaks at DEBUG by itself
 
 K, LEAD = 10, 0.3
 _EXPOSED = 2  # how much more popularity counts than in the clicks on a page: the shop's engine shows it first
