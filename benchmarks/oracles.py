@@ -136,11 +136,11 @@ def figures(ranked: list[np.ndarray], searches: list[Search], world: World) -> d
             if len(wanted):
                 found[name].append(float(np.isin(wanted, rows).mean()))
         found["good"].append(float((grades_of(world, search.leaf, search.asked)[rows] >= GOOD).mean()))
-    means = {name: float(np.mean(values)) if values else float("nan") for name, values in found.items()}
+    means = {name: round(float(np.mean(values)), 4) if values else float("nan") for name, values in found.items()}
     return {
         "recall_ordered": means["ordered"],
         "recall_clicked": means["clicked"],
-        "recall": (means["ordered"] + means["clicked"]) / 2,
+        "recall": round((means["ordered"] + means["clicked"]) / 2, 4),
         "p_good": means["good"],
     }
 
