@@ -11,6 +11,7 @@ FILTER_LISTS = ("required_terms", "allowed_leaves", "allowed_brands", "excluded_
 PRICE_RANGE = "price_range"  # float32 [B, 2], from and to; NaN is an open end
 FILTERS = (*FILTER_LISTS, PRICE_RANGE)
 ITEM_INPUTS = ("item_id", "title", "brand", "shop", "category_leaf", "category_top")
+ITEM_PRICE = "price"  # float32, NaN for none: an input where the item tower was trained with it
 # The raw columns of a catalogue record that the item tower's inputs are read from.
 CATALOG_COLUMNS = dict(
     zip(ITEM_INPUTS, ("item_id", "title", "brand_name", "shop_name", "leaf_name", "top_name"), strict=True)

@@ -14,7 +14,7 @@ from apache_beam.pvalue import AsIter
 from preprocessing.command.console import UserError
 from preprocessing.command.experiment import resolved_yaml
 from preprocessing.config import InputConfig, PreprocessingConfig, StreamConfig, VocabulariesConfig
-from preprocessing.data.features import SCHEMA_VERSION, catalog_features, request_features
+from preprocessing.data.features import PRICE, SCHEMA_VERSION, catalog_features, request_features
 from preprocessing.data.stats import summarise, too_many_rejected
 from preprocessing.logs.records import ATTRIBUTES
 
@@ -109,6 +109,7 @@ class DataFolder:
             if name not in sizes:
                 self._write(FileSystems.join(self.staging, f"vocab-{name}.txt"), "")
                 sizes[name] = 0
+        sizes[PRICE] = config.prices.bands  # its file is the table that they are made by
         return sizes
 
     def _move(self, name: str) -> None:
@@ -151,8 +152,8 @@ class DataFolder:
 
 def describe(config: PreprocessingConfig, sizes: Mapping[str, int], stats: Mapping[str, Any]) -> dict[str, Any]:
     """`spec.json`: all that a reader of the records must know."""
-    text, buckets = config.text, config.vocabularies.hash_buckets()
-    used = [name for name in VocabulariesConfig.model_fields if name in sizes]
+    text, buckets = config.text, {**config.vocabularies.hash_buckets(), PRICE: 0}
+    used = [name for name in (*VocabulariesConfig.model_fields, PRICE) if name in sizes]
     return {
         "schema_version": SCHEMA_VERSION,
         "requests": [feature._asdict() for feature in request_features(text.query_grains, text.title_grains)],
@@ -162,6 +163,7 @@ def describe(config: PreprocessingConfig, sizes: Mapping[str, int], stats: Mappi
             for name in used
         },
         "text": text.model_dump(mode="json"),
+        "prices": config.prices.model_dump(mode="json"),
         "history": config.history.model_dump(mode="json"),
         "stages": config.stages.model_dump(mode="json"),
         "validation_from_ms": stats["validation_from_ms"],

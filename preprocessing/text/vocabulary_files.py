@@ -2,7 +2,10 @@
 
 A folder holds `<name>.txt` for each; what else an id hangs on is an *encoding*, JSON in the form of a spec's own parts:
 
-    {"vocabularies": {"word": {"hash_buckets": 100, "ids": 5101}, ...}, "text": {"max_chars": 256, "max_words": 32}}
+    {"vocabularies": {"word": {"hash_buckets": 100, "ids": 5101}, ...}, "text": {"max_chars": 256, "max_words": 32},
+     "prices": {"bands": 11, "ratio": 1.25}}
+
+The file of "price" is no list of words, but the table of medians that `preprocessing.text.price_bands` reads.
 """
 
 from __future__ import annotations
@@ -13,9 +16,11 @@ from typing import Any
 import tensorflow as tf
 
 from preprocessing.text import analyser
+from preprocessing.text.price_bands import PriceBands
 from preprocessing.text.vocabulary import Lookup
 
 Encoding = dict[str, Any]
+_PRICE = "price"
 
 
 class FileLookup(Lookup):
@@ -50,6 +55,12 @@ class Vocabularies(tf.Module):
         self._lookups = {
             name: FileLookup(f"{folder}/{name}.txt", one["hash_buckets"], one["ids"], name)
             for name, one in self.encoding["vocabularies"].items()
+            if name != _PRICE
+        }
+        self._bands = {
+            name: PriceBands.of_file(f"{folder}/{name}.txt", **self.encoding["prices"])
+            for name in self.encoding["vocabularies"]
+            if name == _PRICE
         }
 
     @property
@@ -60,11 +71,15 @@ class Vocabularies(tf.Module):
     @property
     def names(self) -> frozenset[str]:
         """Which there are."""
-        return frozenset(self._lookups)
+        return frozenset(self.encoding["vocabularies"])
 
     def ids(self, name: str, strings: tf.Tensor) -> tf.Tensor:
         """int64 ids of strings of any shape; 0 for ""."""
         return self._lookups[name](strings)
+
+    def price_bands(self, prices: tf.Tensor, leaves: tf.Tensor, tops: tf.Tensor) -> tf.Tensor:
+        """int64 bands of prices, float32 `[N]`, in their leaves and tops, strings `[N]`."""
+        return self._bands[_PRICE](prices, leaves, tops)
 
     def analyse(
         self, texts: tf.Tensor, names: Sequence[str], spelled: tf.Tensor | None = None
@@ -86,7 +101,10 @@ def encoding_of(spec: Mapping[str, Any], names: Iterable[str]) -> Encoding:
     found = {
         name: {part: spec["vocabularies"][name][part] for part in ("hash_buckets", "ids")} for name in sorted(names)
     }
-    return {"vocabularies": found, "text": {name: spec["text"][name] for name in ("max_chars", "max_words")}}
+    encoding = {"vocabularies": found, "text": {name: spec["text"][name] for name in ("max_chars", "max_words")}}
+    if _PRICE in found:
+        encoding["prices"] = {name: spec["prices"][name] for name in ("bands", "ratio")}
+    return encoding
 
 
 def copy_vocabularies(folder: str, names: Iterable[str], to: str) -> None:

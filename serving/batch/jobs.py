@@ -22,7 +22,7 @@ from serving.batch.inference import (
     Servers,
     check_servers,
 )
-from serving.batch.rows import ITEMS, QUERIES, QueryRow, Row, item_row
+from serving.batch.rows import ITEMS, QUERIES, ItemRow, QueryRow, Row
 from serving.config import scann_installed
 
 
@@ -72,20 +72,22 @@ class Version(NamedTuple):
 def embed_job(job_dir: str | None, model: str | None, max_batch: int, **shared: Any) -> Job:
     """Items to vectors, by a job's item tower or by a version's."""
     if job_dir is not None:
-        from serving.graph.towers import towers_hash  # TensorFlow comes with it
+        from serving.graph.towers import load_encoding, towers_hash  # TensorFlow comes with it
 
         path = job_dir.rstrip("/")
         if not FileSystems.exists(f"{path}/towers/item/saved_model.pb"):
             raise UserError(f"--job-dir {job_dir}: no towers/item in it; train it with python -m trainer.task")
         tower: JobItemTower | SavedModel = JobItemTower(path)
-        towers = towers_hash(path)
+        towers, encoding = towers_hash(path), load_encoding(path)
     else:
         version = find_version(str(model))
         tower = SavedModel(version.path, "embed_item", version.scann)
-        towers = version.manifest["towers_hash"]
+        towers, encoding = version.manifest["towers_hash"], version.manifest["encoding"]
     handler = ItemEmbedder(tower, max_batch)
     identity = {"towers_hash": towers}
-    return Job("embed", "item_id", item_row, ITEMS, handler, identity, incremental=True, **shared)
+    return Job(
+        "embed", "item_id", ItemRow(encoding["vocabularies"]), ITEMS, handler, identity, incremental=True, **shared
+    )
 
 
 def retrieve_job(model: str, k: int, max_batch: int, **shared: Any) -> Job:

@@ -7,7 +7,7 @@ import itertools
 import math
 import struct
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,16 +15,17 @@ import orjson
 import pyarrow
 import pyarrow.compute
 
+from preprocessing.data.features import PRICE
 from preprocessing.logs.records import Excluded, Rejected, optional_identifier, parse_item
-from serving.inputs import FILTER_LISTS, ITEM_INPUTS, PRICE_RANGE, VECTOR_LISTS
+from serving.inputs import FILTER_LISTS, ITEM_INPUTS, ITEM_PRICE, PRICE_RANGE, VECTOR_LISTS
 
 LISTS = (*VECTOR_LISTS, *FILTER_LISTS)
-_LENGTHS = struct.Struct(f"<{len(ITEM_INPUTS)}I").pack
+_FLOAT = struct.Struct("<f").pack
 ID, CONTENT = "id", "content_hash"
 HASH = pyarrow.binary(16)
 _TEXT, _TEXTS = pyarrow.string(), pyarrow.list_(pyarrow.string())
 _KEY = [(ID, _TEXT), (CONTENT, HASH)]
-ITEMS = pyarrow.schema([*_KEY, *((name, _TEXT) for name in ITEM_INPUTS)])
+ITEMS = pyarrow.schema([*_KEY, *((name, _TEXT) for name in ITEM_INPUTS), (ITEM_PRICE, pyarrow.float32())])
 _PRICES = pyarrow.list_(pyarrow.float32(), 2)
 QUERIES = pyarrow.schema(
     [*_KEY, ("query", _TEXT), ("k", pyarrow.int32()), *((name, _TEXTS) for name in LISTS), (PRICE_RANGE, _PRICES)]
@@ -42,18 +43,31 @@ class Row(NamedTuple):
     values: tuple[Any, ...]  # in the order of the job's columns
 
 
-def content_hash(values: Sequence[bytes]) -> bytes:
-    """16 bytes of an item's strings, in the order of ITEM_INPUTS."""
-    return hashlib.blake2b(b"".join((_LENGTHS(*map(len, values)), *values)), digest_size=16).digest()
+def hashed_inputs(vocabularies: Collection[str]) -> tuple[str, ...]:
+    """What an item's vector hangs on: its strings, and its price where towers have such ids."""
+    return (*ITEM_INPUTS, ITEM_PRICE) if PRICE in vocabularies else ITEM_INPUTS
 
 
-def item_row(fields: Mapping[str, Any]) -> Row:
-    """A catalogue record; one that is out of stock is left out, as it is from the index."""
-    item = parse_item(fields)
-    if not item.in_stock:
-        raise Excluded("out of stock")
-    values = item[:6]  # as ITEM_INPUTS has them
-    return Row(item.item_id, content_hash([*map(str.encode, values)]), values)
+def content_hash(values: Sequence[bytes | float]) -> bytes:
+    """16 bytes of what `hashed_inputs` names of an item."""
+    contents = [one if isinstance(one, bytes) else b"" if math.isnan(one) else _FLOAT(one) for one in values]
+    lengths = struct.pack(f"<{len(contents)}I", *map(len, contents))
+    return hashlib.blake2b(b"".join((lengths, *contents)), digest_size=16).digest()
+
+
+class ItemRow:
+    """Reads a catalogue record; one that is out of stock is left out, as it is from the index."""
+
+    def __init__(self, vocabularies: Collection[str]) -> None:
+        self._hashed = len(hashed_inputs(vocabularies))
+
+    def __call__(self, fields: Mapping[str, Any]) -> Row:
+        item = parse_item(fields)
+        if not item.in_stock:
+            raise Excluded("out of stock")
+        values = item[:7]  # as ITEM_INPUTS has them, and the price
+        hashed = [one.encode() if isinstance(one, str) else one for one in values[: self._hashed]]
+        return Row(item.item_id, content_hash(hashed), values)
 
 
 class QueryRow:
@@ -133,9 +147,9 @@ def blocks(shard: int, table: pyarrow.Table, size: int) -> Iterator[Block]:
         yield shard, len(part), pack(part)
 
 
-def strings(column: pyarrow.ChunkedArray) -> np.ndarray:
-    """A column of N texts -> bytes `[N]`, as TensorFlow takes them."""
-    return column.cast(pyarrow.binary()).to_numpy()
+def column_of(column: pyarrow.ChunkedArray) -> np.ndarray:
+    """A column of N texts -> bytes `[N]`, as TensorFlow takes them; one of numbers as it is."""
+    return column.cast(pyarrow.binary()).to_numpy() if column.type == _TEXT else column.to_numpy()
 
 
 def padded(column: pyarrow.ChunkedArray, width: int) -> np.ndarray:

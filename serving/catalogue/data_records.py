@@ -9,23 +9,22 @@ import numpy as np
 import tensorflow as tf
 
 from preprocessing.command.console import UserError
-from preprocessing.data.features import HORIZONS, Feature, parsing_spec
+from preprocessing.data.features import HORIZONS, PRICE_VALUE, Feature, parsing_spec
 from preprocessing.data.spec import read_spec
-from serving.inputs import CATALOG_COLUMNS, VECTOR_LISTS
+from serving.inputs import CATALOG_COLUMNS, ITEM_PRICE, VECTOR_LISTS
 
 _COMPRESSION = "GZIP"
-PRICE = "price"
 Strings = dict[str, tf.Tensor]
 
 
 def catalog_batches(data_dir: str, batch: int) -> tf.data.Dataset:
     """The live items in the files' order: strings `[batch]` by ITEM_INPUTS, and `price` float32, NaN for none."""
     texts = [Feature(column, "string", 0) for column in CATALOG_COLUMNS.values()]
-    columns = parsing_spec([*texts, Feature(PRICE, "float32", 0)])
+    columns = parsing_spec([*texts, Feature(PRICE_VALUE, "float32", 0)])
 
     def parse(records: tf.Tensor) -> Strings:
         parsed = tf.io.parse_example(records, columns)
-        return {name: parsed[column] for name, column in CATALOG_COLUMNS.items()} | {PRICE: parsed[PRICE]}
+        return {name: parsed[column] for name, column in CATALOG_COLUMNS.items()} | {ITEM_PRICE: parsed[PRICE_VALUE]}
 
     records = tf.data.TFRecordDataset(_files(data_dir, "catalog"), _COMPRESSION)
     return records.batch(batch).map(parse, num_parallel_calls=2, deterministic=True).prefetch(2)

@@ -15,7 +15,7 @@ from serving.graph.item_lookup import ItemLookup
 from serving.graph.over_retrieval import OverRetrieval
 from serving.graph.query_encoder import QueryEncoder
 from serving.graph.term_words import hashed_terms
-from serving.inputs import FILTER_LISTS, ITEM_INPUTS, PRICE_RANGE, VECTOR_LISTS
+from serving.inputs import FILTER_LISTS, PRICE_RANGE, VECTOR_LISTS
 
 Outputs = dict[str, tf.Tensor]
 Signatures = dict[str, Any]  # name -> a traced function
@@ -118,7 +118,7 @@ def item_signature(encoder: ItemEncoder) -> Any:
     def embed_item(**inputs: tf.Tensor) -> Outputs:
         return {"embedding": encoder(inputs)}
 
-    return _traced(embed_item, {name: tf.TensorSpec([None], tf.string, name) for name in ITEM_INPUTS})
+    return _traced(embed_item, encoder.inputs)
 
 
 def save(module: tf.Module, path: str, signatures: Signatures) -> None:

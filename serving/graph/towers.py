@@ -10,9 +10,8 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from preprocessing.command.console import UserError
-from preprocessing.data.features import HORIZONS
-from preprocessing.logs.records import ATTRIBUTES
-from preprocessing.text.vocabulary_files import Vocabularies
+from preprocessing.data.features import HORIZONS, ITEM_IDS
+from preprocessing.text.vocabulary_files import Encoding, Vocabularies
 
 GRAMS = ("char", "bigram", "trigram", "word")
 Features = dict[str, tf.Tensor]  # dense int32 ids, padded with 0, by a tower's columns
@@ -22,9 +21,9 @@ _COLUMNS = {
     "query": {
         *(f"query_{gram}" for gram in GRAMS),
         "history_word",
-        *(f"{horizon}_{name}" for horizon in HORIZONS for name in ATTRIBUTES),
+        *(f"{horizon}_{name}" for horizon in HORIZONS for name in ITEM_IDS),
     },
-    "item": {*(f"title_{gram}" for gram in GRAMS), *ATTRIBUTES},
+    "item": {*(f"title_{gram}" for gram in GRAMS), *ITEM_IDS},
 }
 
 
@@ -82,12 +81,17 @@ def load_tower(job_dir: str, name: str) -> Tower:
 
 def load_vocabularies(job_dir: str) -> Vocabularies:
     """The vocabularies that a job was trained with, whatever the data folder's are by now."""
+    encoding = load_encoding(job_dir)
+    return Vocabularies(f"{job_dir}/towers/vocab", encoding, encoding["vocabularies"])
+
+
+def load_encoding(job_dir: str) -> Encoding:
+    """What their ids hang on."""
     path = f"{job_dir}/towers/encoding.json"
     if not tf.io.gfile.exists(path):
         raise _of_another_format(job_dir, "encoding.json")
     with tf.io.gfile.GFile(path) as file:
-        encoding = json.loads(file.read())
-    return Vocabularies(f"{job_dir}/towers/vocab", encoding, encoding["vocabularies"])
+        return json.loads(file.read())
 
 
 def _of_another_format(job_dir: str, name: str) -> UserError:

@@ -172,7 +172,9 @@ def short_of(recalls: Recalls, target: float) -> list[str]:
 
 def _cold(model: ServedModel, widths: dict[str, int]) -> list[str]:
     """Whether items and queries that nobody has seen get vectors."""
-    new = {name: np.array([b"never seen before", b""], object) for name in ITEM_INPUTS}
+    takes = model.signatures["embed_item"].inputs
+    nothing = {name: np.full(2, np.nan, np.float32) for name in takes if name not in ITEM_INPUTS}
+    new = nothing | {name: np.array([b"never seen before", b""], object) for name in ITEM_INPUTS}
     query = {"query": np.array([b"never seen before", b""], object)}
     query |= {name: np.full((2, widths[name]), b"never seen before", object) for name in VECTOR_LISTS}
     reasons = []

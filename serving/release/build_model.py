@@ -119,7 +119,8 @@ class Builder:
         tuned: Tuned | None = None,
     ) -> int:
         """Warm-up requests, and the tuning's plot where there was one, beside a saved model; how many requests."""
-        items = {name: values.numpy() for name, values in next(iter(catalog_batches(self._data_dir, 8))).items()}
+        batch = next(iter(catalog_batches(self._data_dir, 8)))
+        items = {name: batch[name].numpy() for name in self.item_encoder.inputs}
         dim, k = self.item_encoder.dim, self._config.default_k
         count = write_warmup(model, signatures, requests, items, dict(widths), dim, k)
         if tuned is not None:

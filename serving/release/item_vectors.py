@@ -11,11 +11,10 @@ import tensorflow as tf
 from preprocessing.command.console import UserError, progress
 from serving.batch.answer_files import CONTENT, read_table, vectors_of
 from serving.batch.output_folder import MANIFEST, BatchFolder
-from serving.batch.rows import content_hash
+from serving.batch.rows import content_hash, hashed_inputs
 from serving.catalogue.data_records import Strings, catalog_batches
 from serving.catalogue.table import Table, TableBuilder
 from serving.graph.item_encoder import ItemEncoder
-from serving.inputs import ITEM_INPUTS
 
 _BLOCK = 4_096
 
@@ -36,11 +35,11 @@ def embed_catalogue(
       The table of N items, and their vectors `[N, dim]`, mapped from `path`.
     """
     builder = TableBuilder(*encoder.vocabularies.text_limits)
+    wanted = hashed_inputs(encoder.vocabularies.names)
     embed = tf.function(encoder, reduce_retracing=True, autograph=False)
     with open(path, "wb") as file, progress("items embedded", total=spec["items"]) as bar:
         for batch in catalog_batches(data_dir, _BLOCK):
-            texts = {name: batch[name] for name in ITEM_INPUTS}
-            file.write(_vectors(embed, texts, precomputed).tobytes())
+            file.write(_vectors(embed, {name: batch[name] for name in wanted}, precomputed).tobytes())
             builder.add(batch)
             bar.advance(len(batch["item_id"]))
     table = builder.table(f"--data {data_dir}: catalog-*.tfrecord.gz")
@@ -90,7 +89,7 @@ class PrecomputedVectors:
 
     def vectors(self, items: Strings) -> tuple[np.ndarray, np.ndarray]:
         """float32 `[B, dim]` of items, and bool `[B]`, which of them are known; the others' rows are of no meaning."""
-        columns = zip(*(items[name].numpy().tolist() for name in ITEM_INPUTS), strict=True)
+        columns = zip(*(values.numpy().tolist() for values in items.values()), strict=True)
         rows = np.array([self._rows.get(content_hash(values), -1) for values in columns], np.int64)
         known = rows >= 0
         self.taken += int(known.sum())

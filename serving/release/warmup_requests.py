@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from serving.catalogue.data_records import Requests
-from serving.inputs import FILTERS, ITEM_INPUTS, VECTOR_LISTS
+from serving.inputs import FILTERS, VECTOR_LISTS
 from serving.release.acceptance import retrieve_inputs
 
 _FOLDER, _FILE = "assets.extra", "tf_serving_warmup_requests"
@@ -50,8 +51,10 @@ def _calls(
     """(signature, inputs): as most requests are, then such that each condition in the graph goes the other way."""
     vectors = np.random.default_rng(17).normal(size=(2, dim)).astype(np.float32)
     plain, hard = retrieve_inputs(requests.slice(0, 1), widths, k), _hard(requests, widths, k)
-    strange = {name: np.append(items[name][:1], [_STRANGE]) for name in ITEM_INPUTS}
-    for inputs, of_items in ((plain, {name: items[name][:1] for name in ITEM_INPUTS}), (hard, strange)):
+    known = {name: values[:1] for name, values in items.items()}
+    strange = {name: np.append(one, [_STRANGE if one.dtype == object else math.nan]) for name, one in known.items()}
+    strange = {name: one.astype(known[name].dtype) for name, one in strange.items()}
+    for inputs, of_items in ((plain, known), (hard, strange)):
         yield "serving_default", {"query": inputs["query"]}
         yield "retrieve", inputs
         yield "embed_query", {name: inputs[name] for name in ("query", *VECTOR_LISTS)}

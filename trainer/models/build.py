@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from preprocessing.logs.records import ATTRIBUTES
 from trainer.config import TrainerConfig
 from trainer.config_models import HorizonsConfig, ItemConfig, TablesConfig
 from trainer.data.training_data import empty_batch
@@ -75,7 +74,7 @@ def _widths(names: Iterable[str], dim: int, narrow: TablesConfig) -> dict[str, i
 def _behaviour_tables(horizons: HorizonsConfig) -> set[str]:
     names: set[str] = set(horizons.long.attributes) if horizons.long.on else set()
     if horizons.realtime.on or horizons.short.on:
-        names |= set(ATTRIBUTES)
+        names |= set(horizons.attributes)
     return names
 
 

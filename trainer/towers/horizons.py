@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
 
-from preprocessing.logs.records import ATTRIBUTES
 from trainer.config_models import HorizonsConfig, LongConfig, RealtimeConfig, ShortConfig
 from trainer.towers.attention import SelfAttention, grouped_attention, query_attention
 from trainer.towers.dense import Dense
@@ -17,18 +17,23 @@ from trainer.towers.noise import Noise
 
 
 class BehaviourItems(tf.keras.layers.Layer):
-    """An item inside a sequence: its id, brand, shop, leaf and top side by side, projected to d."""
+    """An item inside a sequence: its attributes side by side, projected to d."""
 
-    def __init__(self, tables: Tables, dim: int) -> None:
+    def __init__(self, tables: Tables, dim: int, attributes: Sequence[str]) -> None:
         super().__init__(name="behaviour_items")
         self.tables = tables
+        self._attributes = attributes
         self._project = Dense(dim, use_bias=False, name="project")
 
     def call(self, features: dict[str, Any], horizon: str) -> tuple[tf.Tensor, tf.Tensor]:
         """-> `[B, n, d]`, newest first, and which are there `[B, n]`: an item is, whatever attribute it has not."""
         items = features[f"{horizon}_item"]
-        parts = [self.tables.rows(name, flat(features[f"{horizon}_{name}"])) for name in ATTRIBUTES]
+        parts = [self.tables.rows(name, flat(features[f"{horizon}_{name}"])) for name in self._attributes]
         return padded(self._project(tf.concat(parts, axis=-1)), items), present(items)
+
+    def columns(self, horizon: str) -> set[str]:
+        """What it reads of one."""
+        return {f"{horizon}_{name}" for name in {"item", *self._attributes}}
 
 
 class Realtime(tf.keras.layers.Layer):
@@ -42,7 +47,7 @@ class Realtime(tf.keras.layers.Layer):
         self._noise = noise
         self._lstms = [Lstm(dim, f"lstm_{n}") for n in range(config.lstm_layers)]
         self._attention = SelfAttention(dim, config.heads, "self_attention")
-        self.columns = {f"realtime_{name}" for name in ATTRIBUTES}
+        self.columns = items.columns("realtime")
 
     def call(self, features: dict[str, Any], grains: tf.Tensor, training: bool = False) -> tf.Tensor:
         """H_real `[B, g, d]` for Q_mgs `[B, g, d]`."""
@@ -70,7 +75,7 @@ class ShortTerm(tf.keras.layers.Layer):
         self._items = items
         self._zero_vector = zero_vector
         self._attention = SelfAttention(dim, config.heads, "self_attention") if config.self_attention else None
-        self.columns = {f"short_{name}" for name in ATTRIBUTES}
+        self.columns = items.columns("short")
 
     def call(self, features: dict[str, Any], grains: tf.Tensor, training: bool = False) -> tf.Tensor:
         """H_short `[B, g, d]` for Q_mgs `[B, g, d]`."""
@@ -108,7 +113,7 @@ class LongTerm(tf.keras.layers.Layer):
 def horizon_layers(tables: Tables, dim: int, config: HorizonsConfig, noise: Noise) -> list[tf.keras.layers.Layer]:
     """The horizons that are on."""
     layers: list[tf.keras.layers.Layer] = []
-    items = BehaviourItems(tables, dim)  # one for both: an item is the same today and before
+    items = BehaviourItems(tables, dim, config.attributes)  # one for both: an item is the same today and before
     if config.realtime.on:
         layers.append(Realtime(items, dim, config.realtime, config.zero_vector, noise))
     if config.short.on:

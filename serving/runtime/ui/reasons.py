@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -78,12 +79,13 @@ class Reasons:
     def _explain(self, servable: Servable, asked: Asked, hits: list[dict[str, Any]]) -> list[str]:
         """Adds to the hits what is known of their items and why they came; returns the horizons that there were."""
         fresh = _fresh_ids(servable.path)
-        attributes = signature_of(servable, "embed_item").inputs.keys() - {"item_id"}
+        inputs = signature_of(servable, "embed_item").inputs
+        attributes = {name: one.number for name, one in inputs.items() if name != "item_id"}
         known = []
         for hit in hits:
             record = self._catalogue.record(hit["item_id"])
             hit["fresh"] = hit["item_id"] in fresh
-            hit.update({name: str((record or {}).get(name) or "") for name in attributes})
+            hit.update({name: _attribute(record or {}, name, number) for name, number in attributes.items()})
             if record is not None:
                 known.append(hit)
         texts = [" ".join(hit.get(name, "") for name in _TEXTS) for hit in hits]
@@ -156,6 +158,14 @@ def _array(one: Input, values: Sequence[Any]) -> np.ndarray:
 
 def _plain(value: Any) -> Any:
     return value.encode("utf-8", "replace") if isinstance(value, str) else value
+
+
+def _attribute(record: Mapping[str, Any], name: str, number: int) -> Any:
+    """What a catalogue record says by a name of `embed_item`; of numbers NaN where it says none."""
+    value = record.get(name)
+    if number == types_pb2.DT_STRING:
+        return str(value or "")
+    return float(value) if isinstance(value, int | float) else math.nan
 
 
 def _fresh_ids(path: str) -> frozenset[str]:

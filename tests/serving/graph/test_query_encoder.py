@@ -13,8 +13,7 @@ import tensorflow as tf
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from preprocessing.data.features import HORIZONS
-from preprocessing.logs.records import ATTRIBUTES
+from preprocessing.data.features import HORIZONS, ITEM_IDS
 from serving.config import ServingConfig
 from serving.graph.signatures import Embedder
 from serving.inputs import VECTOR_LISTS
@@ -25,9 +24,14 @@ from trainer.data.dataset import requests
 from trainer.job.restore import TrainedTowers, restore
 
 MODELS: dict[str, dict[str, Any]] = {
-    "mgdspr": {"dim": 16, "grains": {"sequence_hidden": 16}},
+    "mgdspr": {
+        "dim": 16,
+        "grains": {"sequence_hidden": 16},
+        "horizons": {"attributes": ["item", "brand", "price"], "long": {"attributes": ["item", "shop", "price"]}},
+        "item": {"side": ["leaf", "price"]},
+    },
     "mmse": {"dim": 8, "item_dim": 16, "grains": {"mix": False, "sequence_hidden": 16}},
-    "dnn": {"dim": 16, "hidden": [16], "attributes": ["item", "leaf"], "behaviours": True},
+    "dnn": {"dim": 16, "hidden": [16], "attributes": ["item", "leaf", "price"], "behaviours": True},
     "tfrs": {"dim": 16},
 }
 WIDTH = 12
@@ -91,7 +95,7 @@ def past_as_served(batch: dict[str, Any], live: set[bytes], items: Ids) -> dict[
     for horizon in HORIZONS:
         ids = batch[f"{horizon}_item"]
         known = tf.constant([items.of(one) in live for one in ids.values.numpy().tolist()], tf.bool)
-        for name in ATTRIBUTES[1:]:
+        for name in ITEM_IDS[1:]:
             column = batch[f"{horizon}_{name}"]
             served[f"{horizon}_{name}"] = column.with_values(tf.where(known, column.values, 0))
     return served
