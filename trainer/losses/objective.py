@@ -143,6 +143,7 @@ class Objective(tf.keras.layers.Layer):
     ) -> tf.Tensor:
         """The mean over requests, of all replicas."""
         batch = tf.shape(queries)[0]
+        queries /= self._config.temperature
         scores, masks = {}, {}
         for name, items in stages.items():
             flat = tf.reduce_sum(tf.gather(queries, items.rows) * items.vectors, axis=1)

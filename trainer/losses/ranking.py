@@ -18,7 +18,7 @@ def ranking_losses(
     """For each request the weighted sum over pairs of stages of their mean pair loss.
 
     Args:
-      scores: by stage `[B, n]`, padded.
+      scores: by stage `[B, n]`, padded; over the temperature, as the softmax has them, and so are the margins.
       masks: by stage bool `[B, n]`, which are there.
       config: pairs of stages with margin m and weight w. A pair of scores costs max(0, m - (high - low)),
         or log(1 + exp(m - (high - low))).

@@ -30,7 +30,11 @@ MODELS: dict[str, dict[str, Any]] = {
         "horizons": {"attributes": ["item", "brand", "price"], "long": {"attributes": ["item", "shop", "price"]}},
         "item": {"side": ["leaf", "price"]},
     },
-    "mmse": {"dim": 8, "item_dim": 16, "grains": {"mix": False, "sequence_hidden": 16}},
+    "mmse": {
+        "dim": 8,
+        "grains": {"mix": False, "sequence_hidden": 16},
+        "item": {"side": ["brand", "price"]},
+    },
     "dnn": {"dim": 16, "hidden": [16], "attributes": ["item", "leaf", "price"], "behaviours": True},
     "tfrs": {"dim": 16},
 }

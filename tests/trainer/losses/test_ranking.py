@@ -14,8 +14,9 @@ from trainer.losses.position_weights import PositionWeights
 from trainer.losses.ranking import ranking_losses
 
 
-@pytest.mark.parametrize("kind", ["hinge", "logistic"])
-def test_ranking(case: Case, kind: str) -> None:
+@pytest.mark.parametrize("kind, temperature", [("hinge", 1.0), ("hinge", 0.25), ("logistic", 2.0)])
+def test_ranking(case: Case, kind: str, temperature: float) -> None:
+    """Scores stand over the temperature, as in the softmax; margins are of that scale."""
     pairs = {"ordered>clicked": (0.5, 2.0), "clicked>shown": (0.3, 1.0), "shown>random": (0.1, 0.5)}
     config = RankingConfig(weight=0.5, kind=kind, random_items=5, pairs=pairs)
     total = 0.0
@@ -25,10 +26,11 @@ def test_ranking(case: Case, kind: str) -> None:
         mine["random"] = [item for item in case.catalog[:5] if item not in own]
         for pair, (margin, weight) in pairs.items():
             high, low = (mine[stage] for stage in pair.split(">"))
-            gaps = [margin - case.score(request, h) + case.score(request, x) for h in high for x in low]
+            score = {item: case.score(request, item) / temperature for item in (*high, *low)}
+            gaps = [margin - score[h] + score[x] for h in high for x in low]
             cost = [max(0.0, gap) if kind == "hinge" else math.log1p(math.exp(gap)) for gap in gaps]
             total += weight * np.mean(cost) if cost else 0.0
-    losses = case.loss(LossConfig(ranking=config))
+    losses = case.loss(LossConfig(ranking=config, temperature=temperature))
     assert losses["ranking"] == pytest.approx(total / 3, rel=1e-5)
     assert losses["loss"] == pytest.approx(losses["retrieval"] + 0.5 * losses["ranking"], rel=1e-6)
 
