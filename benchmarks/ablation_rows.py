@@ -66,6 +66,7 @@ MGDSPR_PARTS = (
     Row("no-cls", "mean instead of [CLS]", "mgdspr", ("mgdspr.fusion=mean",)),
     Row("no-item-id", "no item id", "mgdspr", ("mgdspr.item.id=false",)),
     Row("no-id-dropout", "no item-id dropout", "mgdspr", ("mgdspr.item.id_dropout=0",)),
+    Row("signals", "with the kind and age of actions", "mgdspr", ("mgdspr.horizons.signals=[action, age]",)),
     Row("prices", "with prices of items and of behaviours", "mgdspr", PRICES),
     Row("in-batch", "in-batch negatives alone", "mgdspr", ("loss.catalog_negatives=0",)),
 )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from preprocessing.data.features import HORIZONS
+from preprocessing.data.features import HORIZONS, SEQUENCES, SIGNALS
 from preprocessing.logs.records import ATTRIBUTES
 
 ITEM_LISTS = tuple(f"{horizon}_items" for horizon in HORIZONS)
 VECTOR_LISTS = ("history_queries", *ITEM_LISTS)
+# int32 lists beside `<horizon>_items`, where the tower was trained with them: its columns -> their names.
+SIGNAL_LISTS = {f"{horizon}_{signal}": f"{horizon}_{signal}s" for horizon in SEQUENCES for signal in SIGNALS}
 FILTER_LISTS = ("required_terms", "allowed_leaves", "allowed_brands", "excluded_items")
 PRICE_RANGE = "price_range"  # float32 [B, 2], from and to; NaN is an open end
 FILTERS = (*FILTER_LISTS, PRICE_RANGE)
@@ -18,3 +20,8 @@ CATALOG_COLUMNS = dict(
 )
 # The attribute names of preprocessing -> the item tower's inputs.
 ATTRIBUTE_INPUTS = dict(zip(ATTRIBUTES, ("item_id", "brand", "shop", "category_leaf", "category_top"), strict=True))
+
+
+def beside(signals: str) -> str:
+    """The list of items that one of SIGNAL_LISTS runs beside."""
+    return f"{signals.split('_')[0]}_items"

@@ -12,6 +12,7 @@ from preprocessing.config import Grain
 Attribute = Literal["item", "brand", "shop", "leaf", "top", "price"]  # of a price its band within the leaf
 SideAttribute = Literal["brand", "shop", "leaf", "top", "price"]
 LongAttribute = Literal["item", "shop", "leaf", "brand", "price"]
+Signal = Literal["action", "age"]
 LongAction = Literal["long_click", "long_order", "long_collect"]
 
 
@@ -74,6 +75,8 @@ class HorizonsConfig(Section):
     short: ShortConfig = ShortConfig()
     long: LongConfig = LongConfig()
     attributes: tuple[Attribute, ...] = ("item", "brand", "shop", "leaf", "top")  # of an item of today or short-term
+    signals: tuple[Signal, ...] = ()  # of the action on each of those: its kind, how long ago
+    signal_dropout: float = Field(0.1, ge=0, lt=1)  # of signals trained as unknown, as clients that send none have them
     zero_vector: bool = True  # lets a query ignore a past that does not concern it
 
     @model_validator(mode="after")

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from preprocessing.data.example_proto import FeatureWriter
-from preprocessing.logs.records import ATTRIBUTES, CART, CLICK, COLLECT, ORDER
+from preprocessing.logs.records import ACTIONS, ATTRIBUTES, CART, CLICK, COLLECT, ORDER
 
 SCHEMA_VERSION = 4  # also to be raised where the same log gives other ids
 PRICE, PRICE_VALUE = "price", "price_value"  # the band, and in the catalogue's records what the log says
@@ -14,7 +14,10 @@ ITEM_IDS = (*ATTRIBUTES, PRICE)  # what a record holds of every item: the ids of
 STAGES = ("ordered", "clicked", "shown")
 LENGTH = "_length"
 LONG_ACTIONS = {"long_click": (CLICK,), "long_order": (ORDER,), "long_collect": (COLLECT, CART)}
-HORIZONS = ("realtime", "short", *LONG_ACTIONS)
+SEQUENCES = ("realtime", "short")  # the horizons that are read item by item
+HORIZONS = (*SEQUENCES, *LONG_ACTIONS)
+SIGNALS = ("action", "age")  # of each item of a sequence: the number of its newest action, and its seconds; 0 unknown
+ACTION_IDS = {name: number for number, name in enumerate(ACTIONS, 1)}
 
 
 class Feature(NamedTuple):
@@ -32,6 +35,7 @@ def request_features(query_grains: Iterable[str], title_grains: Iterable[str]) -
     features += [Feature(f"query_{grain}", "int64") for grain in query_grains]
     features.append(Feature("history_word", "int64", 2))
     features += [Feature(f"{horizon}_{name}", "int64") for horizon in HORIZONS for name in ITEM_IDS]
+    features += [Feature(f"{horizon}_{name}", "int64") for horizon in SEQUENCES for name in SIGNALS]
     for stage in STAGES:
         features.append(Feature(f"{stage}_item_id", "string"))
         features += [Feature(f"{stage}_{name}", "int64") for name in ITEM_IDS]

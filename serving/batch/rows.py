@@ -17,9 +17,10 @@ import pyarrow.compute
 
 from preprocessing.data.features import PRICE
 from preprocessing.logs.records import Excluded, Rejected, optional_identifier, parse_item
-from serving.inputs import FILTER_LISTS, ITEM_INPUTS, ITEM_PRICE, PRICE_RANGE, VECTOR_LISTS
+from serving.inputs import FILTER_LISTS, ITEM_INPUTS, ITEM_PRICE, PRICE_RANGE, SIGNAL_LISTS, VECTOR_LISTS
 
 LISTS = (*VECTOR_LISTS, *FILTER_LISTS)
+NUMBERS = tuple(SIGNAL_LISTS.values())
 _FLOAT = struct.Struct("<f").pack
 ID, CONTENT = "id", "content_hash"
 HASH = pyarrow.binary(16)
@@ -28,7 +29,14 @@ _KEY = [(ID, _TEXT), (CONTENT, HASH)]
 ITEMS = pyarrow.schema([*_KEY, *((name, _TEXT) for name in ITEM_INPUTS), (ITEM_PRICE, pyarrow.float32())])
 _PRICES = pyarrow.list_(pyarrow.float32(), 2)
 QUERIES = pyarrow.schema(
-    [*_KEY, ("query", _TEXT), ("k", pyarrow.int32()), *((name, _TEXTS) for name in LISTS), (PRICE_RANGE, _PRICES)]
+    [
+        *_KEY,
+        ("query", _TEXT),
+        ("k", pyarrow.int32()),
+        *((name, _TEXTS) for name in LISTS),
+        (PRICE_RANGE, _PRICES),
+        *((name, pyarrow.list_(pyarrow.int32())) for name in NUMBERS),
+    ]
 )
 _SQUEEZED, _PLAIN = (pyarrow.ipc.IpcWriteOptions(compression=one) for one in ("lz4", None))
 
@@ -85,9 +93,11 @@ class QueryRow:
         k = k or self._k
         lists = [_strings(fields, name) for name in LISTS]
         prices = _price_range(fields)
+        signals = [_numbers(fields, name) for name in NUMBERS]
         request_id = optional_identifier(fields, "request_id")
-        content = hashlib.blake2b(orjson.dumps([request_id, [query, k, lists, prices]]), digest_size=16).digest()
-        return Row(request_id or content.hex(), content, (query, k, *lists, prices))
+        asked = orjson.dumps([request_id, [query, k, lists, prices, signals]])
+        content = hashlib.blake2b(asked, digest_size=16).digest()
+        return Row(request_id or content.hex(), content, (query, k, *lists, prices, *signals))
 
 
 def _strings(fields: Mapping[str, Any], name: str) -> list[str]:
@@ -95,6 +105,16 @@ def _strings(fields: Mapping[str, Any], name: str) -> list[str]:
     if values is None:
         return []
     if not isinstance(values, list) or not all(isinstance(one, str) for one in values):
+        raise Rejected(f"bad {name}")
+    return values
+
+
+def _numbers(fields: Mapping[str, Any], name: str) -> list[int]:
+    values = fields.get(name)
+    if values is None:
+        return []
+    whole = isinstance(values, list) and all(isinstance(one, int) and not isinstance(one, bool) for one in values)
+    if not whole or not all(0 <= one < 1 << 31 for one in values):
         raise Rejected(f"bad {name}")
     return values
 
@@ -153,15 +173,16 @@ def column_of(column: pyarrow.ChunkedArray) -> np.ndarray:
 
 
 def padded(column: pyarrow.ChunkedArray, width: int) -> np.ndarray:
-    """A column of N lists -> bytes `[N, width]`, cut or filled up with empty ones."""
+    """A column of N lists -> `[N, width]`, cut or filled up: texts as bytes, with empty ones; numbers with 0."""
     lists = column.combine_chunks()
-    found = np.full((len(lists), width), b"", object)
+    of_texts = column.type == _TEXTS
+    found = np.full((len(lists), width), b"" if of_texts else 0, object if of_texts else np.int32)
     offsets = lists.offsets.to_numpy()
     counts = np.minimum(np.diff(offsets), width)
     row = np.repeat(np.arange(len(lists)), counts)
     place = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-    values = lists.values.cast(pyarrow.binary()).to_numpy(zero_copy_only=False)
-    found[row, place] = values[offsets[:-1][row] + place]
+    values = lists.values.cast(pyarrow.binary()) if of_texts else lists.values
+    found[row, place] = values.to_numpy(zero_copy_only=False)[offsets[:-1][row] + place]
     return found
 
 

@@ -14,6 +14,7 @@ from serving.catalogue.data_records import Strings
 from serving.graph.item_lookup import ItemLookup
 from serving.graph.towers import Features
 from serving.index.base import variable
+from serving.inputs import SIGNAL_LISTS
 
 
 class PastItems(tf.Module):
@@ -40,7 +41,7 @@ class PastItems(tf.Module):
         self._horizons = [one for one in HORIZONS if any(column.startswith(f"{one}_") for column in columns)]
 
     def __call__(self, inputs: Strings) -> Features:
-        """A call's `<horizon>_items` `[B, N]` -> int32 `[B, N]` a column."""
+        """A call's `<horizon>_items` and `signals` `[B, N]` -> int32 `[B, N]` a column."""
         if not self._horizons:
             return {}
         lists = [inputs[f"{horizon}_items"] for horizon in self._horizons]
@@ -50,7 +51,13 @@ class PastItems(tf.Module):
             for horizon, of_horizon in zip(self._horizons, found, strict=True)
             for name, ids in zip(ITEM_IDS, tf.unstack(of_horizon, axis=2), strict=True)
         }
+        columns |= {column: inputs[name] for column, name in SIGNAL_LISTS.items() if column in self._columns}
         return {name: ids for name, ids in columns.items() if name in self._columns}
+
+    @property
+    def signals(self) -> list[str]:
+        """Which of SIGNAL_LISTS it reads besides the lists of items."""
+        return [name for column, name in SIGNAL_LISTS.items() if column in self._columns]
 
     def _ids(self, items: tf.Tensor) -> tf.Tensor:
         """Item ids `[B, n]` -> int32 `[B, n, 6]`."""

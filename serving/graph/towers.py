@@ -12,6 +12,7 @@ import tensorflow as tf
 from preprocessing.command.console import UserError
 from preprocessing.data.features import HORIZONS, ITEM_IDS
 from preprocessing.text.vocabulary_files import Encoding, Vocabularies
+from serving.inputs import SIGNAL_LISTS
 
 GRAMS = ("char", "bigram", "trigram", "word")
 Features = dict[str, tf.Tensor]  # dense int32 ids, padded with 0, by a tower's columns
@@ -22,6 +23,7 @@ _COLUMNS = {
         *(f"query_{gram}" for gram in GRAMS),
         "history_word",
         *(f"{horizon}_{name}" for horizon in HORIZONS for name in ITEM_IDS),
+        *SIGNAL_LISTS,
     },
     "item": {*(f"title_{gram}" for gram in GRAMS), *ITEM_IDS},
 }

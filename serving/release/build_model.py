@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -113,7 +113,7 @@ class Builder:
     def write_extras(
         self,
         model: Path,
-        signatures: Collection[str],
+        signatures: Mapping[str, Any],
         requests: Requests,
         widths: Mapping[str, int],
         tuned: Tuned | None = None,

@@ -63,7 +63,7 @@ def write_towers(job: Job, data_dir: str) -> None:
     alone = {name for name in query.columns if name.startswith("query_")}
     _save(query, os.path.join(aside, "query"), {"embed": query.columns, "embed_query_alone": alone})
     _save(item, os.path.join(aside, "item"), {"embed": item.columns})
-    names = _vocabularies(query.columns | item.columns)
+    names = _vocabularies(query.columns | item.columns) & spec["vocabularies"].keys()
     copy_vocabularies(f"{data_dir}/vocab", names, f"{aside}/vocab")
     with tf.io.gfile.GFile(f"{aside}/encoding.json", "w") as file:
         file.write(json.dumps(encoding_of(spec, names), indent=1))
@@ -73,7 +73,7 @@ def write_towers(job: Job, data_dir: str) -> None:
 
 
 def _vocabularies(columns: Iterable[str]) -> set[str]:
-    """Those behind some columns: "word" of "title_word", "item" of "long_click_item"."""
+    """What some columns hold: "word" of "title_word", "item" of "long_click_item", "age" of "short_age"."""
     return {column.rsplit("_", 1)[-1] for column in columns}
 
 

@@ -25,8 +25,8 @@ from serving.runtime.ui.files import Catalogue
 # What the page calls the parts of a user's past, and the lists that each is sent in.
 HORIZONS = {
     "queries": ("history_queries",),
-    "today": ("realtime_items",),
-    "short-term": ("short_items",),
+    "today": ("realtime_items", "realtime_actions", "realtime_ages"),
+    "short-term": ("short_items", "short_actions", "short_ages"),
     "long-term": ("long_click_items", "long_order_items", "long_collect_items"),
 }
 _PAST = tuple(one.name for one in dataclasses.fields(User))
@@ -141,15 +141,16 @@ def _arrays(signature: Signature, rows: Sequence[Row]) -> list[np.ndarray]:
 
 
 def _array(one: Input, values: Sequence[Any]) -> np.ndarray:
-    """A signature's input from a value a row; lists are padded with "" to its width, and what is past is cut to it."""
+    """A signature's input from a value a row; lists are padded to its width, and what is past is cut to it."""
     if one.shape is None or len(one.shape) == 1:
         return np.array([_plain(value) for value in values], dtype_of(one.number))
-    if one.number != types_pb2.DT_STRING:
+    texts = one.number == types_pb2.DT_STRING
+    if not texts and one.name not in _PAST:
         return np.array(values, dtype_of(one.number))
     width = one.shape[1] or max(map(len, values))
     if one.name not in _PAST and max(map(len, values)) > width:
         raise invalid(f"{one.name}: {max(map(len, values))} given, this model takes {width}")
-    padded = np.full((len(values), width), b"", object)
+    padded = np.full((len(values), width), b"" if texts else 0, object if texts else dtype_of(one.number))
     for place, row in enumerate(values):
         kept = [_plain(value) for value in row][:width]
         padded[place, : len(kept)] = kept

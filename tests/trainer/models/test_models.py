@@ -90,6 +90,7 @@ ALONE = [
     ("mgdspr", "mgdspr.horizons.short.self_attention=false"),
     ("mgdspr", "mgdspr.horizons.long.on=false"),
     ("mgdspr", "mgdspr.horizons.zero_vector=false"),
+    ("mgdspr", "mgdspr.horizons.signals=[action,age]"),
     ("mgdspr", "mgdspr.fusion=mean"),
     ("mgdspr", "mgdspr.normalize=true"),
     ("mmse",),
@@ -300,6 +301,30 @@ def test_an_item_switch(override: str, gone: str | None, config: Make, spec: dic
         assert before - after and all(re.search(gone, path) for path in before - after)
     assert whole.item_columns != less.item_columns
     assert less.item_tower(batch["catalog"]).shape == (30, 16)
+
+
+@pytest.mark.parametrize("name", ["mgdspr", "mmse"])
+def test_signals_of_actions_are_read_item_by_item(
+    name: str, config: Make, spec: dict[str, Any], batch: dict[str, Any]
+) -> None:
+    """Each of them moves the vector of who has such items, and padded lists give what ragged ones do."""
+    model = shaken(build_model(config(name, f"{name}.horizons.signals=[action,age]"), spec))
+    requests = batch["requests"]
+    signals = {f"{horizon}_{signal}" for horizon in ("realtime", "short") for signal in ("action", "age")}
+    assert signals <= model.request_columns
+    before = query(model, requests)
+    for column in signals:
+        nothing = requests[column].with_values(tf.zeros_like(requests[column].values))
+        moved = np.abs(query(model, requests | {column: nothing}) - before).max(axis=1) > 1e-5
+        assert moved.tolist() == (requests[column].row_lengths() > 0).numpy().tolist()
+    assert query(model, dense(requests, 3)) == pytest.approx(before, abs=1e-5)
+    keyed = {"requests": keyed_requests(requests), "catalog": keyed_items(batch["catalog"])}
+    with tf.GradientTape() as tape:
+        loss = model.compute_loss(keyed, training=True)
+    of_signals = [one for one in model.trainable_variables if "action_signals" in one.name]
+    assert len(of_signals) == 2
+    for gradient in tape.gradient(loss, of_signals):
+        assert np.abs(tf.convert_to_tensor(gradient)).max() > 0
 
 
 def test_prices_are_read_where_they_are_named(config: Make, spec: dict[str, Any], batch: dict[str, Any]) -> None:
