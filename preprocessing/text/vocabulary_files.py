@@ -3,9 +3,10 @@
 A folder holds `<name>.txt` for each; what else an id hangs on is an *encoding*, JSON in the form of a spec's own parts:
 
     {"vocabularies": {"word": {"hash_buckets": 100, "ids": 5101}, ...}, "text": {"max_chars": 256, "max_words": 32},
-     "prices": {"bands": 11, "ratio": 1.25}}
+     "vector_width": 0, "prices": {"bands": 11, "ratio": 1.25}}
 
-The file of "price" is no list of words, but the table of medians that `preprocessing.text.price_bands` reads.
+`vector_width` is of the items' own vectors: 0 where there are none, or they are not read. The file of "price" is no
+list of words, but the table of medians that `preprocessing.text.price_bands` reads.
 """
 
 from __future__ import annotations
@@ -69,6 +70,11 @@ class Vocabularies(tf.Module):
         return self.encoding["text"]["max_chars"], self.encoding["text"]["max_words"]
 
     @property
+    def vector_width(self) -> int:
+        """Of the items' own vectors; 0 where none are read."""
+        return self.encoding["vector_width"]
+
+    @property
     def names(self) -> frozenset[str]:
         """Which there are."""
         return frozenset(self.encoding["vocabularies"])
@@ -97,11 +103,12 @@ class Vocabularies(tf.Module):
 
 
 def encoding_of(spec: Mapping[str, Any], names: Iterable[str]) -> Encoding:
-    """What of a data folder's spec, or of another encoding, the ids of some vocabularies hang on."""
+    """What of a data folder's spec, or of another encoding, the inputs of towers of some vocabularies hang on."""
     found = {
         name: {part: spec["vocabularies"][name][part] for part in ("hash_buckets", "ids")} for name in sorted(names)
     }
-    encoding = {"vocabularies": found, "text": {name: spec["text"][name] for name in ("max_chars", "max_words")}}
+    text = {name: spec["text"][name] for name in ("max_chars", "max_words")}
+    encoding = {"vocabularies": found, "text": text, "vector_width": spec.get("vector_width", 0)}
     if _PRICE in found:
         encoding["prices"] = {name: spec["prices"][name] for name in ("bands", "ratio")}
     return encoding

@@ -118,11 +118,11 @@ class ItemEmbedder(SavedModelHandler):
 
     def answer(self, table: pyarrow.Table, model: Any) -> tuple[pyarrow.Table, Refused]:
         inputs = {name: column_of(table[name]) for name in model.signatures[self._model.signature].inputs}
-        vectors = model.call(self._model.signature, inputs)["embedding"]
-        finite = np.isfinite(vectors).all(axis=1)
+        embedded = model.call(self._model.signature, inputs)["embedding"]
+        finite = np.isfinite(embedded).all(axis=1)
         good = table.filter(pyarrow.array(finite))
         refused = dict.fromkeys(np.flatnonzero(~finite).tolist(), "vector is not finite")
-        return vector_table(good[ID], good[CONTENT], vectors[finite]), refused
+        return vector_table(good[ID], good[CONTENT], embedded[finite]), refused
 
 
 class ModelRetriever(SavedModelHandler):

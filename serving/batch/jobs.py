@@ -22,7 +22,7 @@ from serving.batch.inference import (
     Servers,
     check_servers,
 )
-from serving.batch.rows import ITEMS, QUERIES, ItemRow, QueryRow, Row
+from serving.batch.rows import QUERIES, ItemRow, QueryRow, Row, item_schema
 from serving.config import scann_installed
 
 
@@ -72,22 +72,29 @@ class Version(NamedTuple):
 def embed_job(job_dir: str | None, model: str | None, max_batch: int, **shared: Any) -> Job:
     """Items to vectors, by a job's item tower or by a version's."""
     if job_dir is not None:
-        from serving.graph.towers import load_encoding, towers_hash  # TensorFlow comes with it
+        from serving.graph.towers import no_towers, towers_hash  # TensorFlow comes with it
 
         path = job_dir.rstrip("/")
         if not FileSystems.exists(f"{path}/towers/item/saved_model.pb"):
-            raise UserError(f"--job-dir {job_dir}: no towers/item in it; train it with python -m trainer.task")
+            raise no_towers(path, "item")
         tower: JobItemTower | SavedModel = JobItemTower(path)
-        towers, encoding = towers_hash(path), load_encoding(path)
+        towers, encoding = towers_hash(path), tower_encoding(path)
     else:
         version = find_version(str(model))
         tower = SavedModel(version.path, "embed_item", version.scann)
         towers, encoding = version.manifest["towers_hash"], version.manifest["encoding"]
-    handler = ItemEmbedder(tower, max_batch)
-    identity = {"towers_hash": towers}
-    return Job(
-        "embed", "item_id", ItemRow(encoding["vocabularies"]), ITEMS, handler, identity, incremental=True, **shared
-    )
+    handler, identity = ItemEmbedder(tower, max_batch), {"towers_hash": towers}
+    parse, schema = ItemRow(encoding), item_schema(encoding)
+    return Job("embed", "item_id", parse, schema, handler, identity, incremental=True, **shared)
+
+
+def tower_encoding(job_dir: str) -> dict[str, Any]:
+    """What the ids of a job's towers hang on, and how wide the vectors are that its item tower reads."""
+    path = f"{job_dir}/towers/encoding.json"
+    if not FileSystems.exists(path):
+        raise UserError(f"--job-dir {job_dir}: no towers/encoding.json in it; train it with python -m trainer.task")
+    with FileSystems.open(path) as file:
+        return json.loads(file.read())
 
 
 def retrieve_job(model: str, k: int, max_batch: int, **shared: Any) -> Job:

@@ -7,7 +7,7 @@ import itertools
 import math
 import struct
 import zlib
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,9 +15,9 @@ import orjson
 import pyarrow
 import pyarrow.compute
 
-from preprocessing.data.features import PRICE
+from preprocessing.data.features import VECTOR
 from preprocessing.logs.records import Excluded, Rejected, optional_identifier, parse_item
-from serving.inputs import FILTER_LISTS, ITEM_INPUTS, ITEM_PRICE, PRICE_RANGE, SIGNAL_LISTS, VECTOR_LISTS
+from serving.inputs import FILTER_LISTS, ITEM_PRICE, PRICE_RANGE, SIGNAL_LISTS, VECTOR_LISTS, item_inputs
 
 LISTS = (*VECTOR_LISTS, *FILTER_LISTS)
 NUMBERS = tuple(SIGNAL_LISTS.values())
@@ -26,7 +26,6 @@ ID, CONTENT = "id", "content_hash"
 HASH = pyarrow.binary(16)
 _TEXT, _TEXTS = pyarrow.string(), pyarrow.list_(pyarrow.string())
 _KEY = [(ID, _TEXT), (CONTENT, HASH)]
-ITEMS = pyarrow.schema([*_KEY, *((name, _TEXT) for name in ITEM_INPUTS), (ITEM_PRICE, pyarrow.float32())])
 _PRICES = pyarrow.list_(pyarrow.float32(), 2)
 QUERIES = pyarrow.schema(
     [
@@ -51,31 +50,39 @@ class Row(NamedTuple):
     values: tuple[Any, ...]  # in the order of the job's columns
 
 
-def hashed_inputs(vocabularies: Collection[str]) -> tuple[str, ...]:
-    """What an item's vector hangs on: its strings, and its price where towers have such ids."""
-    return (*ITEM_INPUTS, ITEM_PRICE) if PRICE in vocabularies else ITEM_INPUTS
+def content_hash(values: Sequence[bytes]) -> bytes:
+    """16 bytes of an item's inputs, in the order of `item_inputs`; a price and a vector by their bytes."""
+    lengths_of = struct.pack(f"<{len(values)}I", *map(len, values))
+    return hashlib.blake2b(b"".join((lengths_of, *values)), digest_size=16).digest()
 
 
-def content_hash(values: Sequence[bytes | float]) -> bytes:
-    """16 bytes of what `hashed_inputs` names of an item."""
-    contents = [one if isinstance(one, bytes) else b"" if math.isnan(one) else _FLOAT(one) for one in values]
-    lengths = struct.pack(f"<{len(contents)}I", *map(len, contents))
-    return hashlib.blake2b(b"".join((lengths, *contents)), digest_size=16).digest()
+def price_bytes(price: float) -> bytes:
+    """A price as float32; nothing for none."""
+    return b"" if math.isnan(price) else _FLOAT(price)
+
+
+def item_schema(encoding: Mapping[str, Any]) -> pyarrow.Schema:
+    """Of what ItemRow reads."""
+    kinds = {ITEM_PRICE: pyarrow.float32(), VECTOR: pyarrow.binary(4 * encoding.get("vector_width", 0))}
+    return pyarrow.schema([*_KEY, *((name, kinds.get(name, _TEXT)) for name in item_inputs(encoding))])
 
 
 class ItemRow:
     """Reads a catalogue record; one that is out of stock is left out, as it is from the index."""
 
-    def __init__(self, vocabularies: Collection[str]) -> None:
-        self._hashed = len(hashed_inputs(vocabularies))
+    def __init__(self, encoding: Mapping[str, Any]) -> None:
+        self._width = encoding.get("vector_width", 0)
+        self._priced = ITEM_PRICE in item_inputs(encoding)
 
     def __call__(self, fields: Mapping[str, Any]) -> Row:
-        item = parse_item(fields)
+        item = parse_item(fields, vector_width=self._width)
         if not item.in_stock:
             raise Excluded("out of stock")
-        values = item[:7]  # as ITEM_INPUTS has them, and the price
-        hashed = [one.encode() if isinstance(one, str) else one for one in values[: self._hashed]]
-        return Row(item.item_id, content_hash(hashed), values)
+        texts = item[:6]  # as ITEM_INPUTS has them
+        vector = (item.vector or bytes(4 * self._width),) if self._width else ()
+        price = (item.price,) if self._priced else ()
+        content = content_hash([*map(str.encode, texts), *map(price_bytes, price), *vector])
+        return Row(item.item_id, content, (*texts, *price, *vector))
 
 
 class QueryRow:
@@ -168,8 +175,12 @@ def blocks(shard: int, table: pyarrow.Table, size: int) -> Iterator[Block]:
 
 
 def column_of(column: pyarrow.ChunkedArray) -> np.ndarray:
-    """A column of N texts -> bytes `[N]`, as TensorFlow takes them; one of numbers as it is."""
-    return column.cast(pyarrow.binary()).to_numpy() if column.type == _TEXT else column.to_numpy()
+    """A column of N texts -> bytes `[N]`, of vectors' bytes -> float32 `[N, width]`, of numbers -> as they are."""
+    if column.type == _TEXT:
+        return column.cast(pyarrow.binary()).to_numpy()
+    if pyarrow.types.is_fixed_size_binary(column.type):
+        return np.frombuffer(b"".join(column.to_pylist()), "<f4").reshape(len(column), -1)
+    return column.to_numpy()
 
 
 def padded(column: pyarrow.ChunkedArray, width: int) -> np.ndarray:

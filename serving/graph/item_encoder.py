@@ -1,10 +1,10 @@
-"""A catalogue item's strings to its vector."""
+"""A catalogue item's strings, and where it has one the vector of another encoder, to its vector."""
 
 from __future__ import annotations
 
 import tensorflow as tf
 
-from preprocessing.data.features import PRICE
+from preprocessing.data.features import PRICE, VECTOR
 from preprocessing.text.vocabulary_files import Vocabularies
 from serving.catalogue.data_records import Strings
 from serving.graph.towers import Tower
@@ -22,11 +22,18 @@ class ItemEncoder(tf.Module):
         self.inputs = {name: tf.TensorSpec([None], tf.string, name) for name in ITEM_INPUTS}
         if PRICE in tower.columns:
             self.inputs[ITEM_PRICE] = tf.TensorSpec([None], tf.float32, ITEM_PRICE)
+        if self.vector_width:
+            self.inputs[VECTOR] = tf.TensorSpec([None, self.vector_width], tf.float32, VECTOR)
 
     @property
     def dim(self) -> int:
         """The width of the vectors."""
         return self.tower.dim
+
+    @property
+    def vector_width(self) -> int:
+        """Of the items' own vectors; 0 where the tower reads none."""
+        return self.vocabularies.vector_width
 
     def __call__(self, items: Strings) -> tf.Tensor:
         """Items `[B]` by the names of `inputs`, known or not -> float32 `[B, dim]`."""
@@ -38,4 +45,6 @@ class ItemEncoder(tf.Module):
         if PRICE in self.tower.columns:
             priced = items[ITEM_PRICE], items[ATTRIBUTE_INPUTS["leaf"]], items[ATTRIBUTE_INPUTS["top"]]
             features[PRICE] = tf.cast(self.vocabularies.price_bands(*priced), tf.int32)
+        if self.vector_width:
+            features[VECTOR] = items[VECTOR]
         return self.tower(features)

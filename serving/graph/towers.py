@@ -10,12 +10,12 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from preprocessing.command.console import UserError
-from preprocessing.data.features import HORIZONS, ITEM_IDS
-from preprocessing.text.vocabulary_files import Encoding, Vocabularies
+from preprocessing.data.features import HORIZONS, ITEM_IDS, VECTOR
+from preprocessing.text.vocabulary_files import Vocabularies
 from serving.inputs import SIGNAL_LISTS
 
 GRAMS = ("char", "bigram", "trigram", "word")
-Features = dict[str, tf.Tensor]  # dense int32 ids, padded with 0, by a tower's columns
+Features = dict[str, tf.Tensor]  # dense int32 ids, padded with 0, by a tower's columns; `vector` is float32
 _ALL, _QUERY_ALONE = "embed", "embed_query_alone"
 _SIGNATURES = {"query": (_ALL, _QUERY_ALONE), "item": (_ALL,)}
 _COLUMNS = {
@@ -25,7 +25,7 @@ _COLUMNS = {
         *(f"{horizon}_{name}" for horizon in HORIZONS for name in ITEM_IDS),
         *SIGNAL_LISTS,
     },
-    "item": {*(f"title_{gram}" for gram in GRAMS), *ITEM_IDS},
+    "item": {*(f"title_{gram}" for gram in GRAMS), *ITEM_IDS, VECTOR},
 }
 
 
@@ -71,7 +71,7 @@ def load_tower(job_dir: str, name: str) -> Tower:
     """Loads `towers/query` or `towers/item` of a job and holds it against the contract."""
     path = f"{job_dir}/towers/{name}"
     if not tf.io.gfile.exists(f"{path}/saved_model.pb"):
-        raise UserError(f"--job-dir {job_dir}: no towers/{name} in it; train it to its end with python -m trainer.task")
+        raise no_towers(job_dir, name)
     loaded = tf.saved_model.load(path)
     if not set(_SIGNATURES[name]) <= set(loaded.signatures):
         raise _of_another_format(job_dir, name)
@@ -81,19 +81,21 @@ def load_tower(job_dir: str, name: str) -> Tower:
     return tower
 
 
+def no_towers(job_dir: str, name: str) -> UserError:
+    """That a job has none, and what would do."""
+    seeds = [path.removesuffix("/towers") for path in sorted(tf.io.gfile.glob(f"{job_dir}/seed-*/towers"))]
+    cure = f"it holds a job a seed: name one, such as {seeds[0]}" if seeds else "train it with python -m trainer.task"
+    return UserError(f"--job-dir {job_dir}: no towers/{name} in it; {cure}")
+
+
 def load_vocabularies(job_dir: str) -> Vocabularies:
     """The vocabularies that a job was trained with, whatever the data folder's are by now."""
-    encoding = load_encoding(job_dir)
-    return Vocabularies(f"{job_dir}/towers/vocab", encoding, encoding["vocabularies"])
-
-
-def load_encoding(job_dir: str) -> Encoding:
-    """What their ids hang on."""
     path = f"{job_dir}/towers/encoding.json"
     if not tf.io.gfile.exists(path):
         raise _of_another_format(job_dir, "encoding.json")
     with tf.io.gfile.GFile(path) as file:
-        return json.loads(file.read())
+        encoding = json.loads(file.read())
+    return Vocabularies(f"{job_dir}/towers/vocab", encoding, encoding["vocabularies"])
 
 
 def _of_another_format(job_dir: str, name: str) -> UserError:

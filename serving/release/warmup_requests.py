@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -53,8 +52,7 @@ def _calls(
     vectors = np.random.default_rng(17).normal(size=(2, dim)).astype(np.float32)
     plain, hard = retrieve_inputs(requests.slice(0, 1), widths, k), _hard(requests, widths, k)
     known = {name: values[:1] for name, values in items.items()}
-    strange = {name: np.append(one, [_STRANGE if one.dtype == object else math.nan]) for name, one in known.items()}
-    strange = {name: one.astype(known[name].dtype) for name, one in strange.items()}
+    strange = {name: np.append(one, [_STRANGE] if one.dtype == object else one, axis=0) for name, one in known.items()}
     for inputs, of_items in ((plain, known), (hard, strange)):
         yield "serving_default", inputs
         yield "retrieve", inputs

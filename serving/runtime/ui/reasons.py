@@ -80,20 +80,21 @@ class Reasons:
         """Adds to the hits what is known of their items and why they came; returns the horizons that there were."""
         fresh = _fresh_ids(servable.path)
         inputs = signature_of(servable, "embed_item").inputs
-        attributes = {name: one.number for name, one in inputs.items() if name != "item_id"}
-        known = []
+        attributes = {name for name, one in inputs.items() if one.number == types_pb2.DT_STRING} - {"item_id"}
+        known, items = [], []
         for hit in hits:
             record = self._catalogue.record(hit["item_id"])
             hit["fresh"] = hit["item_id"] in fresh
-            hit.update({name: _attribute(record or {}, name, number) for name, number in attributes.items()})
+            hit.update({name: str((record or {}).get(name) or "") for name in attributes})
             if record is not None:
                 known.append(hit)
+                items.append({**hit, **_numbers(inputs, record)})
         texts = [" ".join(hit.get(name, "") for name in _TEXTS) for hit in hits]
         for hit, terms in zip(hits, self._words.shared(asked.query, texts), strict=True):
             hit["terms"] = terms
         horizons = [name for name, lists in HORIZONS.items() if any(getattr(asked.user, one) for one in lists)]
         if horizons and known:
-            for hit, changes in zip(known, self._changes(servable, asked, known, horizons), strict=True):
+            for hit, changes in zip(known, self._changes(servable, asked, items, horizons), strict=True):
                 hit["changes"] = dict(zip(horizons, changes, strict=True))
         return horizons
 
@@ -136,6 +137,19 @@ class Words:
         return [[word for word in dict.fromkeys(wanted) if word in row] for row in found]
 
 
+def _numbers(inputs: Mapping[str, Input], record: Row) -> Row:
+    """Where a signature takes them, an item's price and its own vector: NaN and zeros for a record that has none."""
+    found: dict[str, Any] = {}
+    for name, one in inputs.items():
+        if one.number == types_pb2.DT_FLOAT and one.shape:
+            value = record.get(name)
+            if len(one.shape) == 1:
+                found[name] = float(value) if isinstance(value, int | float) else math.nan
+            else:
+                found[name] = value or [0.0] * (one.shape[1] or 0)
+    return found
+
+
 def _arrays(signature: Signature, rows: Sequence[Row]) -> list[np.ndarray]:
     return [_array(one, [row[name] for row in rows]) for name, one in signature.inputs.items()]
 
@@ -159,14 +173,6 @@ def _array(one: Input, values: Sequence[Any]) -> np.ndarray:
 
 def _plain(value: Any) -> Any:
     return value.encode("utf-8", "replace") if isinstance(value, str) else value
-
-
-def _attribute(record: Mapping[str, Any], name: str, number: int) -> Any:
-    """What a catalogue record says by a name of `embed_item`; of numbers NaN where it says none."""
-    value = record.get(name)
-    if number == types_pb2.DT_STRING:
-        return str(value or "")
-    return float(value) if isinstance(value, int | float) else math.nan
 
 
 def _fresh_ids(path: str) -> frozenset[str]:
