@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 import orjson
 
 from preprocessing.config import HistoryConfig
+from preprocessing.data.features import ACTION_IDS, SEQUENCES
 from preprocessing.joins.attribution import NO_REQUEST, AttributedAction
-from preprocessing.joins.history import History
+from preprocessing.joins.history import History, age_of
 from serving.retriever.request import User
 
 _LIKED = 2  # brands that are named
@@ -76,7 +77,10 @@ def _past(actions: list[AttributedAction], queries: list[str], now: int) -> User
     config = HistoryConfig()
     horizons = History(sorted(actions), config).at(now)
     newest = list(dict.fromkeys(reversed(queries)))[: config.queries]
-    return User(history_queries=newest, **{f"{horizon}_items": items for horizon, items in horizons.items()})
+    lists: dict[str, Any] = {f"{name}_items": [one.item_id for one in acted] for name, acted in horizons.items()}
+    lists |= {f"{name}_actions": [ACTION_IDS[one.action] for one in horizons[name]] for name in SEQUENCES}
+    lists |= {f"{name}_ages": [age_of(one, now) for one in horizons[name]] for name in SEQUENCES}
+    return User(history_queries=newest, **lists)
 
 
 def _records(path: Path) -> Iterator[dict[str, Any]]:

@@ -110,7 +110,7 @@ def fingerprint(data_dir: str) -> str:
     """A hash of what gives ids their meaning: the features and the vocabularies."""
     spec = read_spec(data_dir)
     digest = hashlib.sha256()
-    for part in ("schema_version", "requests", "catalog", "vocabularies", "text"):
+    for part in ("schema_version", "requests", "catalog", "vocabularies", "text", "prices"):
         digest.update(json.dumps(spec[part], sort_keys=True).encode())
     for path in sorted(tf.io.gfile.glob(f"{data_dir}/vocab/*.txt")):
         digest.update(os.path.basename(path).encode())
