@@ -41,7 +41,19 @@ MODELS = (
         "dnn",
         ("dnn.attributes=[item, brand, shop, leaf, top]", "dnn.behaviours=true"),
     ),
+    Row(
+        "dnn-prices",
+        "the same with prices",
+        "dnn",
+        ("dnn.attributes=[item, brand, shop, leaf, top, price]", "dnn.behaviours=true"),
+    ),
 )
+PRICES = (
+    "mgdspr.item.side=[brand, shop, leaf, top, price]",
+    "mgdspr.horizons.attributes=[item, brand, shop, leaf, top, price]",
+    "mgdspr.horizons.long.attributes=[item, shop, leaf, brand, price]",
+)
+
 MGDSPR_PARTS = (
     Row(
         "relevance",
@@ -78,6 +90,8 @@ MGDSPR_PARTS = (
     Row("no-cls", "mean instead of [CLS]", "mgdspr", ("mgdspr.fusion=mean",)),
     Row("no-item-id", "no item id", "mgdspr", ("mgdspr.item.id=false",)),
     Row("no-id-dropout", "no item-id dropout", "mgdspr", ("mgdspr.item.id_dropout=0",)),
+    Row("signals", "with the kind and age of actions", "mgdspr", ("mgdspr.horizons.signals=[action, age]",)),
+    Row("prices", "with prices of items and of behaviours", "mgdspr", PRICES),
     Row("in-batch", "in-batch negatives alone", "mgdspr", ("loss.catalog_negatives=0",)),
 )
 

@@ -11,8 +11,8 @@ from trainer.config_keys import annotation_of, with_keys
 from trainer.config_models import DnnConfig, MgdsprConfig, MmseConfig, TfrsConfig, WordTableConfig
 
 Stage = Literal["ordered", "clicked"]
-HardNegativeMask = Literal["request", "shown", "query", "leaf"]
 Level = Literal["purchase", "click", "exposure"]
+HardNegativeMask = Literal["request", "shown", "query", "leaf"]
 StagePair = Literal[
     "ordered>clicked", "ordered>shown", "ordered>random", "clicked>shown", "clicked>random", "shown>random"
 ]
@@ -63,8 +63,8 @@ class LossConfig(Section):
     mask_accidental_hits: bool = True
     temperature: float = Field(1.0, gt=0)
     stage_weights: dict[Stage, float] = Field({"ordered": 2.0, "clicked": 1.0})  # 0 leaves a stage out
-    same_leaf_negatives: int = Field(0, ge=0)  # so many more of the leaf of a positive, by weight; 0: off
     levels: dict[Level, PositiveFloat] = Field({})  # in place of stage_weights: a softmax a level, each by its weight
+    same_leaf_negatives: int = Field(0, ge=0)  # so many more of the leaf of a positive, by weight; 0: off
     mined_negatives: int = Field(0, ge=0)  # TFRS's mining: only the hardest stay in the softmax; 0: all stay
     hinge_margin: float = Field(1.0, gt=0)  # for kind "hinge"
     hard_negatives: HardNegativesConfig = HardNegativesConfig()
@@ -140,12 +140,18 @@ class DataConfig(Section):
 
 
 class ValidationConfig(Section):
-    """A cheap figure while training: recall over the whole catalogue, of a sample of validation requests."""
+    """A cheap figure while training: recall over the catalogue, of a sample of validation requests."""
 
-    every_steps: int = Field(200, gt=0)
+    every_steps: int = Field(200, ge=0)  # 0: off; the last checkpoint counts as the best
     requests: int = Field(2048, gt=0)
     k: int = Field(100, gt=0)
+    items: int | None = Field(None, gt=0)  # about so many of the catalogue, and all answers; all by default
     block: int = Field(4_096, gt=0)  # items embedded and scored at once
+
+    @property
+    def figure(self) -> str:
+        """What is measured, in words."""
+        return f"recall@{self.k}" + ("" if self.items is None else f" among about {self.items:,} items")
 
 
 class TrainingConfig(Section):
@@ -202,6 +208,7 @@ class TuneConfig(Section):
     trials: int = Field(20, gt=0)
     # By a key of the trainer section, `optimizer.embedding_rate: {low: 0.01, high: 1, log: true}`.
     ranges: dict[str, RangeConfig] = Field({})
+    chosen_until_ms: int = Field(0, ge=0)  # written by it into best.yaml: the end of what these values were chosen by
 
 
 class TrainerConfig(Section):
@@ -239,6 +246,12 @@ class TrainerConfig(Section):
         return self
 
     @model_validator(mode="after")
+    def _search_has_validation(self) -> TrainerConfig:
+        if self.tune.ranges and not self.validation.every_steps:
+            raise ValueError("tune.ranges are searched by validation: validation.every_steps must be above 0")
+        return self
+
+    @model_validator(mode="after")
     def _ranges_are_of_keys(self) -> TrainerConfig:
         for key, given in self.tune.ranges.items():
             annotation_of(TrainerConfig, key)
@@ -259,7 +272,7 @@ class TrainerConfig(Section):
 
     def without_search(self) -> TrainerConfig:
         """The same, as a trial is trained."""
-        return self.model_copy(update={"tune": TuneConfig()})
+        return self.model_copy(update={"tune": TuneConfig(chosen_until_ms=self.tune.chosen_until_ms)})
 
 
 _NOT_SEARCHED = ("validation", "distribution", "tune")

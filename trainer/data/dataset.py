@@ -13,7 +13,7 @@ from preprocessing.data.spec import read_spec
 
 Features = dict[str, Any]  # name -> Tensor or RaggedTensor
 COMPRESSION = "GZIP"
-_KEYS = 2**62
+KEYS = 2**62  # of items, from 0 on
 _GRAINS = "text decides which grains there are"
 
 
@@ -93,4 +93,4 @@ def query_key_of(queries: tf.Tensor) -> tf.Tensor:
 
 def key_of(item_ids: tf.Tensor) -> tf.Tensor:
     """int64 keys of item ids; that any two of a million items share one has odds of one to nine million."""
-    return tf.strings.to_hash_bucket_fast(item_ids, _KEYS)
+    return tf.strings.to_hash_bucket_fast(item_ids, KEYS)

@@ -97,13 +97,18 @@ class Objective(tf.keras.layers.Layer):
         return {"loss": total, **losses}
 
     def _retrieval(
-        self, queries: tf.Tensor, stages: dict[str, Encoded], catalog: Encoded | None, requests: Mapping[str, Any]
+        self,
+        queries: tf.Tensor,
+        stages: dict[str, Encoded],
+        catalog: Encoded | None,
+        requests: Mapping[str, Any],
     ) -> tf.Tensor:
         """The mean over positives, of all replicas."""
         own = _together(stages[stage] for stage in self._own_stages)
         if self._config.kind == "tfrs":
             return self._by_tfrs(queries, own, self._weights(stages))
-        pool, correction = self._pool(queries, own, _together(stages[one] for one in self._pool_stages), catalog)
+        chosen = _together(stages[stage] for stage in self._pool_stages)
+        pool, correction = self._pool(queries, own, chosen, catalog)
         temperature = self._config.temperature
         scores = tf.matmul(queries, pool.vectors, transpose_b=True) / temperature
         scores = without(scores, self._own_places(own, pool, tf.shape(queries)[0]))
@@ -112,9 +117,13 @@ class Objective(tf.keras.layers.Layer):
         if self._config.kind == "hinge":
             losses = hinge_losses(logits, own.rows, scores - pool.log_count, self._config.hinge_margin)
             return tf.reduce_sum(self._weights(stages) * losses)
-        mixes = self._config.hard_negatives.count > 0
-        hard = without(scores, self._called_relevant(own, pool, requests)) if mixes else scores
-        others = self._others(logits, own.rows, self._with_leaf(scores, own, pool), hard, pool.log_count)
+        hard = scores
+        if self._config.hard_negatives.count:
+            hard = without(scores, self._called_relevant(chosen, pool, requests))
+        if self._config.same_leaf_negatives:
+            places = leaf_places(chosen.rows, chosen.leaves, pool.leaves)
+            scores += log_weights(places, scores, pool.log_count, self._config.same_leaf_negatives)
+        others = self._others(logits, own.rows, scores, hard, pool.log_count)
         if not self._config.levels:
             return tf.reduce_sum(self._weights(stages) * softmax_losses(logits, others))
         sizes = [tf.size(stages[stage].keys) for stage in self._own_stages]
@@ -127,24 +136,17 @@ class Objective(tf.keras.layers.Layer):
         weights = tf.concat(filled, axis=0)
         return weights / tf.maximum(summed(tf.reduce_sum(weights)), 1.0)
 
-    def _called_relevant(self, own: Encoded, pool: Pool, requests: Mapping[str, Any]) -> tf.Tensor:
+    def _called_relevant(self, chosen: Encoded, pool: Pool, requests: Mapping[str, Any]) -> tf.Tensor:
         """Where the pool holds what must not be mixed: `[n, 2]`."""
         places = self._false_negatives.places(requests, pool.keys)
         if "leaf" not in self._config.hard_negatives.mask:
             return places
-        return tf.concat([places, leaf_places(own.rows, own.leaves, pool.leaves)], axis=0)
-
-    def _with_leaf(self, scores: tf.Tensor, own: Encoded, pool: Pool) -> tf.Tensor:
-        """The scores with what those of the same leaf weigh more."""
-        count = self._config.same_leaf_negatives
-        if not count:
-            return scores
-        return scores + log_weights(leaf_places(own.rows, own.leaves, pool.leaves), scores, pool.log_count, count)
+        return tf.concat([places, leaf_places(chosen.rows, chosen.leaves, pool.leaves)], axis=0)
 
     def _others(
         self, logits: tf.Tensor, rows: tf.Tensor, scores: tf.Tensor, hard: tf.Tensor, log_count: tf.Tensor
     ) -> tf.Tensor:
-        """`[P]`: the log of the summed exponents of each positive's negatives."""
+        """`[P]`: the log of the summed exponents of each positive's negatives, and of its mixtures with the `hard`."""
         config = self._config
         negatives = scores - log_count
         kept = hardest(negatives, config.mined_negatives) if config.mined_negatives else negatives

@@ -13,6 +13,7 @@ import pytest
 import tensorflow as tf
 
 from preprocessing.command.console import UserError
+from preprocessing.data.features import SCHEMA_VERSION
 from preprocessing.data.spec import read_spec
 from trainer.config import DataConfig, LossConfig, TrainerConfig
 from trainer.data.dataset import catalog, key_of, query_key_of, requests
@@ -101,7 +102,7 @@ def test_a_folder_without_success(data: str, tmp_path: Path) -> None:
     shutil.copytree(data, tmp_path / "other")
     spec = json.loads((tmp_path / "other/spec.json").read_text())
     (tmp_path / "other/spec.json").write_text(json.dumps({**spec, "schema_version": 99}))
-    with pytest.raises(UserError, match="its schema version is 99, this program reads 3"):
+    with pytest.raises(UserError, match=f"its schema version is 99, this program reads {SCHEMA_VERSION}"):
         read_spec(str(tmp_path / "other"))
 
 
