@@ -12,13 +12,13 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from preprocessing.config import TextConfig
-from preprocessing.data.features import Feature, parsing_spec
+from preprocessing.config import PricesConfig, TextConfig
+from preprocessing.data.features import PRICE, Feature, parsing_spec
 from preprocessing.joins.encode_strings import Encoder
 from preprocessing.text.analyser import analyse
 from trainer.config import DataConfig, LossConfig, TrainerConfig
 from trainer.data.catalog_requests import CatalogRequests, asked, joined, mixed_log_prob, request_names, split_words
-from trainer.data.dataset import catalog, key_of, requests
+from trainer.data.dataset import catalog, key_of, record_files, requests
 from trainer.data.training_data import TrainingData
 
 GRAINS = ("query_char", "query_bigram", "query_word")
@@ -76,6 +76,19 @@ def test_words_of_an_item_ask_and_the_item_is_the_click(made: dict[str, Any], li
         assert made[name].nrows() == count and tf.size(made[name].flat_values) == 0
 
 
+def test_each_feature_of_a_request_is_made_as_records_have_it(data: str, spec: dict[str, Any]) -> None:
+    names = {feature["name"] for feature in spec["requests"]}
+    record = next(iter(requests(data, "train", 2, names)))
+    make = CatalogRequests(data, spec, names, 1)
+    (records,) = tf.data.TFRecordDataset(record_files(data, "catalog"), "GZIP").batch(2).take(1)
+    both = joined(record, make(tf.range(2, dtype=tf.int64), 2, tf.io.parse_example(records, make.item_spec)))
+    assert set(both) == names
+    for name, values in both.items():
+        assert values.shape[0] == 4 and values.dtype == record[name].dtype
+        if name.startswith("clicked_"):
+            assert values[2:].row_lengths().numpy().tolist() == [1, 1], name
+
+
 def test_a_batch_holds_its_share(data: str, made: dict[str, Any]) -> None:
     batch = next(iter(training(data).batches()))["requests"]
     assert all(values.shape[0] == MADE + LOGGED for values in batch.values())
@@ -100,9 +113,9 @@ def test_grains_are_those_that_records_have(data: str, made: dict[str, Any]) -> 
 def test_grains_are_those_that_the_pipeline_would_write(data: str, spec: dict[str, Any]) -> None:
     """By the pipeline's own encoder, with the folder's words: known and unknown ones, in any script."""
     grains = [name.removeprefix("query_") for name in GRAINS]
-    words = {name: Path(data, f"vocab/{name}.txt").read_text().splitlines() for name in spec["vocabularies"]}
+    words = {name: Path(data, f"vocab/{name}.txt").read_text().splitlines() for name in (*spec["vocabularies"], PRICE)}
     buckets = {name: one["hash_buckets"] for name, one in spec["vocabularies"].items()}
-    encoder = Encoder.of(words, buckets, TextConfig())
+    encoder = Encoder.of(words, buckets, TextConfig(), PricesConfig())
     titles = ["Carpet", "garden table", "zyxwv", "Caf\u00e9 \u7ea2\u8272", "USB-C 3.5"]
     items = {name: tf.fill([len(titles)], b"") for name in ("item_id", "brand_name", "leaf_name", "description")}
     make = CatalogRequests(data, spec, set(GRAINS) | {"query"}, 1)
