@@ -92,7 +92,7 @@ def test_levels_beside_the_ranking(levelled: Case) -> None:
 
 def test_levels_and_mixed_negatives(levelled: Case) -> None:
     """Each own item has its mixtures with the pool's hardest, the same at every level that it is a positive of."""
-    hard = HardNegativesConfig(count=1, alpha=(0.4, 0.6))
+    hard = HardNegativesConfig(count=1, alpha=(0.4, 0.6), mask=())
     config = LossConfig(levels=WEIGHTS, correction=False, hard_negatives=hard)
     items = [pair for rows, one in levelled.stages.values() for pair in zip(rows, one, strict=True)]
     alpha = Noise(3).uniform(tf.constant([len(items), 1]), "alpha", 0.4, 0.6).numpy()[:, 0]
