@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from trainer.towers.lists import Ids, flat, mean_listed, padded, present
+from trainer.towers.lists import Ids, Lists
 from trainer.towers.noise import Noise
 
 _STDDEV = 0.1
@@ -34,17 +34,14 @@ class Tables(tf.keras.layers.Layer):
         """Vectors of ids: `[..., width]`."""
         return tf.cast(tf.gather(self._rows[name], ids), self._compute)
 
-    def listed(self, name: str, ids: Ids) -> tf.Tensor:
-        """Vectors of lists of ids: `[..., (L)]` -> `[..., L, width]`."""
-        return padded(self.rows(name, flat(ids)), ids)
-
     def mean(self, name: str, ids: Ids) -> tf.Tensor:
-        """The mean vector of each list of ids `[..., (L)]`: `[..., width]`."""
-        return self.mean_by(name, ids, present(ids))
+        """The mean vector of each innermost list of ids `[..., (L)]`: `[lists, width]`."""
+        lists = Lists.of(ids)
+        return self.mean_of(name, lists.members(ids)[0], lists)
 
-    def mean_by(self, name: str, ids: Ids, mask: tf.Tensor) -> tf.Tensor:
-        """The same over the places in `mask` `[..., L]`, at which an id of 0 counts, too: it is "none", not padding."""
-        return mean_listed(self.rows(name, flat(ids)), ids, mask)
+    def mean_of(self, name: str, members: tf.Tensor, lists: Lists) -> tf.Tensor:
+        """The mean vector of each list of which the members `[n]` are given: `[lists, width]`."""
+        return tf.cast(lists.mean(tf.gather(self._rows[name], members)), self._compute)
 
     def mean_of_none(self, name: str, lists: Ids) -> tf.Tensor:
         """The mean vector of as many empty lists as `lists` `[n, (L)]` are: zeros `[n, width]`."""
