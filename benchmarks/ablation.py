@@ -90,8 +90,8 @@ def main(argv: list[str] | None = None) -> int:
     )
     metrics = json.loads((jobs / ROWS[0].name / "metrics.json").read_text())
     write_results(Path(given.results), metrics, seconds, jobs)
-    main_figures = {name: metrics["models"][name]["recall@100/ordered"]["mean"] for name in metrics["models"]}
-    print(json.dumps({"recall@100/ordered": main_figures, "train_seconds": seconds}))
+    main_figures = {name: metrics["models"][name]["recall@10/ordered"]["mean"] for name in metrics["models"]}
+    print(json.dumps({"recall@10/ordered": main_figures, "train_seconds": seconds}))
     return 0
 
 

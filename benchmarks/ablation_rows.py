@@ -56,5 +56,8 @@ MGDSPR_PARTS = (
     Row("no-id-dropout", "no item-id dropout", "mgdspr", ("mgdspr.item.id_dropout=0",)),
     Row("in-batch", "in-batch negatives alone", "mgdspr", ("loss.catalog_negatives=0",)),
 )
-MMSE_PARTS = (Row("mmse-no-ranking", "no ranking loss", "mmse", ("loss.ranking.weight=0",)),)
+MMSE_PARTS = (
+    Row("mmse-no-ranking", "no ranking loss", "mmse", ("loss.ranking.weight=0",)),
+    Row("mmse-position", "what was shown in vain weighed by its position", "mmse", ("loss.ranking.position=true",)),
+)
 ROWS = MODELS + MGDSPR_PARTS + MMSE_PARTS

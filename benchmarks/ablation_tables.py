@@ -8,18 +8,29 @@ from typing import Any
 
 from benchmarks.ablation_rows import MGDSPR_PARTS, MMSE_PARTS, MODELS, Row
 from trainer.evaluation import plots
+from trainer.evaluation.eval_requests import SEGMENTS
 from trainer.evaluation.training_curves import scalar
 
-_FIGURES = ("recall@10/ordered", "recall@100/ordered", "recall@100/clicked", "p_good@100", "pairwise/clicked>shown")
-_SEGMENTS = ("head", "torso", "tail", "known users", "new users", "unseen items")
+_FIGURES = (
+    "recall@10/ordered",
+    "recall@10/clicked",
+    "recall@10/clicked/unseen items",
+    "recall@100/clicked",
+    "p_good_share@10",
+    "pairwise/clicked>shown",
+)
+_PARTS_FIGURES = ("recall@10/ordered", "recall@10/clicked", "recall@10/clicked/unseen items", "p_good_share@10")
+_PAST = "similar past queries"
 _HEAD = """# Results
 
 Written by `python -m benchmarks.ablation`: it simulates the default market (`python -m preprocessing.simulate`), makes
 the records, trains {rows} configs on them with one seed, and searches all {items:,} items exactly for {requests:,}
 requests of the days after the training's. Means with 95 % intervals of a bootstrap over users; differences are paired.
-Recall is the share of a request's ordered (or clicked) items among the K retrieved; `p_good` the share of the K
-retrieved that is relevant by the market's own graded truth; `pairwise` the share of pairs within a request that are in
-the right order. The market is simulated. The tables say what each part does on these logs, not on a shop's own.
+Recall is the share of a request's ordered (or clicked) items among the K retrieved; `p_good_share` how many of the K
+retrieved are relevant by the market's own graded truth, as a share of the most that can be; `pairwise` the share of
+pairs within a request that are in the right order. "Similar past queries" retrieves what was clicked and ordered after
+the training's most similar queries, without any model. The market is simulated. The tables say what each part does on
+these logs, not on a shop's own.
 """
 
 
@@ -29,12 +40,12 @@ def write_results(path: Path, metrics: Mapping[str, Any], seconds: Mapping[str, 
     images = path.parent / "results"
     images.mkdir(exist_ok=True)
     models = metrics["models"]
-    chosen = {"models": {n: models[n] for n in ("BM25", *(row.name for row in MODELS))}, "k": metrics["k"]}
+    chosen = {"models": {n: models[n] for n in ("BM25", _PAST, *(row.name for row in MODELS))}, "k": metrics["k"]}
     drawings = {
         "recall_by_k": plots.recall_by_k(chosen, "ordered"),
-        "recall_by_segment": plots.recall_by_segment(chosen, _SEGMENTS, 100, "clicked"),
+        "recall_by_segment": plots.recall_by_segment(chosen, SEGMENTS, 10, "clicked"),
         "softmax_and_hinge": plots.curves(
-            "Recall@100 while training", "recall of a sample of eval requests", _validations(jobs, ("mgdspr", "hinge"))
+            "Recall@100 of validation requests while training", "recall", _validations(jobs, ("mgdspr", "hinge"))
         ),
     }
     for name, drawing in drawings.items():
@@ -51,7 +62,8 @@ def _page(metrics: Mapping[str, Any], seconds: Mapping[str, float]) -> Iterator[
     yield _HEAD.format(rows=len(seconds), items=metrics["items"], requests=metrics["requests"])
     yield "## Models\n"
     fused = f"{metrics['job']} + BM25"
-    rows = [("BM25", "BM25 (title and brand)"), *((r.name, r.says) for r in MODELS), (fused, "mgdspr and BM25, fused")]
+    plain = [("BM25", "BM25 (title and brand)"), (_PAST, _PAST)]
+    rows = [*plain, *((r.name, r.says) for r in MODELS), (fused, "mgdspr and BM25, fused")]
     yield from _table([(says, metrics["models"][name], seconds.get(name)) for name, says in rows])
     yield "![Recall by K](results/recall_by_k.svg)\n\n![Recall by segment](results/recall_by_segment.svg)\n"
     yield "## MGDSPR without its parts\n"
@@ -73,7 +85,7 @@ def _table(rows: Sequence[tuple[str, Mapping[str, Any], float | None]]) -> Itera
 
 
 def _parts(metrics: Mapping[str, Any], rows: Sequence[Row], minus: Mapping[str, Any]) -> Iterator[str]:
-    names = ("recall@100/ordered", "recall@100/clicked", "recall@100/clicked/unseen items", "p_good@100")
+    names = _PARTS_FIGURES
     yield f"| | {' | '.join(names)} |"
     yield f"|---|{'---|' * len(names)}"
     whole = metrics["models"][metrics["job"]]

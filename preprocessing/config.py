@@ -176,7 +176,7 @@ class TextConfig(Section):
     max_chars: int = Field(256, gt=0)  # of the raw text; the rest is cut before it is analysed
     max_words: int = Field(32, gt=0)
     query_grains: tuple[Grain, ...] = ("char", "bigram", "word")  # "trigram" helps languages written with spaces
-    title_grains: tuple[Grain, ...] = ("bigram", "word")  # chars of a title say little and cost most
+    title_grains: tuple[Grain, ...] = ("char", "bigram", "word")  # mmse compares each grain of a query with its own
 
     @model_validator(mode="after")
     def _words_are_there(self) -> TextConfig:

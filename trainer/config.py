@@ -35,6 +35,7 @@ class RankingConfig(Section):
 
     weight: float = Field(0.0, ge=0)  # lambda; 0: off
     kind: Literal["hinge", "logistic"] = "hinge"
+    position: bool = False  # what was shown in vain weighs as much as its position is clicked beside the first
     random_items: int = Field(32, gt=0)  # of the shared negatives, the lowest stage of every request
     # (higher stage, lower stage) -> (margin, weight), written `ordered>clicked: [0.5, 1.0]`
     pairs: dict[StagePair, tuple[float, float]] = Field(

@@ -75,13 +75,18 @@ class HorizonsConfig(Section):
     zero_vector: bool = True  # lets a query ignore a past that does not concern it
 
 
-class ItemConfig(Section):
-    """The item tower: e + tanh(W . mean(title))."""
+class ItemAttributesConfig(Section):
+    """What an item is beside its title."""
 
     id: bool = True
     side: tuple[SideAttribute, ...] = ("brand", "shop", "leaf", "top")
-    title_grams: tuple[Grain, ...] = ("word",)
     id_dropout: float = Field(0.3, ge=0, lt=1)  # of items trained without their id, as a new item is served
+
+
+class ItemConfig(ItemAttributesConfig):
+    """The item tower: e + tanh(W . mean(title))."""
+
+    title_grams: tuple[Grain, ...] = ("word",)
 
     @model_validator(mode="after")
     def _something_is_left(self) -> ItemConfig:
@@ -107,13 +112,19 @@ class MmseConfig(Section):
     """Multi-stage multi-grained semantic embeddings (arXiv 2303.11009): similarities fused, not representations."""
 
     dim: int = Field(32, gt=0)  # of one level; the served vector holds all levels side by side
-    item_dim: int = Field(64, gt=0)  # of the item's one vector, which each level has its own view of
     grains: GrainsConfig = GrainsConfig(mix=False)
     horizons: HorizonsConfig = HorizonsConfig()
     level_weights: bool = True  # learned w_g >= 0; off: every level weighs 1
-    item: ItemConfig = ItemConfig(title_grams=("bigram", "word"))
+    item: ItemAttributesConfig = ItemAttributesConfig()  # for the horizons; each grain reads the title in its own gram
     normalize: bool = False  # each level's vectors to length 1
     tables: TablesConfig = TablesConfig()
+
+    @model_validator(mode="after")
+    def _horizons_have_a_view(self) -> MmseConfig:
+        horizons = self.horizons
+        if any((horizons.realtime.on, horizons.short.on, horizons.long.on)) and not (self.item.id or self.item.side):
+            raise ValueError("horizons are compared with the item's id and attributes: item.id and item.side are off")
+        return self
 
 
 class DnnConfig(Section):

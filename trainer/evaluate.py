@@ -13,9 +13,10 @@ from preprocessing.command.console import UserError, quiet_native_code, run_comm
 from preprocessing.command.flags import Flags
 
 _HELP = """\
-Searches the whole catalogue exactly for every eval request, with the job, with BM25 and with other jobs. Reports Recall
-and NDCG of ordered and of clicked items, by segment; pairwise accuracy within a request; coverage and popularity; and,
-with graded judgments, the share of relevant items. Writes metrics.json and report.html into the job folder.
+Searches the whole catalogue exactly for every eval request, with the job, with BM25, with what was clicked after the
+most similar past queries, and with other jobs. Reports Recall and NDCG of ordered and of clicked items, by segment;
+pairwise accuracy within a request; coverage and popularity; and, with graded judgments, the share of relevant items, of
+K and of what is possible. The first K leads. Writes metrics.json and report.html into the job folder.
 
 examples:
   python -m trainer.evaluate --data out/data --job-dir out/mgdspr
@@ -78,7 +79,7 @@ def evaluate(flags: argparse.Namespace) -> dict[str, Any]:
     from trainer.evaluation.eval_requests import EvalRequests
     from trainer.evaluation.html_report import write_report
     from trainer.evaluation.judgments import Judgments
-    from trainer.evaluation.retrievers import Setting, ask_bm25, ask_job, fuse
+    from trainer.evaluation.retrievers import Setting, ask_bm25, ask_job, ask_past_queries, fuse
     from trainer.evaluation.scorecard import scorecard
     from trainer.evaluation.summary import metrics_of, show_table
     from trainer.job.job_folder import Job
@@ -88,7 +89,7 @@ def evaluate(flags: argparse.Namespace) -> dict[str, Any]:
         Job(job).best_checkpoint()
         Job(job).check_unseen(data_dir)
     names = _job_names(jobs)
-    with progress("evaluating", total=len(jobs) + 2) as bar:
+    with progress("evaluating", total=len(jobs) + 3) as bar:
         catalogue = Catalogue(data_dir)
         eval_requests = EvalRequests(data_dir, catalogue, flags.limit)
         if not len(eval_requests):
@@ -105,11 +106,15 @@ def evaluate(flags: argparse.Namespace) -> dict[str, Any]:
         )
         bar.advance()
         answers = [ask_bm25(setting)]
+        bar.advance()
+        past = ask_past_queries(setting)
+        answers += [past] if past is not None else []
+        of_job = len(answers)
         for name, job in zip(names, jobs, strict=True):
             bar.advance()
             answers.append(ask_job(name, job, setting))
     if flags.fuse:
-        answers.append(fuse(answers[1], answers[0]))
+        answers.append(fuse(answers[of_job], answers[0]))
     found = {one.name: scorecard(one, eval_requests, catalogue, judgments, ks) for one in answers}
     by_user = Bootstrap(eval_requests.users, flags.seed)
     by_query = Bootstrap(np.arange(len(judgments.queries)), flags.seed) if judgments else None

@@ -168,6 +168,7 @@ def describe(config: PreprocessingConfig, sizes: Mapping[str, int], stats: Mappi
         "eval_from_ms": stats["eval_from_ms"],
         "examples": stats["examples"],
         "items": stats["items"],
+        "click_rates": stats["click_rates"],
     }
 
 

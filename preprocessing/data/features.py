@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from preprocessing.data.example_proto import FeatureWriter
 from preprocessing.logs.records import ATTRIBUTES, CART, CLICK, COLLECT, ORDER
 
-SCHEMA_VERSION = 3  # also to be raised where the same log gives other ids
+SCHEMA_VERSION = 4  # also to be raised where the same log gives other ids
 STAGES = ("ordered", "clicked", "shown")
 LENGTH = "_length"
 LONG_ACTIONS = {"long_click": (CLICK,), "long_order": (ORDER,), "long_collect": (COLLECT, CART)}
@@ -34,6 +34,7 @@ def request_features(query_grains: Iterable[str], title_grains: Iterable[str]) -
         features.append(Feature(f"{stage}_item_id", "string"))
         features += [Feature(f"{stage}_{name}", "int64") for name in ATTRIBUTES]
         features.append(Feature(f"{stage}_log_prob", "float32"))
+        features.append(Feature(f"{stage}_position", "int64"))  # on the page, from 1; 0 for what was not on it
         features += [Feature(f"{stage}_title_{grain}", "int64", 2) for grain in title_grains]
     return features
 

@@ -15,7 +15,10 @@ from preprocessing.config import STREAM_FIELDS
 
 _QUANTILES = (0.5, 0.9, 0.99, 1.0)
 ATTRIBUTIONS = ("named its request", "fell back on a page", "history alone")
-HISTOGRAMS = ("length", "frequency")  # (one of these, of what, a number): how often that number came
+POSITION, PAGES, CLICKED = "position", "pages", "clicked"
+HISTOGRAMS = ("length", "frequency", POSITION)  # (one of these, of what, a number): how often that number came
+DEEPEST = 100  # positions behind it are not told apart
+_PRIOR = 100  # pages' worth of trust in the position before
 _STREAMS = ("ubi", "catalog", "searches", "actions", "impressions")
 Histogram = Mapping[int, int]
 
@@ -56,6 +59,7 @@ def summarise(counted: Mapping[str, Any], vocabularies: Mapping[str, int]) -> di
         "eval_from": iso(evaluation),
         "eval_from_ms": evaluation,
         "lengths": {name: quantiles(lengths[name]) for name in sorted(lengths)},
+        "click_rates": click_rates(histograms[POSITION][PAGES], histograms[POSITION][CLICKED]),
         "frequency": {name: head_and_tail(one) for name, one in sorted(histograms["frequency"].items())},
         "vocabularies": dict(sorted(vocabularies.items())),
     }
@@ -131,6 +135,28 @@ def head_and_tail(histogram: Histogram) -> dict[str, float]:
     return result
 
 
+def click_rates(pages: Histogram, clicked: Histogram) -> list[float]:
+    """Of each position, first to deepest, the share of its impressions that were clicked.
+
+    A position that few pages have is drawn towards the one before it, the first towards all.
+
+    >>> click_rates({2: 900}, {1: 180, 2: 45})
+    [0.1925, 0.06425]
+
+    Args:
+      pages: how many pages are of each length.
+      clicked: how many clicks each position had.
+    """
+    places = range(1, max(pages, default=0) + 1)
+    shown = {place: sum(n for length, n in pages.items() if length >= place) for place in places}
+    rate = sum(clicked.values()) / max(sum(shown.values()), 1)
+    rates = []
+    for place, times in shown.items():
+        rate = (clicked.get(place, 0) + _PRIOR * rate) / (times + _PRIOR)
+        rates.append(round(rate, 6))
+    return rates
+
+
 def iso(ts: int) -> str:
     """A time for people."""
     return datetime.datetime.fromtimestamp(ts / 1000, datetime.UTC).isoformat(timespec="milliseconds")
@@ -177,6 +203,7 @@ def print_table(stats: Mapping[str, Any], console: Console) -> None:
         f"{examples['eval']:,} eval (from {stats['eval_from']}); "
         f"{_words(f'{name} {size:,}' for name, size in stats['vocabularies'].items())}"
     )
+    console.print(f"clicked by position: {_words(f'{rate:.1%}' for rate in stats['click_rates'][:10])}")
     shown = _words(f"{name} {lengths[name]['mean']:.1f}/{lengths[name]['p99']:.0f}" for name in lengths)
     console.print(f"a request holds (mean/p99): {shown}")
     for name, share in stats["frequency"].items():

@@ -10,6 +10,7 @@ import apache_beam as beam
 
 from preprocessing.config import PreprocessingConfig, StagesConfig
 from preprocessing.joins.attribution import answers_by_request
+from preprocessing.joins.click_positions import count_positions
 from preprocessing.joins.request_stages import labels_of, positives
 from preprocessing.joins.split import Cuts
 from preprocessing.joins.user_log import UserEvents, UserLog
@@ -55,7 +56,9 @@ class JoinUsers(beam.DoFn):
         counts: collections.Counter[tuple[str, ...]] = collections.Counter()
         logs = []
         for user_id in sorted(users):
-            logs.append(_without_idle_pages(users[user_id].log(user_id, self._config.join)))
+            log = users[user_id].log(user_id, self._config.join)
+            counts.update(count_positions(log, cuts))
+            logs.append(_without_idle_pages(log))
             counts.update(users[user_id].dropped)
             counts.update([("attribution", action.attribution) for action in logs[-1].actions])
         yield beam.pvalue.TaggedOutput(LOGS, (partition, pack(log.packable() for log in logs)))

@@ -37,6 +37,7 @@ class RequestFeatures:
         self.past_queries = ColumnsWriter("history", [("word", "int64"), (f"word{LENGTH}", "int64")])
         self.horizons = {name: ColumnsWriter(name, EncodedItem.attribute_columns()) for name in HORIZONS}
         self.stages = {name: ColumnsWriter(name, EncodedItem.columns(text.title_grains)) for name in STAGES}
+        self.positions = {name: FeatureWriter(f"{name}_position", "int64") for name in STAGES}
 
     def encode_queries(self, queries: Iterable[str], encoder: Encoder) -> dict[str, EncodedQuery]:
         """Each query once, in batches."""
@@ -70,8 +71,10 @@ class RequestWriter:
         entries += [self._horizon("realtime", past), self._until_today(user_id, past)]
         earlier = [self._queries[query] for query in past.queries]
         entries.append(write.past_queries([(query.words, query.word_count) for query in earlier]))
+        position = {item_id: number for number, item_id in enumerate(request.results, 1)}
         for stage, item_ids in stages.items():
             entries.append(write.stages[stage]([self._items[item_id].contents for item_id in item_ids]))
+            entries.append(write.positions[stage](example_proto.ints(position.get(one, 0) for one in item_ids)))
         return example_proto.example(entries)
 
     def _until_today(self, user_id: str, past: Past) -> bytes:

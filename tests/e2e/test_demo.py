@@ -61,7 +61,7 @@ def test_the_demo_goes_on_wherever_it_was_interrupted(tmp_path: Path) -> None:
     assert len(re.findall(r"for U\d+, who likes", said)) == 10
     assert "P00" not in said.split("Serve it")[1].split("Done in")[0]  # titles, not bare ids
     metrics = json.loads((out / "mgdspr/metrics.json").read_text())
-    assert set(metrics["models"]) == {"BM25", "mgdspr", "tfrs"}
+    assert set(metrics["models"]) == {"BM25", "similar past queries", "mgdspr", "tfrs"}
     assert (out / "models/mgdspr/1/saved_model.pb").exists()
     assert len(read_users(str(out / "users.jsonl"))) == 2
     again = whole(out)

@@ -136,6 +136,33 @@ def test_every_request_with_an_answer_is_there_with_its_stages(oracle: Oracle, r
     assert found == expected
 
 
+def test_positions_are_those_of_the_page_and_so_are_its_click_rates(
+    finished: Run, oracle: Oracle, records: dict[str, Record]
+) -> None:
+    shown: collections.Counter[int] = collections.Counter()
+    clicked: collections.Counter[int] = collections.Counter()
+    for user, searches in oracle.requests.items():
+        for search in searches:
+            place = {item: number for number, item in enumerate(search["results"], 1)}
+            if search["request_id"] in records:
+                record = records[search["request_id"]]
+                for stage in ("ordered", "clicked", "shown"):
+                    items = [item.decode() for item in record.get(f"{stage}_item_id", [])]
+                    assert record.get(f"{stage}_position", []) == [place.get(item, 0) for item in items]
+            if search["ts"] < oracle.cuts.validation:
+                acted = [
+                    one for one in oracle.actions[user] + oracle.unknown[user] if one.request == search["request_id"]
+                ]
+                answers = {one.item for one in acted if one.effective < oracle.cuts.validation}
+                shown.update(place.values())
+                clicked.update(place[item] for item in answers & place.keys())
+    assert shown[1] > clicked[1] > 0
+    rate = sum(clicked.values()) / sum(shown.values())
+    for number, found in enumerate(finished.stats["click_rates"], 1):
+        rate = (clicked[number] + 100 * rate) / (shown[number] + 100)
+        assert found == pytest.approx(rate, abs=1e-6)
+
+
 def test_every_history_is_what_came_before(finished: Run, oracle: Oracle, records: dict[str, Record]) -> None:
     first = 1 + 100  # padding and the hash buckets come before the words
     item_of = dict(enumerate(market.vocabulary(finished.data, "item"), start=first))

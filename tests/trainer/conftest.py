@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 
 SMALL: dict[str, Any] = {
     "mgdspr": {"dim": 16, "grains": {"sequence_hidden": 16}},
-    "mmse": {"dim": 8, "item_dim": 16, "grains": {"mix": False, "sequence_hidden": 16}},
+    "mmse": {"dim": 8, "grains": {"mix": False, "sequence_hidden": 16}},
     "dnn": {"dim": 16, "hidden": [16]},
     "tfrs": {"dim": 16},
     "data": {"batch": 64, "shuffle": 200, "readers": 2, "prefetch": 2},

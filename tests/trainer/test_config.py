@@ -15,6 +15,7 @@ from trainer.config import LossConfig, TrainerConfig
     [
         ({"mgdspr": {"grains": {"grams": ["char"]}}}, "grams must hold 'word'"),
         ({"mgdspr": {"item": {"id": False, "side": [], "title_grams": []}}}, "nothing of the item is left"),
+        ({"mmse": {"item": {"id": False, "side": []}}}, "item.id and item.side are off"),
         ({"dnn": {"behaviours": True}}, "behaviours are read by attributes: name some"),
         ({"loss": {"stage_weights": {"ordered": 0, "clicked": 0}}}, "stage_weights leave no positive"),
         ({"loss": {"kind": "tfrs", "in_batch": False}}, "kind 'tfrs' draws its negatives in-batch"),

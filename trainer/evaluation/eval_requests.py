@@ -13,7 +13,7 @@ from trainer.data.dataset import requests
 from trainer.evaluation.catalogue import Catalogue
 
 POSITIVE_STAGES = ("ordered", "clicked")
-QUERY_SEGMENTS = ("head", "torso", "tail")  # each a third of the training searches, by how frequent a query is
+SEGMENTS = ("head", "torso", "tail", "known users", "new users", "unseen items")
 _BATCH = 512
 
 
@@ -67,7 +67,7 @@ def _column(batches: list[dict], name: str) -> np.ndarray:
 
 
 def _segments(data_dir: str, queries: np.ndarray, users: np.ndarray) -> dict[str, np.ndarray]:
-    """By name, a mask over requests."""
+    """By name, a mask over requests; head, torso and tail hold a third of the training searches each."""
     searched: collections.Counter[bytes] = collections.Counter()
     known: set[bytes] = set()
     for batch in requests(data_dir, "train", 4096, {"user_id", "query"}):

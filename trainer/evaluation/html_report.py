@@ -10,12 +10,12 @@ import numpy as np
 
 from preprocessing.data.features import STAGES
 from trainer.evaluation import plots
+from trainer.evaluation.eval_requests import SEGMENTS
 from trainer.evaluation.retrievers import Answers, Setting
 from trainer.evaluation.training_curves import scalar
 from trainer.job.job_folder import Job
 
 _EXAMPLES, _SHOWN = 20, 10
-_SEGMENTS = ("head", "torso", "tail", "known users", "new users", "unseen items")
 _SEED = 17
 _STYLE = """
 body { font: 14px/1.4 sans-serif; margin: 2em auto; max-width: 1100px; color: #222 }
@@ -33,14 +33,12 @@ def write_report(
     jobs: Sequence[str], names: Sequence[str], answers: Sequence[Answers], metrics: Mapping[str, Any], setting: Setting
 ) -> None:
     """Writes `report.html` into the first job's folder."""
-    ks = metrics["k"]
-    middle = ks[len(ks) // 2]
     parts = [f"<h1>{html.escape(names[0])}</h1>"]
     parts.append(f"<p>{metrics['requests']:,} requests, {metrics['items']:,} items.</p>")
     parts.append(_table("Scorecard (mean and 95 % interval)", metrics["models"]))
     parts.append(_table(f"{names[0]} minus each other, paired; bold: the interval excludes zero", metrics["job_minus"]))
     for stage in ("ordered", "clicked"):
-        parts += [plots.recall_by_k(metrics, stage), plots.recall_by_segment(metrics, _SEGMENTS, middle, stage)]
+        parts += [plots.recall_by_k(metrics, stage), plots.recall_by_segment(metrics, SEGMENTS, metrics["k"][0], stage)]
     curves = {name: curve for name, job in zip(names, jobs, strict=True) if (curve := scalar(job, "loss/loss"))}
     if curves:
         parts.append(plots.curves("Training loss", "loss", curves))

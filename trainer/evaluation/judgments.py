@@ -34,6 +34,10 @@ class Judgments:
         """Of the first `k` retrieved for a request of query number `place`, the share that is relevant."""
         return float(np.isin(rows[:k], self._good[place][self._good[place] >= 0]).sum() / k)
 
+    def possible(self, k: int) -> np.ndarray:
+        """By judged query the largest share that `k` retrieved items can have; 0 where no relevant item is live."""
+        return np.array([min(k, (rows >= 0).sum()) / k for rows in self._good])
+
     def relevant(self, query: bytes) -> np.ndarray | None:
         """The relevant rows of a query, None if it is not judged."""
         place = np.searchsorted(self.queries, query) if query in self.queries else None

@@ -12,6 +12,8 @@ from trainer.evaluation.encode_requests import encode, encode_queries
 from trainer.evaluation.eval_requests import EvalRequests
 from trainer.evaluation.exact_top_k import Ranking, exact_top_k, item_vectors
 from trainer.evaluation.judgments import Judgments
+from trainer.evaluation.past_queries import PastQueries
+from trainer.evaluation.query_scores import QueryScorer, rank_requests, search
 from trainer.evaluation.rank_fusion import fused
 from trainer.job.restore import restore
 
@@ -47,10 +49,18 @@ class Answers(NamedTuple):
 
 def ask_bm25(setting: Setting) -> Answers:
     """BM25 over titles and brands."""
-    index = Bm25(setting.catalogue)
-    ranking, scores = index.rank(setting.eval_requests, setting.k)
-    unasked = index.search(setting.unasked, setting.k).rows if setting.unasked else _none(setting.k)
-    return Answers("BM25", ranking, scores, unasked)
+    return _ask("BM25", Bm25(setting.catalogue), setting)
+
+
+def ask_past_queries(setting: Setting) -> Answers | None:
+    """The clicks of the most similar past queries; None if no past query has text."""
+    past = PastQueries(setting.data_dir, setting.catalogue)
+    return _ask("similar past queries", past, setting) if past.possible else None
+
+
+def _ask(name: str, scorer: QueryScorer, setting: Setting) -> Answers:
+    ranking, scores = rank_requests(scorer, setting.eval_requests, setting.k)
+    return Answers(name, ranking, scores, search(scorer, setting.unasked, setting.k).rows)
 
 
 def ask_job(name: str, job_dir: str, setting: Setting) -> Answers:

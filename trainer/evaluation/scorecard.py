@@ -41,7 +41,8 @@ class Scorecard(NamedTuple):
 def scorecard(
     answers: Answers, eval_requests: EvalRequests, catalogue: Catalogue, judgments: Judgments | None, ks: Sequence[int]
 ) -> Scorecard:
-    """Recall and NDCG by stage and segment, pairwise accuracy, P_good, coverage, popularity."""
+    """Recall and NDCG by stage and segment, pairwise accuracy, P_good and its share of what is possible, coverage,
+    popularity."""
     rows = answers.ranking.rows
     of_requests: dict[str, np.ndarray] = {}
     for stage in POSITIVE_STAGES:
@@ -52,9 +53,7 @@ def scorecard(
         ).items():
             of_requests[f"pairwise/{pair}"] = values
     of_requests |= {f"popularity@{k}": metrics.popularity(rows, catalogue.counts, k) for k in ks}
-    of_queries = {}
-    if judgments is not None:
-        of_queries = {f"p_good@{k}": p_good(judgments, eval_requests.queries, rows, answers.unasked, k) for k in ks}
+    of_queries = {} if judgments is None else _of_queries(answers, eval_requests, judgments, ks)
     return Scorecard(of_requests, of_queries, {f"coverage@{k}": metrics.coverage(rows, len(catalogue), k) for k in ks})
 
 
@@ -72,4 +71,16 @@ def _of_stage(
         for segment, mask in eval_requests.segments.items():
             found[f"recall@{k}/{stage}/{segment}"] = np.where(mask, found[f"recall@{k}/{stage}"], np.nan)
         found[f"recall@{k}/{stage}/unseen items"] = metrics.recall(ranks, owners, unseen, requests, k)
+    return found
+
+
+def _of_queries(
+    answers: Answers, eval_requests: EvalRequests, judgments: Judgments, ks: Sequence[int]
+) -> dict[str, np.ndarray]:
+    found = {}
+    for k in ks:
+        shares = p_good(judgments, eval_requests.queries, answers.ranking.rows, answers.unasked, k)
+        possible = judgments.possible(k)
+        found[f"p_good@{k}"] = shares
+        found[f"p_good_share@{k}"] = np.divide(shares, possible, out=np.full(len(shares), np.nan), where=possible > 0)
     return found

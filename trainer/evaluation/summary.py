@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from trainer.evaluation.bootstrap import Bootstrap
+from trainer.evaluation.eval_requests import POSITIVE_STAGES, SEGMENTS
 from trainer.evaluation.scorecard import Scorecard
 
 _PAIR_FIGURES = ("pairwise/ordered>clicked", "pairwise/ordered>shown", "pairwise/clicked>shown")
@@ -33,34 +34,52 @@ def _json(figures: Scorecard, by_user: Bootstrap, by_query: Bootstrap | None) ->
 
 
 def show_table(metrics: Mapping[str, Any]) -> None:
-    """The main figures of every model, and the job's differences with their intervals."""
+    """The main figures of every model, and the job's paired differences at the first K with their intervals."""
     console = Console()
     if not console.is_terminal:
         console = Console(width=160)
-    names = list(_main_figures(metrics))
-    table = Table(title=f"{metrics['requests']:,} requests over {metrics['items']:,} items, exact search")
+    models, minus = metrics["models"], metrics["job_minus"]
+    title = f"{metrics['requests']:,} requests over {metrics['items']:,} items, exact search"
+    rows = ((name, [_cell(one.get(name)) for one in models.values()]) for name in _main_figures(metrics))
+    console.print(_table(title, models, rows))
+    title = f"{metrics['job']} minus each other, paired (*: the interval excludes zero)"
+    rows = ((name, [_difference(one.get(name)) for one in minus.values()]) for name in _first_figures(metrics))
+    console.print(_table(title, minus, rows))
+
+
+def _table(title: str, columns: Iterable[str], rows: Iterable[tuple[str, Sequence[str]]]) -> Table:
+    table = Table(title=title)
     table.add_column("", overflow="fold")  # a cut name could not be told from its neighbours
-    for model in metrics["models"]:
-        table.add_column(model, justify="right")
-    for name in names:
-        table.add_row(name, *(_cell(figures.get(name)) for figures in metrics["models"].values()))
-    console.print(table)
-    for other, figures in metrics["job_minus"].items():
-        console.print(f"{metrics['job']} minus {other}: {_differences(figures, names)}", highlight=False)
+    for column in columns:
+        table.add_column(column, justify="right")
+    for name, cells in rows:
+        table.add_row(name, *cells)
+    return table
 
 
 def _main_figures(metrics: Mapping[str, Any]) -> Iterator[str]:
+    """What the first table shows: every K of recall and of unseen items, and the first K of all else."""
     ks = metrics["k"]
-    middle = ks[len(ks) // 2]
-    for stage in ("ordered", "clicked"):
+    judged = any(f"p_good@{ks[0]}" in one for one in metrics["models"].values())
+    for stage in POSITIVE_STAGES:
         yield from (f"recall@{k}/{stage}" for k in ks)
-        yield f"ndcg@{middle}/{stage}"
-    for segment in ("head", "torso", "tail", "known users", "new users", "unseen items"):
-        yield f"recall@{middle}/clicked/{segment}"
+        yield f"ndcg@{ks[0]}/{stage}"
+    for segment in SEGMENTS:
+        yield from (f"recall@{k}/clicked/{segment}" for k in (ks if segment == "unseen items" else ks[:1]))
     yield from _PAIR_FIGURES
-    yield from (f"p_good@{k}" for k in ks if any(f"p_good@{k}" in one for one in metrics["models"].values()))
-    yield f"coverage@{middle}"
-    yield f"popularity@{middle}"
+    yield from (f"{name}@{k}" for name in ("p_good", "p_good_share") for k in ks if judged)
+    yield f"coverage@{ks[0]}"
+    yield f"popularity@{ks[0]}"
+
+
+def _first_figures(metrics: Mapping[str, Any]) -> Iterator[str]:
+    """What the second table compares, all at the first K."""
+    k = metrics["k"][0]
+    for stage in POSITIVE_STAGES:
+        yield from (f"{name}@{k}/{stage}" for name in ("recall", "ndcg"))
+    yield f"recall@{k}/clicked/unseen items"
+    if any(f"p_good@{k}" in one for one in metrics["job_minus"].values()):
+        yield f"p_good@{k}"
 
 
 def _cell(figure: Mapping[str, float] | None) -> str:
@@ -71,11 +90,8 @@ def _cell(figure: Mapping[str, float] | None) -> str:
     return f"{figure['mean']:.4f} [{figure['low']:.4f}, {figure['high']:.4f}]"
 
 
-def _differences(figures: Mapping[str, Mapping[str, float]], names: list[str]) -> str:
-    said = []
-    for name in names:
-        figure = figures.get(name, {})
-        if "low" in figure and name.count("/") < 2:
-            sure = "" if figure["low"] <= 0 <= figure["high"] else "*"
-            said.append(f"{name} {figure['mean']:+.4f}{sure}")
-    return ", ".join(said) + " (*: the interval excludes zero)"
+def _difference(figure: Mapping[str, float] | None) -> str:
+    if figure is None:
+        return "-"
+    sure = " " if figure["low"] <= 0 <= figure["high"] else "*"
+    return f"{figure['mean']:+.4f} [{figure['low']:+.4f}, {figure['high']:+.4f}]{sure}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -10,11 +11,14 @@ from preprocessing.data.features import STAGES
 from trainer.config import LossConfig
 from trainer.losses.hard_negatives import hardest, mixed_negatives
 from trainer.losses.negatives import Pool, log_expected_count, places_of, without
+from trainer.losses.position_weights import PositionWeights
 from trainer.losses.ranking import ranking_losses
 from trainer.losses.replicas import gathered, replica_number, replicas, summed
 from trainer.losses.retrieval import hinge_losses, softmax_losses, softmax_losses_with_mixed
 from trainer.losses.tfrs_retrieval import TfrsRetrieval
 from trainer.towers.noise import Noise
+
+SHOWN_POSITION = "shown_position"
 
 
 class Encoded(NamedTuple):
@@ -29,12 +33,13 @@ class Encoded(NamedTuple):
 class Objective(tf.keras.layers.Layer):
     """The loss of one step; under a strategy, this replica's part of it, so that the parts sum to the whole."""
 
-    def __init__(self, config: LossConfig, items: int, noise: Noise) -> None:
+    def __init__(self, config: LossConfig, items: int, noise: Noise, click_rates: Sequence[float] = ()) -> None:
         super().__init__(name="objective", dtype="float32")
         self._config = config
         self._items = items
         self._noise = noise
         self._stage_weights = {stage: weight for stage, weight in config.stage_weights.items() if weight}
+        self._position_weights = PositionWeights(click_rates) if config.ranking.position else None
         if config.kind == "tfrs":
             self._library = TfrsRetrieval(config.temperature, config.mined_negatives, config.mask_accidental_hits)
 
@@ -45,17 +50,29 @@ class Objective(tf.keras.layers.Layer):
         return tuple(stage for stage in STAGES if stage in self._stage_weights or stage in ranked)
 
     @property
+    def columns(self) -> set[str]:
+        """What it reads of requests besides the items of `stages`."""
+        return {SHOWN_POSITION} if self._config.ranking.weight and self._position_weights is not None else set()
+
+    @property
     def parts(self) -> tuple[str, ...]:
         """What `call` gives."""
         return ("loss", "retrieval", "ranking") if self._config.ranking.weight else ("loss", "retrieval")
 
-    def call(self, queries: tf.Tensor, stages: dict[str, Encoded], catalog: Encoded | None) -> dict[str, tf.Tensor]:
+    def call(
+        self,
+        queries: tf.Tensor,
+        stages: dict[str, Encoded],
+        catalog: Encoded | None,
+        shown_positions: tf.RaggedTensor | None = None,
+    ) -> dict[str, tf.Tensor]:
         """The total under "loss", and its parts.
 
         Args:
           queries: `[B, d]`.
           stages: the items of `self.stages`.
           catalog: the shared negatives.
+          shown_positions: `[B, (n)]` of the stage "shown", where `self.columns` names them.
         """
         chosen = [stages[stage] for stage in self._stage_weights]
         positives = Encoded(*(tf.concat(parts, axis=0) for parts in zip(*chosen, strict=True)))
@@ -63,7 +80,7 @@ class Objective(tf.keras.layers.Layer):
         losses = {"retrieval": self._retrieval(queries, positives, weights, catalog)}
         total = losses["retrieval"]
         if self._config.ranking.weight:
-            losses["ranking"] = self._ranking(queries, stages, catalog)
+            losses["ranking"] = self._ranking(queries, stages, catalog, shown_positions)
             total += self._config.ranking.weight * losses["ranking"]
         return {"loss": total, **losses}
 
@@ -117,9 +134,16 @@ class Objective(tf.keras.layers.Layer):
         rows = tf.range(requests)
         return places_of(rows, _request_numbers(rows, rows), pool.owners)
 
-    def _ranking(self, queries: tf.Tensor, stages: dict[str, Encoded], catalog: Encoded | None) -> tf.Tensor:
+    def _ranking(
+        self,
+        queries: tf.Tensor,
+        stages: dict[str, Encoded],
+        catalog: Encoded | None,
+        shown_positions: tf.RaggedTensor | None,
+    ) -> tf.Tensor:
         """The mean over requests, of all replicas."""
         batch = tf.shape(queries)[0]
+        queries /= self._config.temperature
         scores, masks = {}, {}
         for name, items in stages.items():
             flat = tf.reduce_sum(tf.gather(queries, items.rows) * items.vectors, axis=1)
@@ -132,7 +156,10 @@ class Objective(tf.keras.layers.Layer):
             for items in stages.values():
                 there = without(there, places_of(items.rows, items.keys, catalog.keys[:count]))
             masks["random"] = there > 0
-        losses = ranking_losses(scores, masks, self._config.ranking)
+        looked_at = None
+        if self._position_weights is not None and shown_positions is not None:
+            looked_at = shown_positions.with_values(self._position_weights(shown_positions.values)).to_tensor()
+        losses = ranking_losses(scores, masks, self._config.ranking, looked_at)
         return tf.reduce_sum(losses) / tf.cast(batch * replicas(), tf.float32)
 
     def _by_tfrs(self, queries: tf.Tensor, positives: Encoded, weights: tf.Tensor) -> tf.Tensor:

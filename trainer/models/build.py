@@ -7,7 +7,7 @@ from typing import Any
 
 from preprocessing.logs.records import ATTRIBUTES
 from trainer.config import TrainerConfig
-from trainer.config_models import HorizonsConfig, ItemConfig, TablesConfig
+from trainer.config_models import HorizonsConfig, ItemAttributesConfig, TablesConfig
 from trainer.data.training_data import empty_batch
 from trainer.losses.objective import Objective
 from trainer.models.dnn import DnnItemTower, DnnQueryTower
@@ -28,7 +28,8 @@ def build_model(config: TrainerConfig, spec: dict[str, Any]) -> TwoTower:
     """
     noise = Noise(config.seed)
     query_tower, item_tower = _TOWERS[config.model](config, spec, noise)
-    model = TwoTower(query_tower, item_tower, Objective(config.loss, int(spec["items"]), noise), noise)
+    objective = Objective(config.loss, int(spec["items"]), noise, spec["click_rates"])
+    model = TwoTower(query_tower, item_tower, objective, noise)
     batch = empty_batch(spec, model.request_columns, model.item_columns)
     query_tower(batch["requests"])
     item_tower(batch["catalog"])
@@ -37,20 +38,20 @@ def build_model(config: TrainerConfig, spec: dict[str, Any]) -> TwoTower:
 
 def _mgdspr(config: TrainerConfig, spec: dict[str, Any], noise: Noise) -> tuple[Any, Any]:
     model = config.mgdspr
-    names = _behaviour_tables(model.horizons) | {*model.grains.grams, *_item_tables(model.item)}
+    names = {*model.grains.grams, *model.item.title_grams, *_attribute_tables(model.item)}
+    names |= _behaviour_tables(model.horizons)
     tables = Tables(spec, _widths(names, model.dim, model.tables), noise)
     return MgdsprQueryTower(tables, model, noise, spec["text"]["max_words"]), MgdsprItemTower(tables, model)
 
 
 def _mmse(config: TrainerConfig, spec: dict[str, Any], noise: Noise) -> tuple[Any, Any]:
     model = config.mmse
-    names = _behaviour_tables(model.horizons) | {*model.grains.grams, *_item_tables(model.item)}
-    widths = _widths(names, model.dim, model.tables)
-    if "item" in widths:
-        widths["item"] = model.item_dim
-    tables = Tables(spec, widths, noise)
+    names: set[str] = {*model.grains.grams}
+    if behaviours := _behaviour_tables(model.horizons):
+        names |= behaviours | _attribute_tables(model.item)
+    tables = Tables(spec, _widths(names, model.dim, model.tables), noise)
     query_tower = MmseQueryTower(tables, model, noise, spec["text"]["max_words"])
-    return query_tower, MmseItemTower(tables, model, query_tower.level_weights, query_tower.levels)
+    return query_tower, MmseItemTower(tables, model, query_tower)
 
 
 def _dnn(config: TrainerConfig, spec: dict[str, Any], noise: Noise) -> tuple[Any, Any]:
@@ -78,8 +79,8 @@ def _behaviour_tables(horizons: HorizonsConfig) -> set[str]:
     return names
 
 
-def _item_tables(item: ItemConfig) -> set[str]:
-    return {*(["item"] if item.id else []), *item.side, *item.title_grams}
+def _attribute_tables(item: ItemAttributesConfig) -> set[str]:
+    return {*(["item"] if item.id else []), *item.side}
 
 
 _TOWERS = {"mgdspr": _mgdspr, "mmse": _mmse, "dnn": _dnn, "tfrs": _tfrs}

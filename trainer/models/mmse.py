@@ -9,7 +9,7 @@ import tensorflow as tf
 from trainer.config_models import MmseConfig
 from trainer.towers.embeddings import Tables
 from trainer.towers.horizons import horizon_layers
-from trainer.towers.item_tower import ItemTower
+from trainer.towers.item_views import ItemViews
 from trainer.towers.noise import Noise
 from trainer.towers.query_grains import QueryGrains
 
@@ -41,7 +41,9 @@ class MmseQueryTower(tf.keras.layers.Layer):
         self._grains = QueryGrains(tables, config.dim, config.grains, longest_query)
         self._horizons = horizon_layers(tables, config.dim, config.horizons, noise)
         self._normalize = config.normalize
-        self.levels = len(self._grains.names) + len(self._horizons)
+        self.grains = list(self._grains.names)
+        self.horizons = [horizon.name for horizon in self._horizons]
+        self.levels = len(self.grains) + len(self.horizons)
         self.level_weights = LevelWeights(self.levels, config.level_weights)
         self.dim = self.levels * config.dim
         self.columns = self._grains.columns.union(*(horizon.columns for horizon in self._horizons))
@@ -71,14 +73,12 @@ class MmseQueryTower(tf.keras.layers.Layer):
 class MmseItemTower(tf.keras.layers.Layer):
     """One view of the item for each level of the query."""
 
-    def __init__(self, tables: Tables, config: MmseConfig, level_weights: LevelWeights, levels: int) -> None:
+    def __init__(self, tables: Tables, config: MmseConfig, query_tower: MmseQueryTower) -> None:
         super().__init__(name="item_tower")
-        self._item = ItemTower(tables, config.item_dim, config.item)
-        self._views = tf.keras.layers.Dense(levels * config.dim, use_bias=False, name="views")
-        self._shape = [-1, levels, config.dim]
+        self._views = ItemViews(tables, config, query_tower.grains, query_tower.horizons)
         self._normalize = config.normalize
-        self._level_weights = level_weights
-        self.columns = self._item.columns
+        self._level_weights = query_tower.level_weights
+        self.columns = self._views.columns
 
     def call(self, items: dict[str, Any], training: bool = False) -> tf.Tensor:
         """-> `[N, G * d]`."""
@@ -86,5 +86,5 @@ class MmseItemTower(tf.keras.layers.Layer):
 
     def by_level(self, items: dict[str, Any], training: bool = False) -> tf.Tensor:
         """i_g `[N, G, d]`."""
-        levels = tf.reshape(self._views(self._item(items, training=training)), self._shape)
+        levels = self._views(items, training=training)
         return tf.math.l2_normalize(levels, axis=-1) if self._normalize else levels

@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
-from trainer.losses.objective import Encoded, Objective
+from trainer.losses.objective import SHOWN_POSITION, Encoded, Objective
 from trainer.towers.lists import concat_features
 from trainer.towers.noise import Noise
 from trainer.towers.stage_items import stage_columns, stage_items
@@ -31,7 +31,7 @@ class TwoTower(tfrs.Model):
     @property
     def request_columns(self) -> set[str]:
         """The features of a request that training reads."""
-        columns = set(self.query_tower.columns)
+        columns = self.query_tower.columns | self.objective.columns
         for stage in self.objective.stages:
             columns |= stage_columns(stage, self.item_tower.columns)
         return columns
@@ -72,4 +72,4 @@ class TwoTower(tfrs.Model):
         if catalog is not None:
             nobody = tf.fill(tf.shape(catalog["key"]), -1)
             shared = Encoded(by_stage[-1], catalog["key"], catalog["log_prob"], nobody)
-        return self.objective(queries, encoded, shared)
+        return self.objective(queries, encoded, shared, requests.get(SHOWN_POSITION))

@@ -26,7 +26,7 @@ from trainer.job.restore import TrainedTowers, restore
 
 MODELS: dict[str, dict[str, Any]] = {
     "mgdspr": {"dim": 16, "grains": {"sequence_hidden": 16}},
-    "mmse": {"dim": 8, "item_dim": 16, "grains": {"mix": False, "sequence_hidden": 16}},
+    "mmse": {"dim": 8, "grains": {"mix": False, "sequence_hidden": 16}},
     "dnn": {"dim": 16, "hidden": [16], "attributes": ["item", "leaf"], "behaviours": True},
     "tfrs": {"dim": 16},
 }

@@ -20,7 +20,7 @@ from tests.serving.market import shelf
 
 SYSTEMS = {
     "mgdspr": {"dim": 16, "grains": {"sequence_hidden": 16}},
-    "mmse": {"dim": 8, "item_dim": 16, "grains": {"mix": False, "sequence_hidden": 16}},
+    "mmse": {"dim": 8, "grains": {"mix": False, "sequence_hidden": 16}},
 }
 
 

@@ -36,12 +36,15 @@ def test_the_whole_command(data: str, jobs: tuple[str, str], capsys: pytest.Capt
                  "--fuse", "bm25", "--memory-mb", "64"]) == 0  # fmt: skip
     shown = capsys.readouterr().out
     found = json.loads(Path(job, "metrics.json").read_text())
-    assert list(found["models"]) == ["BM25", "mgdspr", "dnn", "mgdspr + BM25"]
-    assert "recall@20/ordered" in shown and "minus dnn" in shown
+    assert list(found["models"]) == ["BM25", "similar past queries", "mgdspr", "dnn", "mgdspr + BM25"]
+    assert "recall@20/ordered" in shown and "mgdspr minus each other, paired" in shown
+    assert "ndcg@5/ordered" in shown and "recall@5/clicked/head" in shown and "popularity@5" in shown
+    assert "ndcg@20/ordered" not in shown and "recall@20/clicked/head" not in shown
     for model, figures in found["models"].items():
-        if model != "BM25":  # there are 400 items: all are found
+        if model in ("mgdspr", "dnn"):  # there are 400 items: all are found
             assert figures["recall@1000/clicked"]["mean"] == 1.0
         assert 0 <= figures["p_good@20"]["low"] <= figures["p_good@20"]["high"] <= 1
+        assert figures["p_good@20"]["mean"] <= figures["p_good_share@20"]["mean"] <= 1
     for figure, one in found["job_minus"]["dnn"].items():
         ours, theirs = (found["models"][name][figure]["mean"] for name in ("mgdspr", "dnn"))
         assert one["mean"] == pytest.approx(ours - theirs, abs=2e-5)

@@ -26,6 +26,7 @@ def test_judgments(data: str, tmp_path: Path) -> None:
     assert judgments.asked_by(queries)[1] == [1]
     found = p_good(judgments, queries, rows, np.array([[2, -1]]), 2)
     assert found.tolist() == [0.25, 0.5]
+    assert judgments.possible(2).tolist() == [0.5, 0.5] and judgments.possible(1).tolist() == [1, 1]
     path.write_text('{"query": "a", "item_id": "x"}\n')
     with pytest.raises(UserError, match="line 1: KeyError"):
         Judgments(str(path), catalogue)

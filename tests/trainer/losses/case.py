@@ -12,6 +12,8 @@ from trainer.losses.objective import Encoded, Objective
 from trainer.towers.noise import Noise
 
 ITEMS, DIM = 50, 6
+CLICK_RATES = (0.2, 0.3, 0.05)  # of the first three positions
+SHOWN_POSITIONS = [[2], [], [7]]  # of "shown" below; the last is behind those that are known
 
 
 class Case:
@@ -32,10 +34,10 @@ class Case:
         )
 
     def loss(self, config: LossConfig) -> dict[str, float]:
-        objective = Objective(config, ITEMS, Noise(3))
+        objective = Objective(config, ITEMS, Noise(3), CLICK_RATES)
         stages = {name: self.encoded(*self.stages[name]) for name in objective.stages}
         shared = self.encoded([-1] * len(self.catalog), self.catalog) if config.catalog_negatives else None
-        losses = objective(tf.constant(self.queries), stages, shared)
+        losses = objective(tf.constant(self.queries), stages, shared, tf.ragged.constant(SHOWN_POSITIONS, tf.int64))
         return {name: float(loss) for name, loss in losses.items()}
 
     def positives(self) -> list[tuple[int, int, float]]:

@@ -12,6 +12,7 @@ import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from preprocessing.data.features import HORIZONS
+from tests.trainer.models.shaken import shaken
 from trainer.config import TrainerConfig
 from trainer.data.dataset import catalog, keyed_items, keyed_requests, requests
 from trainer.models.build import build_model
@@ -37,14 +38,6 @@ def batch(data: str) -> dict[str, Any]:
 @pytest.fixture(scope="module", params=MODELS)
 def model(request: pytest.FixtureRequest, config: Make, spec: dict[str, Any]) -> TwoTower:
     return shaken(build_model(config(request.param), spec))
-
-
-def shaken(model: TwoTower) -> TwoTower:
-    """Variables away from zero, so that nothing hides behind an initial value."""
-    draw = np.random.default_rng(4)
-    for variable in model.trainable_variables:
-        variable.assign_add(draw.normal(size=variable.shape, scale=0.1).astype(np.float32))
-    return model
 
 
 def dense(features: dict[str, Any], wider: int = 0) -> dict[str, Any]:
@@ -232,21 +225,17 @@ def test_half_precision_rounds_and_no_more(
     assert cosine.min() > 0.99
 
 
-@pytest.mark.parametrize("learned", [True, False])
-def test_post_fusion_is_one_inner_product(
-    config: Make, spec: dict[str, Any], batch: dict[str, Any], learned: bool
-) -> None:
-    """sum_g w_g <q_g, i_g> = <concat sqrt(w_g) q_g, concat sqrt(w_g) i_g>, with every w_g >= 0."""
-    model = shaken(build_model(config("mmse", f"mmse.level_weights={str(learned).lower()}"), spec))
-    towers = model.query_tower, model.item_tower
-    weights = towers[0].level_weights.weights_by_level.numpy()
-    assert len(weights) == towers[0].levels == 8 and np.all(weights >= 0)
-    assert learned == (np.ptp(weights) > 0)
-    levels = towers[0].by_level(batch["requests"]).numpy(), towers[1].by_level(batch["catalog"]).numpy()
-    by_level = np.einsum("g,bgd,ngd->bn", weights, *levels)
-    at_once = towers[0](batch["requests"]).numpy() @ towers[1](batch["catalog"]).numpy().T
-    assert at_once == pytest.approx(by_level, rel=1e-5, abs=1e-5)
-    assert towers[0].dim == towers[0](batch["requests"]).shape[1]
+def test_positions_weigh_in_the_ranking_loss_alone(config: Make, spec: dict[str, Any], batch: dict) -> None:
+    keyed = {"requests": keyed_requests(batch["requests"]), "catalog": keyed_items(batch["catalog"])}
+    losses = []
+    for position in ("false", "true"):
+        tf.keras.utils.set_random_seed(1)
+        ranking = ("loss.ranking.weight=1", "loss.ranking.random_items=8", f"loss.ranking.position={position}")
+        model = build_model(config("mmse", *ranking), spec)
+        assert ("shown_position" in model.request_columns) == (position == "true")
+        losses.append({name: float(loss) for name, loss in model.compute_losses(keyed).items()})
+    assert losses[0]["retrieval"] == losses[1]["retrieval"]
+    assert 0 < losses[1]["ranking"] < losses[0]["ranking"]
 
 
 def weights_of(model: TwoTower) -> set[str]:

@@ -1,0 +1,64 @@
+"""One view of the item a level, each from that level's own inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from trainer.config_models import MmseConfig
+from trainer.towers.dense import Dense
+from trainer.towers.embeddings import Tables
+
+
+class ItemView(tf.keras.layers.Layer):
+    """An MLP of its own: no view is a linear map of another, even where two levels read the same inputs."""
+
+    def __init__(self, dim: int, name: str) -> None:
+        super().__init__(name=name)
+        self._hidden = Dense(2 * dim, "relu", name="hidden")
+        self._output = Dense(dim, name="output")
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """`[N, w]` -> `[N, d]`."""
+        return self._output(self._hidden(inputs))
+
+
+class ItemViews(tf.keras.layers.Layer):
+    """A gram's level reads the title in that gram; the levels made of words, words; a horizon, id and attributes.
+
+    The words in order are read with their bigrams, the mix with every gram.
+    """
+
+    def __init__(self, tables: Tables, config: MmseConfig, grains: Sequence[str], horizons: Sequence[str]) -> None:
+        super().__init__(name="item_views")
+        self.tables = tables
+        self._item = config.item
+        self._grams: tuple[str, ...] = config.grains.grams
+        self._horizons = horizons
+        ordered: tuple[str, ...] = tuple(gram for gram in ("bigram", "word") if gram in self._grams)
+        of_words: dict[str, tuple[str, ...]] = {"sequence": ordered, "history": ("word",), "mix": self._grams}
+        self._titles = {grain: of_words.get(grain, (grain,)) for grain in grains}
+        self._views = {level: ItemView(config.dim, f"view_{level}") for level in (*grains, *horizons)}
+        self.columns = {f"title_{gram}" for gram in self._grams}
+        if horizons:
+            self.columns |= {*(["item"] if config.item.id else []), *config.item.side}
+
+    def call(self, items: dict[str, Any], training: bool = False) -> tf.Tensor:
+        """Features of `[N]` items -> `[N, G, d]`."""
+        means = {gram: self.tables.mean(gram, items[f"title_{gram}"]) for gram in self._grams}
+        inputs = {level: tf.concat([means[gram] for gram in grams], axis=-1) for level, grams in self._titles.items()}
+        if self._horizons:
+            inputs |= dict.fromkeys(self._horizons, self._attributes(items, training))
+        return tf.stack([view(inputs[level]) for level, view in self._views.items()], axis=1)
+
+    def _attributes(self, items: dict[str, Any], training: bool) -> tf.Tensor:
+        """Id and attributes side by side `[N, w]`."""
+        parts = [self.tables.rows(name, items[name]) for name in self._item.side]
+        if self._item.id:
+            ids = items["item"]
+            if training and self._item.id_dropout:
+                ids = self.tables.forget_some(ids, self._item.id_dropout)
+            parts.append(self.tables.rows("item", ids))
+        return tf.concat(parts, axis=-1)
