@@ -19,7 +19,7 @@ from typing import Any
 import preprocessing  # noqa: F401 (sets up TensorFlow's environment)
 from benchmarks.ablation_rows import ROWS, Row
 from benchmarks.ablation_tables import write_results
-from preprocessing.command.console import run_command
+from preprocessing.command.console import UserError, run_command
 from preprocessing.command.flags import Flags
 
 _ROOT = Path(__file__).resolve().parent.parent
@@ -51,11 +51,13 @@ class Steps:
         return seconds
 
 
-def _train(steps: Steps, row: Row, data: str, jobs: Path, extra: list[str]) -> float:
+def _train(steps: Steps, row: Row, data: str, jobs: Path, seeds: int, extra: list[str]) -> float:
+    """Trains a row; returns the seconds of one seed."""
     overrides = [part for one in (*row.overrides, *extra) for part in ("--set", f"trainer.{one}")]
     config = f"configs/{row.config}.yaml"
     place = ("--data", data, "--job-dir", str(jobs / row.name))
-    return steps.run(row.name, "trainer.task", "--config", config, *place, *overrides)
+    name, seeded = (row.name, []) if seeds == 1 else (f"{row.name} of {seeds} seeds", ["--seeds", str(seeds)])
+    return steps.run(name, "trainer.task", "--config", config, *place, *seeded, *overrides) / seeds
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -68,13 +70,17 @@ def main(argv: list[str] | None = None) -> int:
     flags.add_argument(
         "--set", action="append", default=[], metavar="A.B=C", help="overrides a trainer key in every row"
     )
+    flags.add_argument("--seeds", type=int, default=1, help="seeds of each row (default %(default)s)")
     given = flags.parse_args(argv)
+    if given.seeds < 1:
+        raise UserError(f"--seeds {given.seeds}: at least 1")
     folder = Path(given.output).absolute()
-    raw, data, jobs = str(folder / "raw"), str(folder / "data"), folder / "jobs"
+    raw, data = str(folder / "raw"), str(folder / "data")
+    jobs = folder / ("jobs" if given.seeds == 1 else f"jobs-of-{given.seeds}-seeds")
     steps = Steps(folder)
     steps.run("simulate", "preprocessing.simulate", "--output", raw)
     steps.run("records", "preprocessing.pipeline", "--config", "configs/demo.yaml", "--input", raw, "--output", data)
-    seconds = {row.name: _train(steps, row, data, jobs, given.set) for row in ROWS}
+    seconds = {row.name: _train(steps, row, data, jobs, given.seeds, given.set) for row in ROWS}
     others = [part for row in ROWS[1:] for part in ("--compare", str(jobs / row.name))]
     judged = ("--judgments", f"{raw}/truth/judgments.jsonl.gz", "--fuse", "bm25")
     # The training times stand in the command, so that a row trained anew is evaluated anew.

@@ -10,6 +10,7 @@ from benchmarks.ablation_rows import MGDSPR_PARTS, MMSE_PARTS, MODELS, Row
 from trainer.evaluation import plots
 from trainer.evaluation.eval_requests import SEGMENTS
 from trainer.evaluation.training_curves import scalar
+from trainer.job.seed_folders import jobs_in
 
 _FIGURES = (
     "recall@10/ordered",
@@ -24,8 +25,8 @@ _PAST = "similar past queries"
 _HEAD = """# Results
 
 Written by `python -m benchmarks.ablation`: it simulates the default market (`python -m preprocessing.simulate`), makes
-the records, trains {rows} configs on them with one seed, and searches all {items:,} items exactly for {requests:,}
-requests of the days after the training's. Means with 95 % intervals of a bootstrap over users; differences are paired.
+the records, trains {rows} configs on them with {seeds}, and searches all {items:,} items exactly for {requests:,}
+requests of the days after the training's. Means with 95 % intervals of a bootstrap over {over}; differences are paired.
 Recall is the share of a request's ordered (or clicked) items among the K retrieved; `p_good_share` how many of the K
 retrieved are relevant by the market's own graded truth, as a share of the most that can be; `pairwise` the share of
 pairs within a request that are in the right order. "Similar past queries" retrieves what was clicked and ordered after
@@ -54,12 +55,14 @@ def write_results(path: Path, metrics: Mapping[str, Any], seconds: Mapping[str, 
 
 
 def _validations(jobs: Path, names: Sequence[str]) -> dict[str, Any]:
-    found = {name: scalar(str(jobs / name), "validation/recall_at_100") for name in names}
+    found = {name: scalar(jobs_in(str(jobs / name))[0], "validation/recall_at_100") for name in names}
     return {name: curve for name, curve in found.items() if curve is not None}
 
 
 def _page(metrics: Mapping[str, Any], seconds: Mapping[str, float]) -> Iterator[str]:
-    yield _HEAD.format(rows=len(seconds), items=metrics["items"], requests=metrics["requests"])
+    seeds = metrics["seeds"][metrics["job"]]
+    said, over = ("one seed", "users") if seeds == 1 else (f"{seeds} seeds each", "users and seeds")
+    yield _HEAD.format(rows=len(seconds), items=metrics["items"], requests=metrics["requests"], seeds=said, over=over)
     yield "## Models\n"
     fused = f"{metrics['job']} + BM25"
     plain = [("BM25", "BM25 (title and brand)"), (_PAST, _PAST)]

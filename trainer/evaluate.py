@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import preprocessing  # noqa: F401 (sets up TensorFlow's environment)
 from preprocessing.command.console import UserError, quiet_native_code, run_command
 from preprocessing.command.flags import Flags
 
+if TYPE_CHECKING:  # TensorFlow comes with them
+    from trainer.evaluation.contest import Measured
+    from trainer.evaluation.retrievers import Setting
+
 _HELP = """\
 Searches the whole catalogue exactly for every eval request, with the job, with BM25, with what was clicked after the
 most similar past queries, and with other jobs. Reports Recall and NDCG of ordered and of clicked items, by segment;
 pairwise accuracy within a request; coverage and popularity; and, with graded judgments, the share of relevant items, of
-K and of what is possible. The first K leads. Writes metrics.json and report.html into the job folder.
+K and of what is possible. The first K leads. Intervals are of a bootstrap over users; of a folder of seeds (see
+python -m trainer.task --seeds) the figures are means, the intervals over users and seeds. Differences are paired.
+Writes metrics.json and report.html into the job folder.
 
 examples:
   python -m trainer.evaluate --data out/data --job-dir out/mgdspr
+  python -m trainer.evaluate --data out/data --job-dir out/mgdspr-seeds --compare out/dnn-seeds
   python -m trainer.evaluate --data out/data --job-dir out/mgdspr --compare out/dnn --compare out/tfrs \\
       --judgments out/raw/truth/judgments.jsonl.gz --fuse bm25
 """
@@ -32,7 +38,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         description=_HELP,
     )
     flags.add_argument("--data", required=True, help="the folder that preprocessing.pipeline wrote")
-    flags.add_argument("--job-dir", required=True, help="a folder that trainer.task wrote")
+    flags.add_argument("--job-dir", required=True, help="a folder that trainer.task wrote, of one job or of seeds")
     flags.add_argument("--k", default="10,100,1000", help="the K of the metrics (default %(default)s)")
     flags.add_argument(
         "--compare", action="append", default=[], metavar="JOB", help="another job to compare with; may be repeated"
@@ -58,12 +64,6 @@ def depths(text: str) -> list[int]:
     return found
 
 
-def _job_names(jobs: Sequence[str]) -> list[str]:
-    """The folders' own names, or whole paths where those are not enough to tell them apart."""
-    short = [os.path.basename(os.path.abspath(job)) if "://" not in job else job for job in jobs]
-    return short if len(set(short)) == len(short) else list(jobs)
-
-
 def evaluate(flags: argparse.Namespace) -> dict[str, Any]:
     """Asks every retriever, writes the files and shows the table; returns what stands in metrics.json."""
     ks = depths(flags.k)
@@ -71,59 +71,54 @@ def evaluate(flags: argparse.Namespace) -> dict[str, Any]:
         raise UserError(f"--memory-mb {flags.memory_mb}: at least 64")
     if flags.limit is not None and flags.limit < 1:
         raise UserError(f"--limit {flags.limit}: at least 1")
-    import numpy as np
-
     from preprocessing.command.console import progress
-    from trainer.evaluation.bootstrap import Bootstrap
-    from trainer.evaluation.catalogue import Catalogue
-    from trainer.evaluation.eval_requests import EvalRequests
+    from trainer.evaluation.contest import Contest, entries
     from trainer.evaluation.html_report import write_report
-    from trainer.evaluation.judgments import Judgments
-    from trainer.evaluation.retrievers import Setting, ask_bm25, ask_job, ask_past_queries, fuse
-    from trainer.evaluation.scorecard import scorecard
-    from trainer.evaluation.summary import metrics_of, show_table
+    from trainer.evaluation.summary import show_table
     from trainer.job.job_folder import Job
 
-    data_dir, jobs = flags.data.rstrip("/"), [job.rstrip("/") for job in (flags.job_dir, *flags.compare)]
-    for job in jobs:
-        Job(job).best_checkpoint()
-        Job(job).check_unseen(data_dir)
-    names = _job_names(jobs)
-    with progress("evaluating", total=len(jobs) + 3) as bar:
-        catalogue = Catalogue(data_dir)
-        eval_requests = EvalRequests(data_dir, catalogue, flags.limit)
-        if not len(eval_requests):
-            raise UserError(f"--data {data_dir} has no eval request; set preprocessing.split so that some are left")
-        judgments = Judgments(flags.judgments, catalogue) if flags.judgments else None
-        setting = Setting(
-            data_dir,
-            catalogue,
-            eval_requests,
-            judgments,
-            flags.limit,
-            min(max(ks), len(catalogue)),
-            flags.memory_mb << 20,
-        )
+    data_dir = flags.data.rstrip("/")
+    found = entries([folder.rstrip("/") for folder in (flags.job_dir, *flags.compare)], data_dir)
+    with progress("evaluating", total=3 + sum(len(entry.jobs) for entry in found)) as bar:
+        setting = _setting(flags, data_dir, ks)
         bar.advance()
-        answers = [ask_bm25(setting)]
-        bar.advance()
-        past = ask_past_queries(setting)
-        answers += [past] if past is not None else []
-        of_job = len(answers)
-        for name, job in zip(names, jobs, strict=True):
-            bar.advance()
-            answers.append(ask_job(name, job, setting))
-    if flags.fuse:
-        answers.append(fuse(answers[of_job], answers[0]))
-    found = {one.name: scorecard(one, eval_requests, catalogue, judgments, ks) for one in answers}
-    by_user = Bootstrap(eval_requests.users, flags.seed)
-    by_query = Bootstrap(np.arange(len(judgments.queries)), flags.seed) if judgments else None
-    metrics = metrics_of(found, names[0], by_user, by_query)
-    metrics |= {"data": data_dir, "k": ks, "requests": len(eval_requests), "items": len(catalogue)}
-    Job(jobs[0]).write("metrics.json", json.dumps(metrics, indent=1))
-    write_report(jobs, names, answers, metrics, setting)
+        measured = Contest(setting, ks, bar.advance).measured(found, bool(flags.fuse))
+    metrics = {**_metrics(measured, found[0].name, setting, flags.seed), "k": ks}
+    metrics["seeds"] = {entry.name: len(entry.jobs) for entry in found}
+    Job(found[0].folder).write("metrics.json", json.dumps(metrics, indent=1))
+    write_report(found, [one.answers for one in measured], metrics, setting)
     show_table(metrics)
     return metrics
+
+
+def _setting(flags: argparse.Namespace, data_dir: str, ks: list[int]) -> Setting:
+    """What all retrievers are asked."""
+    from trainer.evaluation.catalogue import Catalogue
+    from trainer.evaluation.eval_requests import EvalRequests
+    from trainer.evaluation.judgments import Judgments
+    from trainer.evaluation.retrievers import Setting
+
+    catalogue = Catalogue(data_dir)
+    eval_requests = EvalRequests(data_dir, catalogue, flags.limit)
+    if not len(eval_requests):
+        raise UserError(f"--data {data_dir} has no eval request; set preprocessing.split so that some are left")
+    judgments = Judgments(flags.judgments, catalogue) if flags.judgments else None
+    k = min(max(ks), len(catalogue))
+    return Setting(data_dir, catalogue, eval_requests, judgments, flags.limit, k, flags.memory_mb << 20)
+
+
+def _metrics(measured: Sequence[Measured], job: str, setting: Setting, seed: int) -> dict[str, Any]:
+    """What `metrics.json` holds."""
+    import numpy as np
+
+    from trainer.evaluation.bootstrap import Bootstrap
+    from trainer.evaluation.summary import metrics_of
+
+    by_user = Bootstrap(setting.eval_requests.users, seed)
+    by_query = Bootstrap(np.arange(len(setting.judgments.queries)), seed) if setting.judgments else None
+    metrics = metrics_of({one.answers.name: one.scorecard for one in measured}, job, by_user, by_query)
+    sizes = {"requests": len(setting.eval_requests), "items": len(setting.catalogue)}
+    return metrics | {"data": setting.data_dir} | sizes
 
 
 def main(argv: list[str] | None = None) -> int:

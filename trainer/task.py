@@ -5,18 +5,23 @@ from __future__ import annotations
 import argparse
 import logging
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import preprocessing  # noqa: F401 (sets up TensorFlow's environment)
-from preprocessing.command.console import fail, quiet_native_code, run_command
+from preprocessing.command.console import UserError, fail, quiet_native_code, run_command
 from preprocessing.command.experiment import load_section
 from preprocessing.command.flags import Flags
 from trainer.config import TrainerConfig
+
+if TYPE_CHECKING:  # TensorFlow comes with it
+    from trainer.training.distribution import Placement
 
 _HELP = """\
 Trains the model of a config and writes its towers. The same command resumes an interrupted run.
 
 examples:
   python -m trainer.task --config configs/mgdspr.yaml --data out/data --job-dir out/mgdspr
+  python -m trainer.task --config configs/mgdspr.yaml --data out/data --job-dir out/mgdspr-seeds --seeds 3
   python -m trainer.task --config configs/mgdspr.yaml --data out/data --job-dir out/no-history \\
       --set trainer.mgdspr.grains.history=false --set trainer.mgdspr.horizons.realtime.on=false
 """
@@ -33,12 +38,19 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     flags.add_argument(
         "--job-dir", required=True, help="folder for checkpoints, logs and towers; resumed if it has checkpoints"
     )
+    flags.add_argument(
+        "--seeds", type=int, help="train SEEDS jobs, <job-dir>/seed-17 and on, which trainer.evaluate takes as one"
+    )
     flags.add_argument("--set", action="append", default=[], metavar="A.B=C", help="overrides one key of the config")
     return flags.parse_args(argv)
 
 
-def train(config: TrainerConfig, data_dir: str, job_dir: str) -> float | None:
-    """Trains to the end and writes the towers; returns the best recall of the validations."""
+def train(config: TrainerConfig, data_dir: str, job_dir: str, placement: Placement | None = None) -> float | None:
+    """Trains to the end and writes the towers; returns the best recall of the validations.
+
+    Args:
+      placement: where; as the config says, unless it was made before. A process can make one of several machines once.
+    """
     import tensorflow as tf  # after the flags are read: `--help` does not wait for it
 
     from preprocessing.data.spec import read_spec
@@ -48,7 +60,7 @@ def train(config: TrainerConfig, data_dir: str, job_dir: str) -> float | None:
     from trainer.training.loop import Trainer
 
     spec = read_spec(data_dir)
-    placement = placement_of(config.distribution)
+    placement = placement or placement_of(config.distribution)
     tf.keras.utils.set_random_seed(config.seed)
     tf.config.optimizer.set_jit("autoclustering" if config.training.xla else False)
     tf.keras.mixed_precision.set_global_policy("mixed_bfloat16" if config.training.mixed_precision else "float32")
@@ -62,17 +74,24 @@ def train(config: TrainerConfig, data_dir: str, job_dir: str) -> float | None:
 
 
 def run(flags: argparse.Namespace) -> float | None:
-    """Trains as the flags say; returns the best recall."""
+    """Trains as the flags say; returns the best recall, of several seeds the last one's."""
+    if flags.seeds is not None and flags.seeds < 1:
+        raise UserError(f"--seeds {flags.seeds}: at least 1")
     config = load_section(flags.config, "trainer", TrainerConfig, flags.set)
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    from trainer.job.seed_folders import runs
+    from trainer.training.distribution import placement_of
     from trainer.training.loop import NotFinite
 
-    try:
-        recall = train(config, flags.data.rstrip("/"), flags.job_dir)
-    except NotFinite as stopped:
-        fail(str(stopped), status=1)
-    found = "" if recall is None else f"best recall@{config.validation.k} {recall:.4f}; "
-    print(f"{found}towers are in {flags.job_dir}/towers")
+    data_dir, recall = flags.data.rstrip("/"), None
+    placement = placement_of(config.distribution)
+    for one, job_dir in runs(config, flags.job_dir.rstrip("/"), flags.seeds):
+        try:
+            recall = train(one, data_dir, job_dir, placement)
+        except NotFinite as stopped:
+            fail(str(stopped), status=1)
+        found = "" if recall is None else f"best recall@{one.validation.k} {recall:.4f}; "
+        print(f"{found}towers are in {job_dir}/towers")
     return recall
 
 

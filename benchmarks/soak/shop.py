@@ -16,7 +16,7 @@ import orjson
 from preprocessing.config import HistoryConfig
 from preprocessing.joins.attribution import NO_REQUEST, AttributedAction
 from preprocessing.joins.history import History, previous_queries
-from preprocessing.marketplace.market import DAY_MS, FIRST_DAY
+from preprocessing.marketplace.catalog import DAY_MS, FIRST_DAY
 from serving.retriever.request import User
 
 _COMING, _LEAVING, _SOLD_OUT = 0.15, 0.15, 0.02  # shares of the catalogue; the last is drawn anew each day

@@ -10,12 +10,12 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from preprocessing.command.console import UserError
-from preprocessing.data.features import HORIZONS
+from preprocessing.data.features import HORIZONS, VECTOR
 from preprocessing.logs.records import ATTRIBUTES
 from preprocessing.text.vocabulary_files import Vocabularies
 
 GRAMS = ("char", "bigram", "trigram", "word")
-Features = dict[str, tf.Tensor]  # dense int32 ids, padded with 0, by a tower's columns
+Features = dict[str, tf.Tensor]  # dense int32 ids, padded with 0, by a tower's columns; `vector` is float32
 _ALL, _QUERY_ALONE = "embed", "embed_query_alone"
 _SIGNATURES = {"query": (_ALL, _QUERY_ALONE), "item": (_ALL,)}
 _COLUMNS = {
@@ -24,7 +24,7 @@ _COLUMNS = {
         "history_word",
         *(f"{horizon}_{name}" for horizon in HORIZONS for name in ATTRIBUTES),
     },
-    "item": {*(f"title_{gram}" for gram in GRAMS), *ATTRIBUTES},
+    "item": {*(f"title_{gram}" for gram in GRAMS), *ATTRIBUTES, VECTOR},
 }
 
 
@@ -70,7 +70,7 @@ def load_tower(job_dir: str, name: str) -> Tower:
     """Loads `towers/query` or `towers/item` of a job and holds it against the contract."""
     path = f"{job_dir}/towers/{name}"
     if not tf.io.gfile.exists(f"{path}/saved_model.pb"):
-        raise UserError(f"--job-dir {job_dir}: no towers/{name} in it; train it to its end with python -m trainer.task")
+        raise no_towers(job_dir, name)
     loaded = tf.saved_model.load(path)
     if not set(_SIGNATURES[name]) <= set(loaded.signatures):
         raise _of_another_format(job_dir, name)
@@ -78,6 +78,13 @@ def load_tower(job_dir: str, name: str) -> Tower:
     if not tower.columns <= _COLUMNS[name]:
         raise _of_another_format(job_dir, name)
     return tower
+
+
+def no_towers(job_dir: str, name: str) -> UserError:
+    """That a job has none, and what would do."""
+    seeds = [path.removesuffix("/towers") for path in sorted(tf.io.gfile.glob(f"{job_dir}/seed-*/towers"))]
+    cure = f"it holds a job a seed: name one, such as {seeds[0]}" if seeds else "train it with python -m trainer.task"
+    return UserError(f"--job-dir {job_dir}: no towers/{name} in it; {cure}")
 
 
 def load_vocabularies(job_dir: str) -> Vocabularies:

@@ -10,6 +10,7 @@ import numpy as np
 
 from preprocessing.data.features import STAGES
 from trainer.evaluation import plots
+from trainer.evaluation.contest import Entry
 from trainer.evaluation.eval_requests import SEGMENTS
 from trainer.evaluation.retrievers import Answers, Setting
 from trainer.evaluation.training_curves import scalar
@@ -30,22 +31,24 @@ ol { margin: 0; padding-left: 1.6em; text-align: left }
 
 
 def write_report(
-    jobs: Sequence[str], names: Sequence[str], answers: Sequence[Answers], metrics: Mapping[str, Any], setting: Setting
+    found: Sequence[Entry], answers: Sequence[Answers], metrics: Mapping[str, Any], setting: Setting
 ) -> None:
-    """Writes `report.html` into the first job's folder."""
-    parts = [f"<h1>{html.escape(names[0])}</h1>"]
+    """Writes `report.html` into the first entry's folder; curves, scores and queries are of each one's first seed."""
+    parts = [f"<h1>{html.escape(found[0].name)}</h1>"]
     parts.append(f"<p>{metrics['requests']:,} requests, {metrics['items']:,} items.</p>")
     parts.append(_table("Scorecard (mean and 95 % interval)", metrics["models"]))
-    parts.append(_table(f"{names[0]} minus each other, paired; bold: the interval excludes zero", metrics["job_minus"]))
+    parts.append(
+        _table(f"{found[0].name} minus each other, paired; bold: the interval excludes zero", metrics["job_minus"])
+    )
     for stage in ("ordered", "clicked"):
         parts += [plots.recall_by_k(metrics, stage), plots.recall_by_segment(metrics, SEGMENTS, metrics["k"][0], stage)]
-    curves = {name: curve for name, job in zip(names, jobs, strict=True) if (curve := scalar(job, "loss/loss"))}
+    curves = {one.name: curve for one in found if (curve := scalar(one.jobs[0], "loss/loss"))}
     if curves:
         parts.append(plots.curves("Training loss", "loss", curves))
     parts += [plots.score_distributions(one.name, _scores(one)) for one in answers if one.stage_scores is not None]
     parts += ["<h2>Queries</h2>", *_examples(answers, setting)]
-    page = f"<!doctype html><meta charset='utf-8'><title>{html.escape(names[0])}</title><style>{_STYLE}</style>"
-    Job(jobs[0]).write("report.html", page + "\n".join(parts))
+    page = f"<!doctype html><meta charset='utf-8'><title>{html.escape(found[0].name)}</title><style>{_STYLE}</style>"
+    Job(found[0].folder).write("report.html", page + "\n".join(parts))
 
 
 def _table(title: str, models: Mapping[str, Mapping[str, Any]]) -> str:

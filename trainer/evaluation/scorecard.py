@@ -8,7 +8,6 @@ from typing import NamedTuple
 import numpy as np
 
 from trainer.evaluation import metrics
-from trainer.evaluation.bootstrap import Bootstrap, Estimate
 from trainer.evaluation.catalogue import Catalogue
 from trainer.evaluation.eval_requests import POSITIVE_STAGES, EvalRequests
 from trainer.evaluation.judgments import Judgments, p_good
@@ -16,33 +15,24 @@ from trainer.evaluation.retrievers import Answers
 
 
 class Scorecard(NamedTuple):
-    """By name; `of_requests` stand in the order of the requests, `of_queries` in that of the judged queries."""
+    """By name, of `s` seeds: `[s, n]` in the order of the requests, of the judged queries, and `[s]`."""
 
     of_requests: dict[str, np.ndarray]
     of_queries: dict[str, np.ndarray]
-    of_catalogue: dict[str, float]
+    of_catalogue: dict[str, np.ndarray]
 
-    def estimates(self, requests: Bootstrap, queries: Bootstrap | None) -> dict[str, Estimate | None]:
-        """Means with intervals."""
-        found = {name: requests.estimate(values) for name, values in self.of_requests.items()}
-        if queries is not None:
-            found |= {name: queries.estimate(values) for name, values in self.of_queries.items()}
-        return found
-
-    def minus(self, other: Scorecard) -> Scorecard:
-        """The differences, request by request."""
-        return Scorecard(
-            {n: v - other.of_requests[n] for n, v in self.of_requests.items() if n in other.of_requests},
-            {n: v - other.of_queries[n] for n, v in self.of_queries.items() if n in other.of_queries},
-            {n: v - other.of_catalogue[n] for n, v in self.of_catalogue.items()},
-        )
+    @staticmethod
+    def of_seeds(seeds: Sequence[Scorecard]) -> Scorecard:
+        """One of several."""
+        requests, queries, catalogues = zip(*seeds, strict=True)
+        return Scorecard(_together(requests), _together(queries), _together(catalogues))
 
 
 def scorecard(
     answers: Answers, eval_requests: EvalRequests, catalogue: Catalogue, judgments: Judgments | None, ks: Sequence[int]
 ) -> Scorecard:
     """Recall and NDCG by stage and segment, pairwise accuracy, P_good and its share of what is possible, coverage,
-    popularity."""
+    popularity; of one seed."""
     rows = answers.ranking.rows
     of_requests: dict[str, np.ndarray] = {}
     for stage in POSITIVE_STAGES:
@@ -54,7 +44,18 @@ def scorecard(
             of_requests[f"pairwise/{pair}"] = values
     of_requests |= {f"popularity@{k}": metrics.popularity(rows, catalogue.counts, k) for k in ks}
     of_queries = {} if judgments is None else _of_queries(answers, eval_requests, judgments, ks)
-    return Scorecard(of_requests, of_queries, {f"coverage@{k}": metrics.coverage(rows, len(catalogue), k) for k in ks})
+    of_catalogue = {f"coverage@{k}": metrics.coverage(rows, len(catalogue), k) for k in ks}
+    return Scorecard(
+        _rows(of_requests), _rows(of_queries), {name: np.array([one]) for name, one in of_catalogue.items()}
+    )
+
+
+def _together(seeds: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    return {name: np.concatenate([one[name] for one in seeds]) for name in seeds[0]}
+
+
+def _rows(figures: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {name: values[None] for name, values in figures.items()}
 
 
 def _of_stage(

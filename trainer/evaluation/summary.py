@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from trainer.evaluation.bootstrap import Bootstrap
+from trainer.evaluation.bootstrap import Bootstrap, Estimate
 from trainer.evaluation.eval_requests import POSITIVE_STAGES, SEGMENTS
 from trainer.evaluation.scorecard import Scorecard
 
@@ -19,18 +19,32 @@ def metrics_of(
     found: Mapping[str, Scorecard], job: str, by_user: Bootstrap, by_query: Bootstrap | None
 ) -> dict[str, Any]:
     """For each model its figures, and for each other model the job's paired difference to it."""
-    models, differences = {}, {}
-    for name, figures in found.items():
-        models[name] = _json(figures, by_user, by_query)
-        if name != job:
-            differences[name] = _json(found[job].minus(figures), by_user, by_query)
-    return {"job": job, "models": models, "job_minus": differences}
+    bootstraps = (by_user, by_query or by_user)  # without judgments there is no figure of queries
+    models = {name: _figures(one, bootstraps) for name, one in found.items()}
+    minus = {name: _differences(found[job], one, bootstraps) for name, one in found.items() if name != job}
+    return {"job": job, "models": models, "job_minus": minus}
 
 
-def _json(figures: Scorecard, by_user: Bootstrap, by_query: Bootstrap | None) -> dict[str, Any]:
-    estimates = figures.estimates(by_user, by_query)
-    shown: dict[str, Any] = {name: one.json() for name, one in estimates.items() if one is not None}
-    return shown | {name: {"mean": round(value, 5)} for name, value in figures.of_catalogue.items()}
+def _figures(one: Scorecard, bootstraps: tuple[Bootstrap, Bootstrap]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for figures, bootstrap in zip(one[:2], bootstraps, strict=True):
+        found |= {name: _json(bootstrap.estimate(values)) for name, values in figures.items()}
+    found |= {name: {"mean": round(float(values.mean()), 5)} for name, values in one.of_catalogue.items()}
+    return {name: figure for name, figure in found.items() if figure}
+
+
+def _differences(job: Scorecard, other: Scorecard, bootstraps: tuple[Bootstrap, Bootstrap]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for ours, theirs, bootstrap in zip(job[:2], other[:2], bootstraps, strict=True):
+        both = [name for name in ours if name in theirs]
+        found |= {name: _json(bootstrap.difference(ours[name], theirs[name])) for name in both}
+    for name, values in job.of_catalogue.items():
+        found[name] = {"mean": round(float(values.mean() - other.of_catalogue[name].mean()), 5)}
+    return {name: figure for name, figure in found.items() if figure}
+
+
+def _json(estimate: Estimate | None) -> dict[str, float] | None:
+    return None if estimate is None else estimate.json()
 
 
 def show_table(metrics: Mapping[str, Any]) -> None:

@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from preprocessing.command.console import UserError
 from preprocessing.command.experiment import load_section
 from serving.config import ServingConfig
 from serving.export import export
+from serving.graph.towers import load_towers
 from serving.release.acceptance import SIGNATURES
 from tests.serving.conftest import Client
 from tests.serving.experiment import untrained_job, write_experiment
@@ -41,6 +43,15 @@ def test_the_towers_of_both_systems_are_served(system: str, kind: str, data: str
         assert scores == pytest.approx(vectors[[items.ids.index(one) for one in ids]] @ query, abs=1e-4)
     default = client.model.call("serving_default", {"query": np.array([b"shoes"], object)})["scores"]
     assert default == pytest.approx(client.search(queries[:1], 10)["scores"], abs=1e-4)
+
+
+def test_of_a_folder_of_seeds_one_is_wanted(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no towers/query in it; train it with"):
+        load_towers(str(tmp_path))
+    for seed in (18, 17):
+        (tmp_path / f"seed-{seed}/towers").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"no towers/query in it; it holds a job a seed: name one, such as .*/seed-17$"):
+        load_towers(str(tmp_path))
 
 
 def test_saved_model_cli_lists_the_signatures(exported: Callable[[str], Path]) -> None:

@@ -39,3 +39,29 @@ def test_a_paired_difference_is_surer_than_two_intervals() -> None:
     unpaired = math.hypot(first.high - first.low, second.high - second.low)
     assert difference.high - difference.low < unpaired / 3
     assert difference.excludes_zero and first.low < second.high  # which the two intervals alone do not show
+
+
+def test_seeds_widen_an_interval() -> None:
+    random = np.random.default_rng(7)
+    users = np.arange(300)
+    base = random.normal(size=300)
+    seeds = base + np.array([[-0.5], [0.0], [0.5]])  # one config, three levels: what a single seed reaches is luck
+    bootstrap = Bootstrap(users, seed=1)
+    one, all_seeds = bootstrap.estimate(base), bootstrap.estimate(seeds)
+    assert one is not None and all_seeds is not None
+    assert all_seeds.mean == pytest.approx(one.mean) and all_seeds.requests == 300
+    assert all_seeds.high - all_seeds.low > 2 * (one.high - one.low)
+    # The mean of three drawn of these has the variance of the users' mean and a third of that between the seeds.
+    width = 2 * 1.96 * math.sqrt(base.var() / 300 + seeds.mean(axis=1).var() / 3)
+    assert all_seeds.high - all_seeds.low == pytest.approx(width, rel=0.25)
+    alike = bootstrap.difference(seeds + 0.01, seeds)  # as many seeds: paired by their order
+    assert alike is not None and alike.low == pytest.approx(0.01) == alike.high
+    of_one = bootstrap.difference(seeds, base)
+    assert of_one is not None and not of_one.excludes_zero and of_one.high - of_one.low > 0.5
+
+
+def test_a_difference_is_of_requests_that_both_have() -> None:
+    bootstrap = Bootstrap(np.arange(4), seed=1)
+    found = bootstrap.difference(np.array([1, NAN, 3, 4]), np.array([[0, 0, NAN, 2], [0, 0, 0, 2.0]]))
+    assert found is not None and found.requests == 2 and found.mean == 1.5
+    assert bootstrap.difference(np.full(4, NAN), np.zeros(4)) is None
