@@ -53,7 +53,7 @@ def test_what_is_relevant_to_one_user(data: str, tmp_path: Path) -> None:
     assert both.queries == [b"a"] and both.shares(rows[0], 0, 3) == pytest.approx(1 / 3)
     assert p_good_personal(both, users, queries, rows, 2)[:2].tolist() == [1.0, 0.0]
     path.write_text("[1]\n")
-    with pytest.raises(UserError, match="line 1: .*user_id"):
+    with pytest.raises(UserError, match=r"line 1: .*user_id"):
         Judgments(str(path), catalogue)
 
 
