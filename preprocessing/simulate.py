@@ -19,23 +19,24 @@ from rich.table import Table
 
 from preprocessing.command.console import UserError, progress, run_command
 from preprocessing.command.flags import Flags
-from preprocessing.marketplace.catalog import make_catalog
-from preprocessing.marketplace.engine import Engine
-from preprocessing.marketplace.lexicon import lexicon
 from preprocessing.marketplace.market import Day, Market
+from preprocessing.marketplace.profiles import PROFILES
 from preprocessing.marketplace.truth import Truth
-from preprocessing.marketplace.users import make_users
+from preprocessing.marketplace.world import make_world
 
-VERSION = 1
-_SESSIONS_A_DAY = 0.42
-_TRUTH_DAYS, _TRUTH_QUERIES = 3, 400
+VERSION = 2
+_TRUTH_DAYS, _TRUTH_QUERIES = 3, 300
+_SHOPPERS_QUERIES = 5
+_DAYS, _SEED, _PROFILE = 40, 17, "marketplace"
 _PARTIAL = ".partial"
 _HELP = """\
 Writes the raw logs of a simulated marketplace: catalog, searches and actions as the pipeline reads them, and under
-truth/ graded relevance over the whole catalogue, which training never reads. The same seed gives the same bytes.
+truth/ graded relevance over the whole catalogue, to queries and to users' queries, which training never reads. The same
+seed gives the same bytes.
 
-example:
+examples:
   python -m preprocessing.simulate --output out/raw --items 20000 --users 5000 --days 40
+  python -m preprocessing.simulate --output out/raw --profile small-shop
 """
 
 
@@ -71,7 +72,9 @@ class OutputFiles:
         if not path.endswith(".gz"):
             return partial
         # Neither time nor name in the header: the same seed gives the same bytes.
-        return gzip.GzipFile(filename="", mode="wb", fileobj=self._stack.enter_context(partial), mtime=0)
+        return gzip.GzipFile(
+            filename="", mode="wb", compresslevel=4, fileobj=self._stack.enter_context(partial), mtime=0
+        )
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._stack.close()
@@ -82,31 +85,33 @@ class OutputFiles:
             FileSystems.delete(partials)
 
 
-def simulate(output: str | Path, items: int, users: int, days: int, seed: int) -> Counts:
+def simulate(
+    output: str | Path, items: int, users: int, days: int = _DAYS, seed: int = _SEED, profile: str = _PROFILE
+) -> Counts:
     """Writes everything; the last file to appear is `simulation.json`."""
-    words, random = lexicon(), np.random.default_rng(seed)
-    catalog = make_catalog(items, days, words, random)
-    people = make_users(users, days, _SESSIONS_A_DAY, words, random)
-    market = Market(catalog, people, words, Engine(catalog, words, random), random)
-    truth = Truth(catalog, words)
+    arguments = {"items": items, "users": users, "days": days, "seed": seed, "profile": profile}
+    world = make_world(items, users, days, seed, profile)
+    market, truth = Market(world), Truth(world)
     actions: collections.Counter[str] = collections.Counter()
     searches = clicked = 0
     with OutputFiles(str(output)) as files, progress("days", total=days) as bar:
-        files.write("catalog.jsonl.gz", catalog.records(words))
+        files.write("catalog.jsonl.gz", world.catalog.records(world.lexicon))
         for number, day in enumerate(market.days(days)):
             files.write("searches.jsonl.gz", day.searches)
             files.write("actions.jsonl.gz", day.actions)
             if number >= days - _TRUTH_DAYS:
-                for query in day.queries:
-                    truth.add(query)
+                for _, user, query in day.queries:
+                    truth.add(user, query)
+                files.write("truth/searches.jsonl.gz", (truth.search(one, query) for one, _, query in day.queries))
             searches += len(day.searches)
             clicked += _clicked(day)
             actions.update(action["action"] for action in day.actions)
             bar.advance()
-        for name, records in _truth(truth, random):
+        if truth.is_empty():
+            raise UserError(f"--users {users}: nobody searched in the last {_TRUTH_DAYS} days; give more users")
+        for name, records in _truth(truth, world.random):
             files.write(name, records)
         counts = Counts(items, searches, clicked, dict(sorted(actions.items())))
-        arguments = {"items": items, "users": users, "days": days, "seed": seed}
         files.write("simulation.json", [{"version": VERSION, **arguments, "counts": counts._asdict()}])
     return counts
 
@@ -120,6 +125,8 @@ def _truth(truth: Truth, random: np.random.Generator) -> Iterator[tuple[str, lis
     for query, segment in truth.sample(_TRUTH_QUERIES, random):
         yield "truth/queries.jsonl", [{"query": query, "segment": segment, "intents": truth.intents(query)}]
         yield "truth/judgments.jsonl.gz", list(truth.judgments(query))
+        yield "truth/personal.jsonl.gz", list(truth.personal(query))
+    yield "truth/shoppers.jsonl.gz", list(truth.shoppers(_SHOPPERS_QUERIES))
 
 
 def _print(counts: Counts, output: str, console: Console) -> None:
@@ -133,17 +140,27 @@ def _print(counts: Counts, output: str, console: Console) -> None:
     console.print(f"raw logs are in {output}; next: python -m preprocessing.pipeline --input {output} ...")
 
 
+def _defaults(name: str) -> str:
+    return "default " + ", ".join(f"{getattr(one, name)} for {kind}" for kind, one in PROFILES.items())
+
+
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     flags = Flags(
         prog="python -m preprocessing.simulate",
         description=_HELP,
     )
     flags.add_argument("--output", required=True, help="folder for the logs")
-    flags.add_argument("--items", type=int, default=20_000, help="items in the catalogue (default %(default)s)")
-    flags.add_argument("--users", type=int, default=5_000, help="users (default %(default)s)")
-    flags.add_argument("--days", type=int, default=40, help="days of log (default %(default)s)")
-    flags.add_argument("--seed", type=int, default=17, help="the same seed gives the same bytes (default %(default)s)")
+    flags.add_argument("--profile", choices=PROFILES, default=_PROFILE, help="kind of shop (default %(default)s)")
+    flags.add_argument("--items", type=int, help=f"items in the catalogue ({_defaults('items')})")
+    flags.add_argument("--users", type=int, help=f"users ({_defaults('users')})")
+    flags.add_argument("--days", type=int, default=_DAYS, help="days of log (default %(default)s)")
+    flags.add_argument(
+        "--seed", type=int, default=_SEED, help="the same seed gives the same bytes (default %(default)s)"
+    )
     arguments = flags.parse_args(argv)
+    for name in ("items", "users"):
+        if getattr(arguments, name) is None:
+            setattr(arguments, name, getattr(PROFILES[arguments.profile], name))
     for name, least in {"items": 200, "users": 10, "days": 5, "seed": 0}.items():
         if getattr(arguments, name) < least:
             raise UserError(f"--{name} {getattr(arguments, name)}: at least {least} is needed")
@@ -154,7 +171,7 @@ def main(argv: list[str] | None = None) -> int:
     """The command."""
     arguments = _arguments(argv)
     try:
-        counts = simulate(arguments.output, arguments.items, arguments.users, arguments.days, arguments.seed)
+        counts = simulate(**vars(arguments))
     except (OSError, ValueError) as error:  # the latter: no such file system here
         raise UserError(f"--output {arguments.output} cannot be written: {error}") from None
     _print(counts, arguments.output, Console())

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, PositiveFloat, ValidationError, model_validator
 
 from preprocessing.command.experiment import Section
 from trainer.config_keys import annotation_of, with_keys
-from trainer.config_models import DnnConfig, MgdsprConfig, MmseConfig, TfrsConfig
+from trainer.config_models import DnnConfig, MgdsprConfig, MmseConfig, TfrsConfig, WordTableConfig
 
 Stage = Literal["ordered", "clicked"]
+Level = Literal["purchase", "click", "exposure"]
+HardNegativeMask = Literal["request", "shown", "query", "leaf"]
 StagePair = Literal[
     "ordered>clicked", "ordered>shown", "ordered>random", "clicked>shown", "clicked>random", "shown>random"
 ]
@@ -21,6 +23,9 @@ class HardNegativesConfig(Section):
 
     count: int = Field(0, ge=0)  # N hardest sampled negatives of each query; 0: off
     alpha: tuple[float, float] = (0.4, 0.6)  # each mixture draws its own
+    # Never mixed: what the request itself ordered or clicked, what else it was shown, what requests of the batch with
+    # the same query ordered or clicked, what is of a leaf of the request's positives.
+    mask: tuple[HardNegativeMask, ...] = ("request", "query")
 
     @model_validator(mode="after")
     def _range(self) -> HardNegativesConfig:
@@ -58,10 +63,17 @@ class LossConfig(Section):
     mask_accidental_hits: bool = True
     temperature: float = Field(1.0, gt=0)
     stage_weights: dict[Stage, float] = Field({"ordered": 2.0, "clicked": 1.0})  # 0 leaves a stage out
+    levels: dict[Level, PositiveFloat] = Field({})  # in place of stage_weights: a softmax a level, each by its weight
+    same_leaf_negatives: int = Field(0, ge=0)  # so many more of the leaf of a positive, by weight; 0: off
     mined_negatives: int = Field(0, ge=0)  # TFRS's mining: only the hardest stay in the softmax; 0: all stay
     hinge_margin: float = Field(1.0, gt=0)  # for kind "hinge"
     hard_negatives: HardNegativesConfig = HardNegativesConfig()
     ranking: RankingConfig = RankingConfig()
+
+    @property
+    def positive_stages(self) -> tuple[str, ...]:
+        """Whose items are positives."""
+        return tuple(stage for stage, weight in self.stage_weights.items() if weight)
 
     @property
     def shared_negatives(self) -> int:
@@ -72,18 +84,23 @@ class LossConfig(Section):
     def _has_negatives(self) -> LossConfig:
         if not self.in_batch and not self.catalog_negatives:
             raise ValueError("no negatives are left: set in_batch or catalog_negatives")
-        if not any(self.stage_weights.values()):
+        if not self.positive_stages:
             raise ValueError("stage_weights leave no positive: give ordered or clicked a weight above 0")
+        if self.same_leaf_negatives and self.kind != "softmax":
+            raise ValueError(f"same_leaf_negatives are a weight in the softmax, kind is {self.kind!r}")
         if self.kind == "tfrs" and not self.in_batch:
             raise ValueError("kind 'tfrs' draws its negatives in-batch: set in_batch")
+        if self.levels and self.kind != "softmax":
+            raise ValueError(f"levels are compared by a softmax each: leave kind {self.kind!r} or levels")
         return self
 
 
 class OptimizerConfig(Section):
-    """Adagrad for embeddings, whose rare rows keep large steps; Adam for the rest."""
+    """Adagrad for embeddings, whose rare rows keep large steps; Adam for the rest, or Adagrad as well."""
 
     embedding_rate: float = Field(0.4, gt=0)
-    embedding_accumulator: float = Field(0.1, ge=0)
+    adagrad_accumulator: float = Field(0.1, ge=0)  # at the start
+    dense: Literal["adam", "adagrad"] = "adam"
     dense_rate: float = Field(0.003, gt=0)
     warmup_steps: int = Field(100, ge=0)
     decay: Literal["constant", "linear", "cosine"] = "constant"  # after the warm-up, to `final_share` at the last step
@@ -98,6 +115,26 @@ class DataConfig(Section):
     shuffle: int = Field(20_000, gt=0)  # records in the shuffling window
     readers: int = Field(4, gt=0)  # files read at once
     prefetch: int = Field(4, gt=0)  # batches made ahead
+    catalog_requests: float = Field(0.0, ge=0, lt=1)  # share of a batch: words of items ask, their item is the click
+
+    @property
+    def from_catalog(self) -> int:
+        """Requests of a batch that are made of the catalogue."""
+        return round(self.batch * self.catalog_requests)
+
+    @property
+    def from_log(self) -> int:
+        """Those that are the log's."""
+        return self.batch - self.from_catalog
+
+    @model_validator(mode="after")
+    def _both_are_there(self) -> DataConfig:
+        if self.catalog_requests and not 0 < self.from_catalog < self.batch:
+            raise ValueError(
+                f"catalog_requests ({self.catalog_requests:g}) are {self.from_catalog} of a batch of {self.batch}: "
+                "the log and the catalogue must each give one"
+            )
+        return self
 
 
 class ValidationConfig(Section):
@@ -201,6 +238,12 @@ class TrainerConfig(Section):
         return self
 
     @model_validator(mode="after")
+    def _catalog_requests_have_positives(self) -> TrainerConfig:
+        if self.data.catalog_requests and "clicked" not in self.loss.positive_stages:
+            raise ValueError("data.catalog_requests are clicks: give clicked a weight in loss.stage_weights")
+        return self
+
+    @model_validator(mode="after")
     def _search_has_validation(self) -> TrainerConfig:
         if self.tune.ranges and not self.validation.every_steps:
             raise ValueError("tune.ranges are searched by validation: validation.every_steps must be above 0")
@@ -218,6 +261,12 @@ class TrainerConfig(Section):
                 except ValidationError as error:
                     raise ValueError(f"tune.ranges: {key!r} cannot be {value!r}: {error.errors()[0]['msg']}") from None
         return self
+
+    @property
+    def word_table(self) -> WordTableConfig:
+        """That of the model in use."""
+        model = getattr(self, self.model)
+        return WordTableConfig() if isinstance(model, TfrsConfig) else model.tables.word
 
     def without_search(self) -> TrainerConfig:
         """The same, as a trial is trained."""

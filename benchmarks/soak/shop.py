@@ -16,7 +16,7 @@ import orjson
 from preprocessing.config import HistoryConfig
 from preprocessing.joins.attribution import NO_REQUEST, AttributedAction
 from preprocessing.joins.history import History, previous_queries
-from preprocessing.marketplace.market import DAY_MS, FIRST_DAY
+from preprocessing.marketplace.catalog import DAY_MS, FIRST_DAY
 from serving.retriever.request import User
 
 _COMING, _LEAVING, _SOLD_OUT = 0.15, 0.15, 0.02  # shares of the catalogue; the last is drawn anew each day
@@ -97,7 +97,7 @@ class Shop:
             said = self._said[one["user_id"]]
             times, queries = [ts for ts, _ in said], [query for _, query in said]
             before = previous_queries(times, queries, one["ts"], since, config.queries)
-            lists = {f"{horizon}_items": items for horizon, items in past.items()}
+            lists: dict[str, Any] = {f"{name}_items": [one.item_id for one in acted] for name, acted in past.items()}
             found.append(Question(one["query"], User(history_queries=before, **lists)))
         return found
 

@@ -12,7 +12,7 @@ import apache_beam as beam
 from preprocessing.config import PreprocessingConfig
 from preprocessing.data import example_proto
 from preprocessing.data.example_proto import FeatureWriter
-from preprocessing.data.features import EncodedItem, catalog_features
+from preprocessing.data.features import PRICE_VALUE, EncodedItem, catalog_features
 from preprocessing.joins.join_items import CountedItem
 from preprocessing.joins.shared_encoder import SharedEncoder
 from preprocessing.logs.records import ATTRIBUTES, Item, pack, unpack
@@ -77,7 +77,10 @@ class EncodeItems(beam.DoFn):
     def _encode(self, counted: Sequence[CountedItem], encoder: Encoder, totals: CatalogTotals) -> list[EncodedItem]:
         items = [one.item for one in counted]
         titles = encoder.texts([item.title for item in items], self._config.text.title_grains)
+        width = self._config.input.vector_width
+        missing = example_proto.floats([0.0] * width)
         columns = [encoder.ids(name, [attribute(item, name) for item in items]) for name in ATTRIBUTES]
+        columns.append(encoder.price_bands([(item.price, item.leaf, item.top) for item in items]))
         return [
             EncodedItem(
                 item_id=example_proto.strings([one.item.item_id.encode()]),
@@ -86,6 +89,7 @@ class EncodeItems(beam.DoFn):
                 title=tuple(
                     part for ids in title for part in (example_proto.ints(ids), example_proto.varint(len(ids)))
                 ),
+                vector=(one.item.vector or missing,) if width else (),
             )
             for one, attributes, title in zip(counted, zip(*columns, strict=True), titles, strict=True)
         ]
@@ -100,17 +104,17 @@ class CatalogWriter:
     """Writes the example of a live item."""
 
     def __init__(self, config: PreprocessingConfig) -> None:
-        features = catalog_features(config.text.title_grains)
+        features = catalog_features(config.text.title_grains, config.input.vector_width)
         self._writers = {feature.name: FeatureWriter(feature.name, feature.dtype) for feature in features}
-        self._columns = [name for name, _ in EncodedItem.columns(config.text.title_grains)]
+        self._columns = [name for name, _ in EncodedItem.columns(config.text.title_grains, config.input.vector_width)]
 
     def __call__(self, counted: CountedItem, encoded: EncodedItem) -> bytes:
         """The example."""
         item = counted.item
         raw = {"title": item.title, "brand_name": item.brand, "shop_name": item.shop}
-        raw |= {"leaf_name": item.leaf, "top_name": item.top}
+        raw |= {"leaf_name": item.leaf, "top_name": item.top, "description": item.description}
         contents = {name: example_proto.strings([value.encode()]) for name, value in raw.items()}
-        contents |= {"count": example_proto.varint(counted.positives), "price": example_proto.floats([item.price])}
+        contents |= {"count": example_proto.varint(counted.positives), PRICE_VALUE: example_proto.floats([item.price])}
         contents |= dict(zip(self._columns, encoded.contents, strict=True))
         known = sorted(contents.keys() & self._writers.keys())
         return example_proto.example(self._writers[name](contents[name]) for name in known)

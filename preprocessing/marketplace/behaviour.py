@@ -1,103 +1,100 @@
-"""What a user does with a page: looks from the top, clicks what fits wish and taste, at times buys."""
+"""What users do with pages: look from the top, click what fits wish and taste, at times buy."""
 
 from __future__ import annotations
 
-import collections
 from typing import NamedTuple
 
 import numpy as np
 
 from preprocessing.marketplace.catalog import Catalog
 from preprocessing.marketplace.lexicon import Lexicon
-from preprocessing.marketplace.users import Intent, Users
+from preprocessing.marketplace.sessions import Intents
+from preprocessing.marketplace.taste import FIT, POPULARITY, appeal
+from preprocessing.marketplace.users import Users
 
-_NOISE_CLICKS = 0.06  # share of searches with a click on something popular that was not looked for
-_REMEMBERED = 30  # items a user would know again
+_KNOWN = 1.2
+_SUBSTITUTE = 0.35
+_LOOKS_FALL = 0.12  # how the chance of being looked at falls with the place
 
 
-class PageAction(NamedTuple):
-    """An action on an item, `delay` milliseconds after the search."""
+class PageActions(NamedTuple):
+    """Actions on pages, in order of the pages."""
 
-    item: int
-    action: str
-    delay: int
+    page: np.ndarray  # which of the pages
+    item: np.ndarray
+    action: np.ndarray  # of ACTIONS
+    delay: np.ndarray  # milliseconds after the search
+
+
+ACTIONS = ("click", "collect", "cart", "order")
 
 
 class Behaviour:
     """Draws the actions on pages."""
 
-    def __init__(self, catalog: Catalog, users: Users, lexicon: Lexicon, random: np.random.Generator) -> None:
+    def __init__(
+        self, catalog: Catalog, users: Users, habits: tuple[float, float], lexicon: Lexicon, random: np.random.Generator
+    ) -> None:
         self._catalog = catalog
         self._users = users
+        self._reluctance, self._strays = habits
         self._random = random
-        self._popularity = np.log(catalog.popularity)
-        self._top_of = np.array(lexicon.top_of)
         leaves = len(lexicon.leaves)
         self._substitute = np.zeros((leaves, leaves))
         for leaf, near in enumerate(lexicon.neighbours):
-            self._substitute[leaf, list(near)] = 0.35
+            self._substitute[leaf, list(near)] = _SUBSTITUTE
             self._substitute[leaf, leaf] = 1.0
-        self._seen: dict[int, collections.deque[int]] = collections.defaultdict(
-            lambda: collections.deque(maxlen=_REMEMBERED)
+
+    def on_pages(self, user: np.ndarray, intents: Intents, pages: np.ndarray, recent: np.ndarray) -> PageActions:
+        """The actions on `n` pages `[n, PAGE]`, of users `[n]` who would know `recent` `[n, r]` again."""
+        there = pages >= 0
+        fit = np.where(there, self._fit(intents, pages), 0.0)
+        taste = appeal(self._catalog, self._users, user, pages)
+        known = (pages[:, :, None] == recent[:, None, :]).any(axis=2)
+        popularity = self._catalog.popularity[pages]
+        wish = FIT * fit + taste + _KNOWN * known + POPULARITY * popularity - self._reluctance
+        looks = 1.0 / (1.0 + _LOOKS_FALL * np.arange(pages.shape[1]))
+        clicked = (fit > 0) & (self._random.random(pages.shape) < looks * _sigmoid(wish))
+        clicked |= self._strayed(there & (fit == 0), popularity)
+        row, place = np.nonzero(clicked)
+        keen = np.where(fit > 0, _sigmoid(4.0 * fit + 1.3 * taste - 5.0), 0.0)[row, place]
+        return self._follow(row, pages[row, place], keen)
+
+    def _fit(self, intents: Intents, pages: np.ndarray) -> np.ndarray:
+        """How far each item is what is wanted, in [0, 1]: `[n, PAGE]`."""
+        leaf = self._substitute[intents.leaf[:, None], self._catalog.leaf[pages]]
+        minds = (intents.values >= 0)[:, None, :]
+        same = ((self._catalog.values[pages] == intents.values[:, None, :]) & minds).sum(axis=2)
+        count = minds.sum(axis=2)
+        return leaf * np.where(count > 0, 0.45 + 0.55 * same / np.maximum(count, 1), 0.8)
+
+    def _strayed(self, beside: np.ndarray, popularity: np.ndarray) -> np.ndarray:
+        """Clicks that say nothing of the query: on something that does not fit, the more popular the likelier."""
+        chance = np.where(beside, np.exp(popularity), 0.0)
+        chosen = np.argmax(
+            np.cumsum(chance, axis=1) > chance.sum(axis=1, keepdims=True) * _column(self._random, beside), 1
         )
+        strays = np.zeros(beside.shape, bool)
+        strays[np.arange(len(beside)), chosen] = self._random.random(len(beside)) < self._strays
+        return strays & beside
 
-    def on_page(self, user: int, intent: Intent, page: np.ndarray) -> list[PageAction]:
-        """The actions on one page, clicks first."""
-        fit, taste = self._fit(intent, page), self._taste(user, page)
-        wish = 3.2 * fit + taste + 0.3 * self._popularity[page] - 4.7
-        looks = 1.0 / (1.0 + 0.12 * np.arange(len(page)))
-        draws = self._random.random((2, len(page)))
-        clicked = np.flatnonzero(draws[0] < looks * np.where(fit > 0, _sigmoid(wish), 0.004))
-        actions = []
-        delay = 0
-        for place in clicked.tolist():
-            delay += int(3_000 + 40_000 * draws[1, place])
-            actions += self._on_item(int(page[place]), fit[place], taste[place], delay)
-        noise = self._noise(page, fit)
-        if noise is not None:
-            actions.append(PageAction(noise, "click", delay + 5_000))
-        self._seen[user].extend(one.item for one in actions)
-        return actions
+    def _follow(self, page: np.ndarray, item: np.ndarray, keen: np.ndarray) -> PageActions:
+        """Clicks `[m]`, and what follows each: collecting, a cart, an order."""
+        draws = self._random.random((7, len(page)))
+        nth = np.arange(len(page)) - np.searchsorted(page, page)  # of its page
+        clicked = 3_000 + 25_000 * nth + 20_000 * draws[0]
+        carted = clicked + 5_000 + 120_000 * draws[1]
+        happens = np.stack([np.ones(len(page), bool), draws[2] < 0.25 * keen, draws[3] < 0.35 * keen, draws[4] < 0.5])
+        happens[3] &= happens[2]
+        delays = np.stack(
+            [clicked, clicked + 2_000 + 60_000 * draws[5], carted, carted + 20_000 + 3_600_000 * draws[6] ** 3]
+        )
+        which, kind = np.nonzero(happens.T)
+        return PageActions(page[which], item[which], kind, delays[kind, which].astype(np.int64))
 
-    def _fit(self, intent: Intent, page: np.ndarray) -> np.ndarray:
-        """How far each item is what is wanted, in [0, 1]."""
-        leaf = self._substitute[intent.leaf, self._catalog.leaf[page]]
-        wanted = np.array(intent.values)
-        minds = wanted >= 0
-        if not minds.any():
-            return leaf * 0.8
-        match = (self._catalog.values[page][:, minds] == wanted[minds]).mean(axis=1)
-        return leaf * (0.45 + 0.55 * match)
 
-    def _taste(self, user: int, page: np.ndarray) -> np.ndarray:
-        """How far each item is the user's kind of thing."""
-        brand = self._catalog.brand[page]
-        favourites = self._users.brands[user, self._top_of[self._catalog.leaf[page]]]
-        liked = (favourites == brand[:, None]).any(axis=1)
-        band = np.abs(self._catalog.band[page] - self._users.band[user])
-        known = np.isin(page, self._seen[user]) if user in self._seen else np.zeros(len(page), bool)
-        return 2.0 * liked + np.array([0.9, 0.0, -1.2])[band] + 1.3 * known
-
-    def _on_item(self, item: int, fit: float, taste: float, delay: int) -> list[PageAction]:
-        """A click, and what follows it."""
-        actions = [PageAction(item, "click", delay)]
-        draws = self._random.random(6)
-        keen = float(_sigmoid(np.array(4.0 * fit + 1.3 * taste - 5.0)))
-        if draws[0] < 0.25 * keen:
-            actions.append(PageAction(item, "collect", delay + int(2_000 + 60_000 * draws[1])))
-        if draws[2] < 0.5 * keen:
-            carted = delay + int(5_000 + 120_000 * draws[3])
-            actions.append(PageAction(item, "cart", carted))
-            if draws[4] < 0.6:
-                actions.append(PageAction(item, "order", carted + int(20_000 + 3_600_000 * draws[5] ** 3)))
-        return actions
-
-    def _noise(self, page: np.ndarray, fit: np.ndarray) -> int | None:
-        """A click that says nothing of the query: on the most popular thing shown that was not wanted."""
-        beside = np.flatnonzero(fit < 0.5)
-        if not len(beside) or self._random.random() >= _NOISE_CLICKS:
-            return None
-        return int(page[beside[np.argmax(self._popularity[page[beside]])]])
+def _column(random: np.random.Generator, like: np.ndarray) -> np.ndarray:
+    return random.random((len(like), 1))
 
 
 def _sigmoid(value: np.ndarray) -> np.ndarray:

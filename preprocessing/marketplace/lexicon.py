@@ -34,26 +34,29 @@ class Lexicon(NamedTuple):
 
 
 @functools.cache
-def lexicon() -> Lexicon:
-    """The shipped lexicon."""
+def lexicon(leaves: int | None = None) -> Lexicon:
+    """The shipped lexicon, cut to the first `leaves` leaves and what is left of their tops, neighbours and projects."""
     document = yaml.safe_load(resources.files(__package__).joinpath("lexicon.yaml").read_text("utf-8"))
-    rows = [(top, leaf, row) for top, leaves in document["tops"].items() for leaf, row in leaves.items()]
-    number = {leaf: index for index, (_, leaf, _) in enumerate(rows)}
-    tops = tuple(document["tops"])
+    rows = {leaf: (top, row) for top, shelf in document["tops"].items() for leaf, row in shelf.items()}
+    sold = list(dict.fromkeys([*document["first"], *rows]))[:leaves]
+    number = {leaf: index for index, leaf in enumerate(sold)}
+    tops = tuple(dict.fromkeys(rows[leaf][0] for leaf in sold))
+    projects = [[number[leaf] for leaf in wanted if leaf in number] for wanted in document["projects"].values()]
     return Lexicon(
         tops=tops,
-        leaves=tuple(number),
-        top_of=tuple(tops.index(top) for top, _, _ in rows),
-        leaf_names=tuple(Names(tuple(title), tuple(query), chinese) for _, _, (title, query, chinese, _) in rows),
-        neighbours=tuple(frozenset(number[near] for near in row[3]) for _, _, row in rows),
-        values=tuple(
-            tuple(Names(tuple(title), tuple(query), chinese) for title, query, chinese in values.values())
-            for values in (document["attributes"][name] for name in ATTRIBUTES)
-        ),
+        leaves=tuple(sold),
+        top_of=tuple(tops.index(rows[leaf][0]) for leaf in sold),
+        leaf_names=tuple(_names(rows[leaf][1]) for leaf in sold),
+        neighbours=tuple(frozenset(number[near] for near in rows[leaf][1][3] if near in number) for leaf in sold),
+        values=tuple(tuple(_names(value) for value in document["attributes"][name].values()) for name in ATTRIBUTES),
         fillers=tuple(document["fillers"]),
         chinese_fillers=tuple(document["fillers_zh"]),
-        projects=tuple(tuple(number[leaf] for leaf in leaves) for leaves in document["projects"].values()),
+        projects=tuple(tuple(wanted) for wanted in projects if len(wanted) > 1),
     )
+
+
+def _names(row: list) -> Names:
+    return Names(tuple(row[0]), tuple(row[1]), row[2])
 
 
 def misspell(word: str, draw: float) -> str:

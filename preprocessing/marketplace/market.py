@@ -2,121 +2,114 @@
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from preprocessing.marketplace.behaviour import Behaviour
-from preprocessing.marketplace.catalog import Catalog
+from preprocessing.marketplace.behaviour import ACTIONS, Behaviour, PageActions
+from preprocessing.marketplace.catalog import DAY_MS, FIRST_DAY
 from preprocessing.marketplace.engine import Engine
-from preprocessing.marketplace.lexicon import Lexicon
-from preprocessing.marketplace.queries import Query, write_query
-from preprocessing.marketplace.users import Sessions, Users
+from preprocessing.marketplace.queries import Query, QueryWriter
+from preprocessing.marketplace.sessions import Intents, Sessions
+from preprocessing.marketplace.world import World
 
-DAY_MS = 86_400_000
-FIRST_DAY = 1_704_067_200_000  # 2024-01-01
 _NAMED = 0.85  # share of actions that carry their request id
-_MORE_SEARCHES = 0.42  # chance that a search is followed by another in the session
+_SEARCHES = 4  # of a session, at most
+_AT_ONCE = 2_048  # searches
 
 
 class Day(NamedTuple):
-    """One day's records in order of time, and what its queries were after."""
+    """One day's records in order of time; of each search who asked and what it was after."""
 
     searches: list[dict[str, Any]]
     actions: list[dict[str, Any]]
-    queries: list[Query]
+    queries: list[tuple[str, int, Query]]  # request id, user, query
 
 
 class Market:
-    """Runs the market day by day; memory holds one day."""
+    """Runs the market day by day; memory holds one day, and what the shop's engine knows of the past."""
 
-    def __init__(
-        self, catalog: Catalog, users: Users, lexicon: Lexicon, engine: Engine, random: np.random.Generator
-    ) -> None:
-        leaf_share = np.bincount(catalog.leaf, minlength=len(lexicon.leaves)) + 1.0
-        self._catalog = catalog
-        self._users = users
-        self._lexicon = lexicon
-        self._engine = engine
-        self._random = random
-        self._sessions = Sessions(users, leaf_share, lexicon, random)
-        self._behaviour = Behaviour(catalog, users, lexicon, random)
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._random = random = world.random
+        catalog, users, words, profile = world.catalog, world.users, world.lexicon, world.profile
+        self._engine = Engine(catalog, len(users.user_ids), words, random)
+        self._sessions = Sessions(users, profile.common_values, words, random)
+        self._writer = QueryWriter(profile.broad, words, random)
+        self._behaviour = Behaviour(catalog, users, (profile.reluctance, profile.strays), words, random)
+        self._item_ids = np.array(catalog.item_ids, object)
         self._requests = 0
+        self._late: list[tuple[int, int, dict[str, Any]]] = []  # time, number and record of what falls after midnight
         self._actions = 0
-        self._late: list[tuple[int, int, dict[str, Any]]] = []  # actions that fall after midnight
 
     def days(self, count: int) -> Iterator[Day]:
         """The first `count` days."""
         for day in range(count):
             yield self._day(day, last=day == count - 1)
+            self._engine.learn()
 
     def _day(self, day: int, last: bool) -> Day:
-        sessions = self._random.poisson(self._users.activity)
-        starts = [
-            (int(self._moment(draw) * DAY_MS * 0.98), user)
-            for user in np.flatnonzero(sessions).tolist()
-            for draw in self._random.random(sessions[user]).tolist()
-        ]
-        today: list[dict[str, Any]] = []
-        queries: list[Query] = []
-        for start, user in sorted(starts):
-            self._session(user, day, FIRST_DAY + day * DAY_MS + start, today, queries)
+        sessions = self._random.poisson(self._world.users.activity)
+        user = np.repeat(np.arange(len(sessions)), sessions)
+        # More in the evening than at night.
+        moment = 1.0 - (1.0 - self._random.random(len(user))) ** 0.7
+        order = np.argsort(moment)
+        user, ts = user[order], FIRST_DAY + day * DAY_MS + (moment[order] * DAY_MS * 0.98).astype(np.int64)
+        today = Day([], [], [])
+        for first in range(0, len(user), _AT_ONCE):
+            part = slice(first, first + _AT_ONCE)
+            self._run(user[part], ts[part], day, today)
+        today.searches.sort(key=lambda search: search["ts"])
         midnight = FIRST_DAY + (day + 1) * DAY_MS
-        actions = []
-        while self._late and (last or self._late[0][0] < midnight):
-            actions.append(heapq.heappop(self._late)[2])
-        today.sort(key=lambda search: search["ts"])
-        return Day(today, actions, queries)
+        self._late.sort()
+        due = len(self._late) if last else sum(one[0] < midnight for one in self._late)
+        today.actions.extend(record for _, _, record in self._late[:due])
+        del self._late[:due]
+        return today
 
-    @staticmethod
-    def _moment(draw: float) -> float:
-        """A time of day in [0, 1): more in the evening than at night."""
-        return 1.0 - (1.0 - draw) ** 0.7
-
-    def _session(self, user: int, day: int, ts: int, searches: list[dict[str, Any]], queries: list[Query]) -> None:
-        intent = self._sessions.intent(user, day)
-        favourites = self._users.brands[user, self._lexicon.top_of[intent.leaf]]
-        brand = self._catalog.brand_names[favourites[0]]
-        for refined in range(4):
-            draws = self._random.random(28).tolist()
-            query = write_query(
-                intent,
-                refined,
-                brand,
-                bool(self._users.chinese[user]),
-                self._users.careless[user],
-                self._lexicon,
-                draws,
-            )
-            queries.append(query)
-            page = self._engine.page(query.text, day)
-            ordered = self._search(user, ts, query, page, intent, searches)
-            if ordered or draws[24] >= _MORE_SEARCHES:
+    def _run(self, user: np.ndarray, ts: np.ndarray, day: int, today: Day) -> None:
+        """Sessions that begin together: a search each, and another for those that go on."""
+        intents = self._sessions.draw(user, day)
+        for refined in range(_SEARCHES):
+            if not len(user):
                 return
-            ts += int(20_000 + 90_000 * draws[25])
+            queries = self._write(user, intents, refined)
+            pages = self._engine.pages([query.text for query in queries], user, day)
+            done = self._behaviour.on_pages(user, intents, pages, self._engine.recent(user))
+            self._record(user, ts, queries, pages, done, today)
+            clicks = done.action == ACTIONS.index("click")
+            self._engine.note(user[done.page[clicks]], done.item[clicks])
+            more = self._random.random(len(user)) < self._world.profile.more_searches
+            more[done.page[done.action == ACTIONS.index("order")]] = False
+            pause = (20_000 + 90_000 * self._random.random(len(user))).astype(np.int64)
+            user, ts, intents = user[more], (ts + pause)[more], Intents(intents.leaf[more], intents.values[more])
 
-    def _search(
-        self, user: int, ts: int, query: Query, page: np.ndarray, intent: Any, searches: list[dict[str, Any]]
-    ) -> bool:
-        """Records a search and the actions on it; whether something was ordered."""
-        self._requests += 1
-        request_id, user_id = f"R{self._requests:09d}", self._users.user_ids[user]
-        results = [self._catalog.item_ids[item] for item in page.tolist()]
-        searches.append(
-            {"request_id": request_id, "ts": ts, "user_id": user_id, "query": query.text, "results": results}
-        )
-        actions = self._behaviour.on_page(user, intent, page)
-        for action in actions:
-            record = {
-                "ts": ts + action.delay,
-                "user_id": user_id,
-                "item_id": self._catalog.item_ids[action.item],
-                "action": action.action,
-            }
-            if self._random.random() < _NAMED:
-                record["request_id"] = request_id
+    def _write(self, user: np.ndarray, intents: Intents, refined: int) -> list[Query]:
+        users, names = self._world.users, self._world.catalog.brands.names
+        brands = [names[brand] for brand in users.favourites[user, 0].tolist()]
+        return self._writer.write(intents, refined, brands, users.chinese[user], users.careless[user])
+
+    def _record(
+        self, user: np.ndarray, ts: np.ndarray, queries: list[Query], pages: np.ndarray, done: PageActions, today: Day
+    ) -> None:
+        """The records of searches and of the actions on them."""
+        user_ids = [self._world.users.user_ids[one] for one in user.tolist()]
+        ids = [f"R{self._requests + number:09d}" for number in range(1, len(queries) + 1)]
+        self._requests += len(queries)
+        shown = self._item_ids[pages].tolist()
+        counts = (pages >= 0).sum(axis=1).tolist()
+        times = ts.tolist()
+        for row, query in enumerate(queries):
+            search = {"request_id": ids[row], "ts": times[row], "user_id": user_ids[row], "query": query.text}
+            today.searches.append({**search, "results": shown[row][: counts[row]]})
+            today.queries.append((ids[row], int(user[row]), query))
+        named = (self._random.random(len(done.page)) < _NAMED).tolist()
+        acted = zip(*(column.tolist() for column in done), named, strict=True)
+        for page, item, action, delay, names_it in acted:
             self._actions += 1  # breaks ties of time
-            heapq.heappush(self._late, (ts + action.delay, self._actions, record))
-        return any(action.action == "order" for action in actions)
+            when = times[page] + delay
+            record = {"ts": when, "user_id": user_ids[page], "item_id": self._item_ids[item], "action": ACTIONS[action]}
+            if names_it:
+                record["request_id"] = ids[page]
+            self._late.append((when, self._actions, record))

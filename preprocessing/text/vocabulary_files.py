@@ -2,7 +2,11 @@
 
 A folder holds `<name>.txt` for each; what else an id hangs on is an *encoding*, JSON in the form of a spec's own parts:
 
-    {"vocabularies": {"word": {"hash_buckets": 100, "ids": 5101}, ...}, "text": {"max_chars": 256, "max_words": 32}}
+    {"vocabularies": {"word": {"hash_buckets": 100, "ids": 5101}, ...}, "text": {"max_chars": 256, "max_words": 32},
+     "vector_width": 0, "prices": {"bands": 11, "ratio": 1.25}}
+
+`vector_width` is of the items' own vectors: 0 where there are none, or they are not read. The file of "price" is no
+list of words, but the table of medians that `preprocessing.text.price_bands` reads.
 """
 
 from __future__ import annotations
@@ -13,9 +17,11 @@ from typing import Any
 import tensorflow as tf
 
 from preprocessing.text import analyser
+from preprocessing.text.price_bands import PriceBands
 from preprocessing.text.vocabulary import Lookup
 
 Encoding = dict[str, Any]
+_PRICE = "price"
 
 
 class FileLookup(Lookup):
@@ -50,6 +56,12 @@ class Vocabularies(tf.Module):
         self._lookups = {
             name: FileLookup(f"{folder}/{name}.txt", one["hash_buckets"], one["ids"], name)
             for name, one in self.encoding["vocabularies"].items()
+            if name != _PRICE
+        }
+        self._bands = {
+            name: PriceBands.of_file(f"{folder}/{name}.txt", **self.encoding["prices"])
+            for name in self.encoding["vocabularies"]
+            if name == _PRICE
         }
 
     @property
@@ -58,13 +70,22 @@ class Vocabularies(tf.Module):
         return self.encoding["text"]["max_chars"], self.encoding["text"]["max_words"]
 
     @property
+    def vector_width(self) -> int:
+        """Of the items' own vectors; 0 where none are read."""
+        return self.encoding["vector_width"]
+
+    @property
     def names(self) -> frozenset[str]:
         """Which there are."""
-        return frozenset(self._lookups)
+        return frozenset(self.encoding["vocabularies"])
 
     def ids(self, name: str, strings: tf.Tensor) -> tf.Tensor:
         """int64 ids of strings of any shape; 0 for ""."""
         return self._lookups[name](strings)
+
+    def price_bands(self, prices: tf.Tensor, leaves: tf.Tensor, tops: tf.Tensor) -> tf.Tensor:
+        """int64 bands of prices, float32 `[N]`, in their leaves and tops, strings `[N]`."""
+        return self._bands[_PRICE](prices, leaves, tops)
 
     def analyse(
         self, texts: tf.Tensor, names: Sequence[str], spelled: tf.Tensor | None = None
@@ -82,11 +103,15 @@ class Vocabularies(tf.Module):
 
 
 def encoding_of(spec: Mapping[str, Any], names: Iterable[str]) -> Encoding:
-    """What of a data folder's spec, or of another encoding, the ids of some vocabularies hang on."""
+    """What of a data folder's spec, or of another encoding, the inputs of towers of some vocabularies hang on."""
     found = {
         name: {part: spec["vocabularies"][name][part] for part in ("hash_buckets", "ids")} for name in sorted(names)
     }
-    return {"vocabularies": found, "text": {name: spec["text"][name] for name in ("max_chars", "max_words")}}
+    text = {name: spec["text"][name] for name in ("max_chars", "max_words")}
+    encoding = {"vocabularies": found, "text": text, "vector_width": spec.get("vector_width", 0)}
+    if _PRICE in found:
+        encoding["prices"] = {name: spec["prices"][name] for name in ("bands", "ratio")}
+    return encoding
 
 
 def copy_vocabularies(folder: str, names: Iterable[str], to: str) -> None:

@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 
 from benchmarks import judged, movielens
-from benchmarks.warm_start import WARM_AT, again, warm_requests
-from preprocessing.adapters.graded import TRAIN_AT
+from benchmarks.ablation_rows import ROWS, Row
 from preprocessing.adapters.movielens import TEST_AT
 from preprocessing.adapters.raw_folder import ACTIONS, SEARCHES
+from preprocessing.command.experiment import load_section
+from tests.e2e.market import ROOT
+from trainer.config import TrainerConfig
 
 
 def test_a_film_counts_by_its_place_and_without_seen_by_its_place_among_the_others() -> None:
@@ -46,18 +48,9 @@ def test_recall_of_a_query_is_the_share_of_its_items_within_k() -> None:
     assert judged.recall(rows, [np.array([100, 109, 0, 55])])[0].tolist() == pytest.approx([0.5, 0.75, 0.75])
 
 
-def test_a_catalogue_asks_for_itself_before_the_rated_queries_do() -> None:
-    products = [{"item_id": "1", "title": "Oak table", "brand": "Acme", "description": "for four"}]
-    found = list(warm_requests(products, 20, seed=1))
-    assert found == list(warm_requests(products, 20, seed=1))
-    assert len({search["request_id"] for search, _ in found}) == len({search["user_id"] for search, _ in found}) == 20
-    texts = ("Acme Oak table", "for four")
-    assert all(any(search["query"] in text for text in texts) for search, _ in found)
-    assert all(action["item_id"] == "1" and WARM_AT <= action["ts"] < TRAIN_AT for _, action in found)
-
-
-def test_rated_requests_come_again_by_others_and_test_requests_do_not() -> None:
-    lines = [json.dumps({"request_id": f"{kind}-0-0", "user_id": kind}).encode() for kind in ("train", "test")]
-    found = list(again(lines, lines, 2))
-    assert [name for name, _ in found] == ["searches", "searches", "actions", "actions"]
-    assert {one["request_id"] for _, one in found} == {"train-0-0 again 0", "train-0-0 again 1"}
+@pytest.mark.parametrize("row", [row for row in ROWS if row.overrides], ids=lambda row: row.name)
+def test_a_row_of_the_ablation_changes_its_config(row: Row) -> None:
+    path = str(ROOT / "configs" / f"{row.config}.yaml")
+    whole = load_section(path, "trainer", TrainerConfig)
+    less = load_section(path, "trainer", TrainerConfig, [f"trainer.{one}" for one in row.overrides])
+    assert less != whole and len({other.name for other in ROWS}) == len(ROWS)

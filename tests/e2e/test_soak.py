@@ -19,7 +19,7 @@ from benchmarks.soak.memory import judged
 from benchmarks.soak.merges import wrong_merge
 from benchmarks.soak.placed import Placed
 from benchmarks.soak.shop import Shop
-from preprocessing.marketplace.market import DAY_MS, FIRST_DAY
+from preprocessing.marketplace.catalog import DAY_MS, FIRST_DAY
 from serving.retriever.asynchronous import Answer, Hit
 
 LEAF_OF = {"a": "shoes", "b": "shoes", "c": "lamps"}

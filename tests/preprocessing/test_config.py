@@ -64,6 +64,7 @@ def test_overrides_are_read_as_yaml(tmp_path: Path) -> None:
         ("preprocessing: {split: {eval_share: 0.1}}", [], "one of eval_days and eval_share"),
         ("preprocessing: {text: {query_grains: [char]}}", [], "query_grains must hold 'word'"),
         ("preprocessing: {text: {title_grains: [word, letter]}}", [], "title_grains"),
+        ("preprocessing: {input: {catalog: {pattern: c, columns: {vector: v}}}}", [], "say in vector_width"),
         ("[1, 2]", [], "expected sections"),
         ("a: [", [], "not valid YAML"),
         ("", ["preprocessing.seed"], "expected section.key=value"),
@@ -83,7 +84,7 @@ def test_a_missing_file_is_named() -> None:
         load_section("nowhere.yaml", "preprocessing", PreprocessingConfig)
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted((ROOT / "configs").rglob("*.yaml")), ids=lambda path: path.name)
 def test_shipped_configs_load_and_their_resolved_form_reloads(path: Path, tmp_path: Path) -> None:
     config = load_section(str(path), "preprocessing", PreprocessingConfig)
     assert load(tmp_path, resolved_yaml("preprocessing", config)) == config

@@ -8,12 +8,13 @@ from typing import Any
 import tensorflow as tf
 
 from preprocessing.command.console import UserError
-from preprocessing.data.features import STAGES, Feature, parsing_spec
+from preprocessing.data.features import STAGES, VECTOR, Feature, parsing_spec
 from preprocessing.data.spec import read_spec
 
 Features = dict[str, Any]  # name -> Tensor or RaggedTensor
 COMPRESSION = "GZIP"
 KEYS = 2**62  # of items, from 0 on
+_GRAINS = "text decides which grains there are"
 
 
 def requests(
@@ -59,16 +60,17 @@ def select(features: Iterable[Mapping[str, Any]], names: Collection[str] | None)
     if names is not None:
         unknown = set(names) - {feature.name for feature in described}
         if unknown:
-            raise UserError(
-                f"the data has no {', '.join(sorted(unknown))}; preprocessing.text decides which grains there are"
-            )
+            decides = "input.catalog.vector_width whether there is a vector" if VECTOR in unknown else _GRAINS
+            raise UserError(f"the data has no {', '.join(sorted(unknown))}; preprocessing.{decides}")
         described = [feature for feature in described if feature.name in names]
     return parsing_spec(described)
 
 
 def keyed_requests(features: Features) -> Features:
-    """Item ids of the stages as int64 keys, which devices without strings can compare."""
+    """Queries, and item ids of the stages, as int64 keys, which devices without strings can compare."""
     keyed = dict(features)
+    if "query" in keyed:
+        keyed["query_key"] = query_key_of(keyed.pop("query"))
     for stage in STAGES:
         ids = keyed.pop(f"{stage}_item_id", None)
         if ids is not None:
@@ -81,6 +83,12 @@ def keyed_items(features: Features) -> Features:
     keyed = dict(features)
     keyed["key"] = key_of(keyed.pop("item_id"))
     return keyed
+
+
+def query_key_of(queries: tf.Tensor) -> tf.Tensor:
+    """int64 keys of queries, one for all that differ in case or white space alone; 0 for one that is empty."""
+    spaced = tf.strings.strip(tf.strings.regex_replace(queries, r"\s+", " "))
+    return tf.where(spaced == "", tf.constant(0, tf.int64), key_of(tf.strings.lower(spaced, encoding="utf-8")))
 
 
 def key_of(item_ids: tf.Tensor) -> tf.Tensor:

@@ -93,11 +93,11 @@ class Job:
             raise UserError(f"--job-dir {self.path}: no checkpoint in it yet; train it with python -m trainer.task")
         return found
 
-    def write(self, name: str, text: str) -> None:
+    def write(self, name: str, content: str | bytes) -> None:
         """Writes a file of the folder; it appears whole or not at all."""
         path = f"{self.path}/{name}"
-        with tf.io.gfile.GFile(f"{path}.part", "w") as file:
-            file.write(text)
+        with tf.io.gfile.GFile(f"{path}.part", "wb" if isinstance(content, bytes) else "w") as file:
+            file.write(content)
         tf.io.gfile.rename(f"{path}.part", path, overwrite=True)
 
 
@@ -110,7 +110,7 @@ def fingerprint(data_dir: str) -> str:
     """A hash of what gives ids their meaning: the features and the vocabularies."""
     spec = read_spec(data_dir)
     digest = hashlib.sha256()
-    for part in ("schema_version", "requests", "catalog", "vocabularies", "text"):
+    for part in ("schema_version", "requests", "catalog", "vocabularies", "text", "prices"):
         digest.update(json.dumps(spec[part], sort_keys=True).encode())
     for path in sorted(tf.io.gfile.glob(f"{data_dir}/vocab/*.txt")):
         digest.update(os.path.basename(path).encode())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import decimal
 import math
+import struct
 from collections.abc import Callable
 from typing import Any
 
@@ -95,9 +96,24 @@ def test_no_time_at_all(value: Any) -> None:
 def test_a_full_record_of_each_stream() -> None:
     assert parse_item(ITEM) == Item("i", "Red sofa", "b", "s", "l", "t", pytest.approx(math.nan, nan_ok=True), True)
     item = parse_item({**ITEM, "price": 3, "in_stock": False, "updated_at": "2023-11-14T22:13:20.123Z"}, "f", 7)
-    assert item[-5:] == (3.0, False, MOMENT, "f", 7)
+    assert item[6:] == (3.0, False, MOMENT, "", "f", 7, b"")
     assert parse_search(SEARCH, BOUNDS, "f") == Search(MOMENT, "r", "u", "sofa", ("a", "b"), "f")
     assert parse_action(ACTION, BOUNDS, "f") == (MOMENT, "u", "i", "click", "", "f")
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("Solid oak,\nfor four.", "Solid oak, for"),
+        ("\u7ea2\u8272\u978b\u5b50", "\u7ea2\u8272\u978b"),
+        ("size-10 \u978b", "size-10 \u978b"),
+        ("--", ""),
+        (None, ""),
+    ],
+)
+def test_a_description_is_cut_to_words(text: str | None, kept: str) -> None:
+    assert parse_item({**ITEM, "description": text}, described=3).description == kept
+    assert parse_item({**ITEM, "description": text}).description == ""
 
 
 @pytest.mark.parametrize(
@@ -210,11 +226,32 @@ def test_numbers_are_ids_too_and_a_page_shows_an_item_once() -> None:
         ({"item_id": ["a"]}, "bad item_id"),
         ({"title": None}, "missing title"),
         ({"title": 4}, "bad title"),
+        ({"vector": [1.0, 2.0]}, "bad vector"),
+        ({"vector": [1.0, 2.0, 3.0, 4.0]}, "bad vector"),
+        ({"vector": [1.0, 2.0, "three"]}, "bad vector"),
+        ({"vector": [1.0, 2.0, None]}, "bad vector"),
+        ({"vector": [1.0, 2.0, math.nan]}, "bad vector"),
+        ({"vector": [1.0, 2.0, math.inf]}, "bad vector"),
+        ({"vector": [1.0, 2.0, 1e300]}, "bad vector"),
+        ({"vector": "1 2 3"}, "bad vector"),
     ],
 )
 def test_what_is_no_item(change: dict[str, Any], reason: str) -> None:
     with pytest.raises(Rejected, match=reason):
-        parse_item({**ITEM, **change})
+        parse_item({**ITEM, **change}, vector_width=3)
+
+
+@given(st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=1, max_size=9))
+def test_a_vector_is_kept_as_float32(numbers: list[float]) -> None:
+    packed = parse_item({**ITEM, "vector": numbers}, vector_width=len(numbers)).vector
+    assert struct.unpack(f"<{len(numbers)}f", packed) == tuple(numbers)
+
+
+def test_a_vector_may_be_missing_and_without_a_width_is_not_read() -> None:
+    for nothing in ({}, {"vector": None}, {"vector": []}):
+        assert parse_item({**ITEM, **nothing}, vector_width=3).vector == b""
+    assert parse_item({**ITEM, "vector": "of anything"}).vector == b""
+    assert parse_item({**ITEM, "vector": (1, 2, 3)}, vector_width=3).vector == struct.pack("<3f", 1, 2, 3)
 
 
 @pytest.mark.parametrize(
