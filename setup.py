@@ -5,6 +5,8 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 BEAM = "2.77.0"
+# Word vectors: wordllama's wheel holds two files, which these libraries read.
+TEXT = ["safetensors", "tokenizers", "wordllama>=0.4,<0.5"]
 AIPLATFORM = "google-cloud-aiplatform>=1.60,<2"  # as Beam's own gcp extra wants it
 
 setup(
@@ -46,6 +48,7 @@ setup(
     extras_require={
         "gcp": [f"apache-beam[gcp]>={BEAM},<2.78", AIPLATFORM],
         "gpu": ["tensorflow[and-cuda]>=2.20.0,<2.21"],
+        "text": TEXT,
         "dev": [
             "build",
             "coverage>=7.10,<8",  # measures child processes by itself
@@ -65,6 +68,7 @@ setup(
             "setuptools",
             "trustme",
             "types-PyYAML",
+            *TEXT,
         ],
     },
 )

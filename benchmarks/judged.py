@@ -2,7 +2,7 @@
 
 The rated queries are cut into folds; for each fold the models train on the labels of the other queries and are asked
 the fold's, so that every query is asked once by a model that never saw a label of it. Beside the labels each model
-trains on a warm start: parts of the products' own texts as queries (`--warm`, searches a product; 0: none). Recall@K
+trains on the catalogue's own texts as queries (`--catalog-requests`, their share of a batch; 0: none). Recall@K
 is the share of a query's items of label 2 and more (the mean of its raters) that are among the K retrieved of the whole
 catalogue; fused rows are the model's and BM25's lists by reciprocal rank, once with both alike and once with
 the model's places weighted by what did best in the other folds. Intervals are of a bootstrap over queries,
@@ -15,11 +15,9 @@ example:
 from __future__ import annotations
 
 import argparse
-import gzip
 import json
 import logging
-import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +25,6 @@ import numpy as np
 
 import preprocessing  # noqa: F401 (sets up TensorFlow's environment)
 from benchmarks.ablation import Steps
-from benchmarks.warm_start import again, warm_requests
 from preprocessing.command.console import UserError, run_command
 from preprocessing.command.flags import Flags
 
@@ -50,43 +47,18 @@ _TRAINING: tuple[str, ...] = ("data.batch=256", "training.histograms=false", "lo
 _TRAINING += ("validation.every_steps=1000000", "validation.requests=64")
 
 
-def make_raw(adapted: Path, raw: Path, products: Path, warm: int, repeat: int, seed: int) -> None:
-    """The fold's streams, with the warm start and the training requests again beside them."""
-    aside = raw.with_name(f".{raw.name}.partial")
-    shutil.rmtree(aside, ignore_errors=True)
-    shutil.copytree(adapted, aside)
-    with (
-        gzip.open(aside / "searches-more.jsonl.gz", "wt") as searches,
-        gzip.open(aside / "actions-more.jsonl.gz", "wt") as actions,
-    ):
-        more = {"searches": searches, "actions": actions}
-        for search, action in warm_requests(_products(products), warm, seed):
-            searches.write(json.dumps(search) + "\n")
-            actions.write(json.dumps(action) + "\n")
-        with gzip.open(adapted / "searches.jsonl.gz") as given, gzip.open(adapted / "actions.jsonl.gz") as acted:
-            for name, record in again(given, acted, repeat - 1):
-                more[name].write(json.dumps(record) + "\n")
-    aside.rename(raw)
-
-
-def _products(path: Path) -> Iterator[dict[str, Any]]:
-    with gzip.open(path) as lines:
-        yield from map(json.loads, lines)
-
-
 def make_fold(steps: Steps, folder: Path, fold: int, given: argparse.Namespace) -> dict[str, float]:
     """Streams, records and trained models of one fold; the seconds each model took."""
     source, own = given.data.absolute(), fold_folder(folder, fold, given)
     files = ("--products", str(source / "catalog.jsonl.gz"), "--judgments", str(source / "judgments.jsonl"))
     split = ("--test-share", str(given.test_share), "--fold", str(fold))
-    steps.run(f"streams {fold}", "preprocessing.adapt", "judged", *files, "--stages", _STAGES, *split, f"{own}/adapted")
-    if not (own / "raw").exists():
-        make_raw(own / "adapted", own / "raw", source / "catalog.jsonl.gz", given.warm, given.repeat, given.seed)
+    steps.run(f"streams {fold}", "preprocessing.adapt", "judged", *files, "--stages", _STAGES, *split, f"{own}/raw")
     place = ("--input", f"{own}/raw", "--output", f"{own}/data")
     steps.run(f"records {fold}", "preprocessing.pipeline", "--config", _CONFIG, *place)
+    training = (f"data.catalog_requests={given.catalog_requests:g}", f"training.steps={given.steps}")
     seconds = {}
     for name, parts in MODELS.items():
-        keys = (*parts, *_TRAINING, f"training.epochs={given.epochs}", f"seed={given.seed}")
+        keys = (*parts, *_TRAINING, *training, f"seed={given.seed}")
         sets = [part for one in keys for part in ("--set", f"trainer.{one}")]
         place = ("--data", f"{own}/data", "--job-dir", f"{own}/{name}")
         seconds[name] = steps.run(f"{name} {fold}", "trainer.task", "--config", f"configs/{name}.yaml", *place, *sets)
@@ -95,7 +67,7 @@ def make_fold(steps: Steps, folder: Path, fold: int, given: argparse.Namespace) 
 
 def fold_folder(folder: Path, fold: int, given: argparse.Namespace) -> Path:
     """Where a fold's files lie: what they depend on is in the name."""
-    made = f"of-{given.test_share:g}-warm-{given.warm}-repeat-{given.repeat}-epochs-{given.epochs:g}-seed-{given.seed}"
+    made = f"of-{given.test_share:g}-made-{given.catalog_requests:g}-steps-{given.steps}-seed-{given.seed}"
     return folder / f"fold-{fold}-{made}"
 
 
@@ -181,19 +153,21 @@ def main(argv: list[str] | None = None) -> int:
     flags.add_argument("--data", type=Path, required=True, help="folder of catalog.jsonl.gz and judgments.jsonl")
     flags.add_argument("--output", default="out/judged", help="folder of logs, records and jobs (default %(default)s)")
     flags.add_argument("--test-share", type=float, default=0.2, help="of the queries in a fold (default %(default)s)")
-    flags.add_argument("--warm", type=int, default=4, help="searches a product of the warm start (default %(default)s)")
-    flags.add_argument("--repeat", type=int, default=20, help="times a rated request is trained (default %(default)s)")
-    flags.add_argument("--epochs", type=float, default=3, help="of the training (default %(default)s)")
-    flags.add_argument("--seed", type=int, default=17, help="of warm start, models, bootstrap (default %(default)s)")
+    flags.add_argument(
+        "--catalog-requests", type=float, default=0.93, help="their share of a training batch (default %(default)s)"
+    )
+    flags.add_argument("--steps", type=int, default=1000, help="of each training (default %(default)s)")
+    flags.add_argument("--seed", type=int, default=17, help="of models and bootstrap (default %(default)s)")
     given = flags.parse_args(argv)
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # a tower traced for each model is no mistake
     if not (given.data / "catalog.jsonl.gz").is_file() or not (given.data / "judgments.jsonl").is_file():
         raise UserError(f"--data {given.data}: it has to hold catalog.jsonl.gz and judgments.jsonl")
     if not 0 < given.test_share <= 0.5:
         raise UserError(f"--test-share {given.test_share:g}: above 0, and at most 0.5")
-    for name, least in (("warm", 0), ("repeat", 1)):
-        if getattr(given, name) < least:
-            raise UserError(f"--{name} {getattr(given, name)}: at least {least}")
+    if not 0 <= given.catalog_requests < 1:
+        raise UserError(f"--catalog-requests {given.catalog_requests:g}: a share from 0 to below 1")
+    if given.steps < 1:
+        raise UserError(f"--steps {given.steps}: at least 1")
     folder = Path(given.output).absolute()
     steps, folds = Steps(folder), int(1 / given.test_share + 1e-9)
     seconds = [make_fold(steps, folder, fold, given) for fold in range(folds)]
@@ -203,8 +177,8 @@ def main(argv: list[str] | None = None) -> int:
     recalls = {name: np.concatenate([found[name] for _, found in asked]) for name in shown}
     by_weight, weights = weighted([found for _, found in asked])
     recalls |= by_weight
-    result = {"queries": len(queries), "folds": folds, "warm": given.warm, "train_seconds": seconds, "weights": weights}
-    print(json.dumps({**result, **figures(queries, recalls, given.seed)}))
+    asking = {"queries": len(queries), "folds": folds, "catalog_requests": given.catalog_requests}
+    print(json.dumps({**asking, "train_seconds": seconds, "weights": weights, **figures(queries, recalls, given.seed)}))
     return 0
 
 

@@ -23,6 +23,8 @@ STREAM_FIELDS = {
         "price",
         "in_stock",
         "updated_at",
+        "description",
+        "vector",
     ),
     "searches": ("request_id", "ts", "user_id", "query", "results"),
     "actions": ("ts", "user_id", "item_id", "action", "request_id"),
@@ -34,6 +36,18 @@ class StreamConfig(Section):
 
     pattern: str  # below --input unless it is absolute or has a scheme; .jsonl, .jsonl.gz, .ndjson or .parquet
     columns: dict[str, str] = Field({})  # our field name -> theirs, dots descend: `user_id: client.id`
+
+
+class CatalogConfig(StreamConfig):
+    """The catalogue's stream."""
+
+    vector_width: int | None = Field(None, gt=0)  # numbers in each record's `vector`; null: there are no vectors
+
+    @model_validator(mode="after")
+    def _vectors_have_a_width(self) -> CatalogConfig:
+        if "vector" in self.columns and self.vector_width is None:
+            raise ValueError("columns names vector: say in vector_width how many numbers it has")
+        return self
 
 
 class UbiConfig(Section):
@@ -57,14 +71,20 @@ class InputConfig(Section):
     """The raw logs."""
 
     format: Literal["streams", "ubi"] = "streams"
-    catalog: StreamConfig | None = StreamConfig(pattern="catalog*")  # null: items are known by id alone
+    catalog: CatalogConfig | None = CatalogConfig(pattern="catalog*")  # null: items are known by id alone
     searches: StreamConfig = StreamConfig(pattern="searches*")
     actions: StreamConfig = StreamConfig(pattern="actions*")
     ubi: UbiConfig = UbiConfig()
+    description_words: int = Field(40, ge=0)  # of an item's description that records keep; catalogue requests ask by it
     keep_empty_queries: bool = False  # true for behaviours without queries: the history alone then asks
     max_rejected_share: float = Field(0.05, ge=0, le=1)  # of a stream's records; the job fails past it
     earliest: str = "2000-01-01"  # times outside [earliest, latest) are rejected: broken clocks
     latest: str = "2100-01-01"
+
+    @property
+    def vector_width(self) -> int:
+        """Of items' vectors; 0 where there are none."""
+        return (self.catalog.vector_width if self.catalog is not None else None) or 0
 
     @model_validator(mode="after")
     def _columns_are_ours(self) -> InputConfig:

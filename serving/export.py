@@ -84,13 +84,14 @@ def export(
     vectors: str | None = None,
 ) -> int:
     """Writes a version; returns the exit status."""
+    from preprocessing.data.spec import read_spec
     from serving.batch.output_folder import locked  # TensorFlow comes with these: `--help` does not wait for that
     from serving.release.fresh_items import read_changes
     from serving.release.publish import Release
     from serving.release.sharded_publish import ShardedRelease
     from serving.release.shards import SHARDS
 
-    changes = read_changes(fresh, tombstones)
+    changes = read_changes(fresh, tombstones, read_spec(data_dir)["vector_width"])
     if vectors is not None and job_dir is None:
         raise UserError("--vectors goes with --job-dir: the version in place keeps its own")
     if job_dir is None and not any(part is not None for part in changes):

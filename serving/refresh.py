@@ -14,7 +14,7 @@ import serving.batch  # noqa: F401 (sets up TensorFlow's environment)
 from preprocessing.command.console import UserError, fail, run_command
 from preprocessing.command.flags import Flags
 from serving.batch.input_files import find
-from serving.batch.jobs import embed_job
+from serving.batch.jobs import embed_job, tower_vector_width
 from serving.batch.output_folder import locked
 from serving.batch.run import JobStopped, run
 from serving.config import ServingConfig
@@ -70,13 +70,15 @@ def refresh(
     import tensorflow as tf
 
     from preprocessing.data.spec import read_spec
+    from serving.catalogue.data_records import check_vectors
     from serving.release.fresh_items import Changes
     from serving.release.manifest import source_hashes  # TensorFlow comes with it: `--help` does not wait for that
     from serving.release.publish import Release
     from serving.release.sharded_publish import ShardedRelease
     from serving.release.shards import QUERY, read_listed
 
-    read_spec(data_dir)  # a folder that is not whole is told before anything is done
+    spec = read_spec(data_dir)  # a folder that is not whole is told before anything is done
+    check_vectors(data_dir, spec, tower_vector_width(job_dir))
     folder = ModelFolder(output if shards is None else f"{output}/{QUERY}")
     with locked(output, "--output"):
         job = embed_job(job_dir, None, _MAX_BATCH, output=vectors or f"{output}-vectors", format="parquet")

@@ -8,7 +8,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from preprocessing.command.experiment import Section
 from trainer.config_keys import annotation_of, with_keys
-from trainer.config_models import DnnConfig, MgdsprConfig, MmseConfig, TfrsConfig
+from trainer.config_models import DnnConfig, MgdsprConfig, MmseConfig, TfrsConfig, WordTableConfig
 
 Stage = Literal["ordered", "clicked"]
 StagePair = Literal[
@@ -64,6 +64,11 @@ class LossConfig(Section):
     ranking: RankingConfig = RankingConfig()
 
     @property
+    def positive_stages(self) -> tuple[str, ...]:
+        """Whose items are positives."""
+        return tuple(stage for stage, weight in self.stage_weights.items() if weight)
+
+    @property
     def shared_negatives(self) -> int:
         """Items of the catalogue a step; TFRS's own task takes its negatives from the batch alone."""
         return 0 if self.kind == "tfrs" else self.catalog_negatives
@@ -72,7 +77,7 @@ class LossConfig(Section):
     def _has_negatives(self) -> LossConfig:
         if not self.in_batch and not self.catalog_negatives:
             raise ValueError("no negatives are left: set in_batch or catalog_negatives")
-        if not any(self.stage_weights.values()):
+        if not self.positive_stages:
             raise ValueError("stage_weights leave no positive: give ordered or clicked a weight above 0")
         if self.kind == "tfrs" and not self.in_batch:
             raise ValueError("kind 'tfrs' draws its negatives in-batch: set in_batch")
@@ -80,10 +85,11 @@ class LossConfig(Section):
 
 
 class OptimizerConfig(Section):
-    """Adagrad for embeddings, whose rare rows keep large steps; Adam for the rest."""
+    """Adagrad for embeddings, whose rare rows keep large steps; Adam for the rest, or Adagrad as well."""
 
     embedding_rate: float = Field(0.4, gt=0)
-    embedding_accumulator: float = Field(0.1, ge=0)
+    adagrad_accumulator: float = Field(0.1, ge=0)  # at the start
+    dense: Literal["adam", "adagrad"] = "adam"
     dense_rate: float = Field(0.003, gt=0)
     warmup_steps: int = Field(100, ge=0)
     decay: Literal["constant", "linear", "cosine"] = "constant"  # after the warm-up, to `final_share` at the last step
@@ -98,6 +104,26 @@ class DataConfig(Section):
     shuffle: int = Field(20_000, gt=0)  # records in the shuffling window
     readers: int = Field(4, gt=0)  # files read at once
     prefetch: int = Field(4, gt=0)  # batches made ahead
+    catalog_requests: float = Field(0.0, ge=0, lt=1)  # share of a batch: words of items ask, their item is the click
+
+    @property
+    def from_catalog(self) -> int:
+        """Requests of a batch that are made of the catalogue."""
+        return round(self.batch * self.catalog_requests)
+
+    @property
+    def from_log(self) -> int:
+        """Those that are the log's."""
+        return self.batch - self.from_catalog
+
+    @model_validator(mode="after")
+    def _both_are_there(self) -> DataConfig:
+        if self.catalog_requests and not 0 < self.from_catalog < self.batch:
+            raise ValueError(
+                f"catalog_requests ({self.catalog_requests:g}) are {self.from_catalog} of a batch of {self.batch}: "
+                "the log and the catalogue must each give one"
+            )
+        return self
 
 
 class ValidationConfig(Section):
@@ -194,6 +220,12 @@ class TrainerConfig(Section):
         return self
 
     @model_validator(mode="after")
+    def _catalog_requests_have_positives(self) -> TrainerConfig:
+        if self.data.catalog_requests and "clicked" not in self.loss.positive_stages:
+            raise ValueError("data.catalog_requests are clicks: give clicked a weight in loss.stage_weights")
+        return self
+
+    @model_validator(mode="after")
     def _ranges_are_of_keys(self) -> TrainerConfig:
         for key, given in self.tune.ranges.items():
             annotation_of(TrainerConfig, key)
@@ -205,6 +237,12 @@ class TrainerConfig(Section):
                 except ValidationError as error:
                     raise ValueError(f"tune.ranges: {key!r} cannot be {value!r}: {error.errors()[0]['msg']}") from None
         return self
+
+    @property
+    def word_table(self) -> WordTableConfig:
+        """That of the model in use."""
+        model = getattr(self, self.model)
+        return WordTableConfig() if isinstance(model, TfrsConfig) else model.tables.word
 
     def without_search(self) -> TrainerConfig:
         """The same, as a trial is trained."""

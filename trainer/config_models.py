@@ -15,8 +15,18 @@ LongAttribute = Literal["item", "shop", "leaf", "brand"]
 LongAction = Literal["long_click", "long_order", "long_collect"]
 
 
+class WordTableConfig(Section):
+    """The table of words: with vectors from elsewhere, `row = table[id] + W . vector[id]`, W trained."""
+
+    # A file of word2vec (text, or binary as .bin), fastText (.vec), GloVe or Parquet (word, vector), or "wordllama".
+    vectors: str | None = None
+    rarity: bool = False  # each of these vectors times a / (a + p(word)), so that frequent words say less
+
+
 class TablesConfig(Section):
     """Embedding widths that are not the model's `dim`; words, grams and items are `dim` wide."""
+
+    word: WordTableConfig = WordTableConfig()
 
     brand: int = Field(16, gt=0)
     shop: int = Field(16, gt=0)
@@ -80,6 +90,7 @@ class ItemAttributesConfig(Section):
 
     id: bool = True
     side: tuple[SideAttribute, ...] = ("brand", "shop", "leaf", "top")
+    vector: bool = False  # the catalogue's own vector of the item, projected
     id_dropout: float = Field(0.3, ge=0, lt=1)  # of items trained without their id, as a new item is served
 
 
@@ -90,8 +101,8 @@ class ItemConfig(ItemAttributesConfig):
 
     @model_validator(mode="after")
     def _something_is_left(self) -> ItemConfig:
-        if not (self.id or self.side or self.title_grams):
-            raise ValueError("id, side and title_grams are all off: nothing of the item is left")
+        if not (self.id or self.side or self.title_grams or self.vector):
+            raise ValueError("id, side, title_grams and vector are all off: nothing of the item is left")
         return self
 
 
@@ -114,15 +125,18 @@ class MmseConfig(Section):
     dim: int = Field(32, gt=0)  # of one level; the served vector holds all levels side by side
     grains: GrainsConfig = GrainsConfig(mix=False)
     horizons: HorizonsConfig = HorizonsConfig()
+    # "representations": the levels of a side become one vector of the same size, by one matrix; no levels are weighed
+    fusion: Literal["similarities", "representations"] = "similarities"
     level_weights: bool = True  # learned w_g >= 0; off: every level weighs 1
     item: ItemAttributesConfig = ItemAttributesConfig()  # for the horizons; each grain reads the title in its own gram
-    normalize: bool = False  # each level's vectors to length 1
+    normalize: bool = False  # each level's vectors to length 1; a fused one's to the root of how many levels it is of
     tables: TablesConfig = TablesConfig()
 
     @model_validator(mode="after")
     def _horizons_have_a_view(self) -> MmseConfig:
         horizons = self.horizons
-        if any((horizons.realtime.on, horizons.short.on, horizons.long.on)) and not (self.item.id or self.item.side):
+        on = any((horizons.realtime.on, horizons.short.on, horizons.long.on))
+        if on and not (self.item.id or self.item.side or self.item.vector):
             raise ValueError("horizons are compared with the item's id and attributes: item.id and item.side are off")
         return self
 
@@ -134,6 +148,7 @@ class DnnConfig(Section):
     query_grams: tuple[Grain, ...] = ("bigram", "word")
     title_grams: tuple[Grain, ...] = ("bigram", "word")
     attributes: tuple[Attribute, ...] = ()  # of items, beside their titles; with "item" it is more than the paper's
+    vector: bool = False  # the catalogue's own vector of the item beside them, projected
     behaviours: bool = False  # the averaged past beside the query, by the same attributes
     id_dropout: float = Field(0.3, ge=0, lt=1)
     hidden: tuple[int, ...] = (128,)

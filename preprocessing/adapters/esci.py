@@ -49,14 +49,13 @@ def adapt(given: argparse.Namespace, raw: RawFolder) -> None:
     """Writes the raw folder."""
     meaning = labels.read_flags(given)
     examples, products = (in_folder(given.folder, [name], "ESCI") for name in (EXAMPLES, PRODUCTS))
-    known = write_catalog(_products(products, given.locale, bool(given.description)), raw, given.description)
+    known = write_catalog(_products(products, given.locale), raw, given.description)
     judgments = _judgments(examples, given.locale, f"{given.version}_version", meaning, raw)
     write_graded(judgments, known, meaning, Split.checked(0.2, 0, 0), raw)
 
 
-def _products(path: Path, locale: str, described: bool) -> Iterator[Row]:
-    columns = (*_OF_PRODUCTS.values(), "product_locale", *(_DESCRIPTIONS if described else ()))
-    for row in rows(path, columns):
+def _products(path: Path, locale: str) -> Iterator[Row]:
+    for row in rows(path, (*_OF_PRODUCTS.values(), "product_locale", *_DESCRIPTIONS)):
         if row.value("product_locale") == locale:
             fields = {ours: row.fields[theirs] for ours, theirs in _OF_PRODUCTS.items()}
             fields["description"] = next((row.fields[one] for one in _DESCRIPTIONS if row.fields.get(one)), None)

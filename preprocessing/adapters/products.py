@@ -30,8 +30,8 @@ _BATCH = 1_000
 
 def catalog_record(row: Row, description: int) -> dict[str, Any]:
     """One line of the catalogue; only an id must be there. `description`: characters of it behind the title."""
-    title = row.text("title")
-    if description and (more := row.text("description")[:description].strip()):
+    title, described = row.text("title"), row.text("description")
+    if more := described[:description].strip():
         title = f"{title} {more}".strip()
     top, leaf = _categories(row)
     record: dict[str, Any] = {
@@ -42,6 +42,8 @@ def catalog_record(row: Row, description: int) -> dict[str, Any]:
         "category_leaf": leaf,
         "category_top": top,
     }
+    if described:
+        record["description"] = described
     if row.fields.get("price") not in (None, ""):
         record["price"] = row.number_in("price")
     if row.fields.get("in_stock") is not None:

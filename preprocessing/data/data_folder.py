@@ -152,16 +152,19 @@ class DataFolder:
 def describe(config: PreprocessingConfig, sizes: Mapping[str, int], stats: Mapping[str, Any]) -> dict[str, Any]:
     """`spec.json`: all that a reader of the records must know."""
     text, buckets = config.text, config.vocabularies.hash_buckets()
+    width = config.input.vector_width
+    requests = request_features(text.query_grains, text.title_grains, width)
     used = [name for name in VocabulariesConfig.model_fields if name in sizes]
     return {
         "schema_version": SCHEMA_VERSION,
-        "requests": [feature._asdict() for feature in request_features(text.query_grains, text.title_grains)],
-        "catalog": [feature._asdict() for feature in catalog_features(text.title_grains)],
+        "requests": [feature._asdict() for feature in requests],
+        "catalog": [feature._asdict() for feature in catalog_features(text.title_grains, width)],
         "vocabularies": {
             name: {"words": sizes[name], "hash_buckets": buckets[name], "ids": 1 + buckets[name] + sizes[name]}
             for name in used
         },
         "text": text.model_dump(mode="json"),
+        "vector_width": width,
         "history": config.history.model_dump(mode="json"),
         "stages": config.stages.model_dump(mode="json"),
         "validation_from_ms": stats["validation_from_ms"],
@@ -200,6 +203,8 @@ def _problem(stats: dict[str, Any], config: PreprocessingConfig) -> str | None:
     never = _never_filled(stats, config.input)
     if never:
         return never
+    if config.input.vector_width and stats["streams"]["catalog"]["empty_share"]["vector"] == 1.0:
+        return "catalog: no record has a vector; name its column in preprocessing.input.catalog.columns"
     validation, evaluation = stats["validation_from"], stats["eval_from"]
     spans = {
         "train": f"before {validation}",

@@ -11,6 +11,7 @@ from preprocessing.logs.records import ATTRIBUTES, CART, CLICK, COLLECT, ORDER
 SCHEMA_VERSION = 4  # also to be raised where the same log gives other ids
 STAGES = ("ordered", "clicked", "shown")
 LENGTH = "_length"
+VECTOR = "vector"  # of an item, by any encoder
 LONG_ACTIONS = {"long_click": (CLICK,), "long_order": (ORDER,), "long_collect": (COLLECT, CART)}
 HORIZONS = ("realtime", "short", *LONG_ACTIONS)
 
@@ -21,10 +22,11 @@ class Feature(NamedTuple):
     name: str
     dtype: str  # int64, float32 or string
     rank: int = 1
+    width: int = 0  # of a vector, which is what each entry then is
 
 
-def request_features(query_grains: Iterable[str], title_grains: Iterable[str]) -> list[Feature]:
-    """One search request."""
+def request_features(query_grains: Iterable[str], title_grains: Iterable[str], vector_width: int = 0) -> list[Feature]:
+    """One search request; `vector_width` is of items' vectors, 0 where there are none."""
     features = [Feature(name, "string", 0) for name in ("request_id", "user_id", "query")]
     features.append(Feature("ts", "int64", 0))
     features += [Feature(f"query_{grain}", "int64") for grain in query_grains]
@@ -36,29 +38,32 @@ def request_features(query_grains: Iterable[str], title_grains: Iterable[str]) -
         features.append(Feature(f"{stage}_log_prob", "float32"))
         features.append(Feature(f"{stage}_position", "int64"))  # on the page, from 1; 0 for what was not on it
         features += [Feature(f"{stage}_title_{grain}", "int64", 2) for grain in title_grains]
+        features += [Feature(f"{stage}_{VECTOR}", "float32", 1, vector_width)] if vector_width else []
     return features
 
 
-def catalog_features(title_grains: Iterable[str]) -> list[Feature]:
+def catalog_features(title_grains: Iterable[str], vector_width: int = 0) -> list[Feature]:
     """One live item: raw strings for the index and the reader, ids for the towers."""
-    raw = ("item_id", "title", "brand_name", "shop_name", "leaf_name", "top_name")
+    raw = ("item_id", "title", "brand_name", "shop_name", "leaf_name", "top_name", "description")
     features = [Feature(name, "string", 0) for name in raw]
     features += [Feature(name, "int64", 0) for name in (*ATTRIBUTES, "count")]
     features += [Feature(name, "float32", 0) for name in ("price", "log_prob")]
     features += [Feature(f"title_{grain}", "int64") for grain in title_grains]
+    features += [Feature(VECTOR, "float32", 0, vector_width)] if vector_width else []
     return features
 
 
 def parsing_spec(features: Iterable[Feature]) -> dict[str, Any]:
-    """For `tf.io.parse_example`: scalars dense, lists ragged."""
+    """For `tf.io.parse_example`: scalars and vectors dense, lists ragged."""
     import tensorflow as tf  # for readers alone: whoever builds a job starts seconds sooner without it
 
     spec: dict[str, Any] = {}
-    for name, dtype, rank in features:
+    for name, dtype, rank, width in features:
         if rank == 0:
-            spec[name] = tf.io.FixedLenFeature([], tf.as_dtype(dtype))
+            spec[name] = tf.io.FixedLenFeature([width] if width else [], tf.as_dtype(dtype))
         else:
             partitions = [tf.io.RaggedFeature.RowLengths(name + LENGTH)] if rank == 2 else []
+            partitions += [tf.io.RaggedFeature.UniformRowLength(width)] if width else []
             spec[name] = tf.io.RaggedFeature(tf.as_dtype(dtype), value_key=name, partitions=partitions)
     return spec
 
@@ -70,6 +75,7 @@ class EncodedItem(NamedTuple):
     attributes: tuple[bytes, ...]  # in the order of ATTRIBUTES
     log_prob: bytes
     title: tuple[bytes, ...]  # of each title grain its ids, then how many they are
+    vector: tuple[bytes, ...] = ()  # one, where items have vectors
 
     @staticmethod
     def attribute_columns() -> list[tuple[str, str]]:
@@ -77,15 +83,16 @@ class EncodedItem(NamedTuple):
         return [(name, "int64") for name in ATTRIBUTES]
 
     @classmethod
-    def columns(cls, title_grains: Iterable[str]) -> list[tuple[str, str]]:
+    def columns(cls, title_grains: Iterable[str], vector_width: int = 0) -> list[tuple[str, str]]:
         """(name, dtype) of `contents`, which is what a stage holds of an item."""
         titles = [(f"title_{grain}{part}", "int64") for grain in title_grains for part in ("", LENGTH)]
-        return [("item_id", "string"), *cls.attribute_columns(), ("log_prob", "float32"), *titles]
+        vector = [(VECTOR, "float32")] if vector_width else []
+        return [("item_id", "string"), *cls.attribute_columns(), ("log_prob", "float32"), *titles, *vector]
 
     @property
     def contents(self) -> tuple[bytes, ...]:
         """All of them, in the order of `columns`."""
-        return (self.item_id, *self.attributes, self.log_prob, *self.title)
+        return (self.item_id, *self.attributes, self.log_prob, *self.title, *self.vector)
 
 
 class ColumnsWriter:

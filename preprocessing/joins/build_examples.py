@@ -29,7 +29,7 @@ class BuildExamples(beam.DoFn):
         self._encoder = encoder
 
     def setup(self) -> None:
-        self._features = RequestFeatures(self._config.text)
+        self._features = RequestFeatures(self._config.text, self._config.input.vector_width)
 
     def process(
         self, element: tuple[int, Mapping[str, Iterable[bytes]]], words: Mapping[str, Sequence[str]], cuts: Cuts

@@ -77,6 +77,8 @@ class EncodeItems(beam.DoFn):
     def _encode(self, counted: Sequence[CountedItem], encoder: Encoder, totals: CatalogTotals) -> list[EncodedItem]:
         items = [one.item for one in counted]
         titles = encoder.texts([item.title for item in items], self._config.text.title_grains)
+        width = self._config.input.vector_width
+        missing = example_proto.floats([0.0] * width)
         columns = [encoder.ids(name, [attribute(item, name) for item in items]) for name in ATTRIBUTES]
         return [
             EncodedItem(
@@ -86,6 +88,7 @@ class EncodeItems(beam.DoFn):
                 title=tuple(
                     part for ids in title for part in (example_proto.ints(ids), example_proto.varint(len(ids)))
                 ),
+                vector=(one.item.vector or missing,) if width else (),
             )
             for one, attributes, title in zip(counted, zip(*columns, strict=True), titles, strict=True)
         ]
@@ -100,15 +103,15 @@ class CatalogWriter:
     """Writes the example of a live item."""
 
     def __init__(self, config: PreprocessingConfig) -> None:
-        features = catalog_features(config.text.title_grains)
+        features = catalog_features(config.text.title_grains, config.input.vector_width)
         self._writers = {feature.name: FeatureWriter(feature.name, feature.dtype) for feature in features}
-        self._columns = [name for name, _ in EncodedItem.columns(config.text.title_grains)]
+        self._columns = [name for name, _ in EncodedItem.columns(config.text.title_grains, config.input.vector_width)]
 
     def __call__(self, counted: CountedItem, encoded: EncodedItem) -> bytes:
         """The example."""
         item = counted.item
         raw = {"title": item.title, "brand_name": item.brand, "shop_name": item.shop}
-        raw |= {"leaf_name": item.leaf, "top_name": item.top}
+        raw |= {"leaf_name": item.leaf, "top_name": item.top, "description": item.description}
         contents = {name: example_proto.strings([value.encode()]) for name, value in raw.items()}
         contents |= {"count": example_proto.varint(counted.positives), "price": example_proto.floats([item.price])}
         contents |= dict(zip(self._columns, encoded.contents, strict=True))

@@ -29,14 +29,16 @@ class EncodedQuery(NamedTuple):
 class RequestFeatures:
     """The writers of a request's features."""
 
-    def __init__(self, text: TextConfig) -> None:
+    def __init__(self, text: TextConfig, vector_width: int = 0) -> None:
         self.grains = text.query_grains
         self.head = [FeatureWriter(name, "string") for name in ("request_id", "user_id", "query")]
         self.ts = FeatureWriter("ts", "int64")
         self.query = [FeatureWriter(f"query_{grain}", "int64") for grain in text.query_grains]
         self.past_queries = ColumnsWriter("history", [("word", "int64"), (f"word{LENGTH}", "int64")])
         self.horizons = {name: ColumnsWriter(name, EncodedItem.attribute_columns()) for name in HORIZONS}
-        self.stages = {name: ColumnsWriter(name, EncodedItem.columns(text.title_grains)) for name in STAGES}
+        self.stages = {
+            name: ColumnsWriter(name, EncodedItem.columns(text.title_grains, vector_width)) for name in STAGES
+        }
         self.positions = {name: FeatureWriter(f"{name}_position", "int64") for name in STAGES}
 
     def encode_queries(self, queries: Iterable[str], encoder: Encoder) -> dict[str, EncodedQuery]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import functools
 import reprlib
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -55,7 +56,7 @@ def parser(stream: str, config: InputConfig) -> Parse:
         ubi_parser = ubi.UbiParser(config.ubi.item_id, config.ubi.position, config.ubi.actions, bounds)
         return lambda document, source, place, ignored: ubi_parser(document, source, ignored)
     if stream == "catalog":
-        return parse_item
+        return functools.partial(parse_item, described=config.description_words, vector_width=config.vector_width)
     if stream == "searches":
         keep = config.keep_empty_queries
         return lambda document, source, place, ignored: parse_search(document, bounds, source, keep)

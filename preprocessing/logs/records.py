@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import marshal
 import math
+import re
 import struct
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, TypeVar
@@ -16,6 +18,7 @@ ATTRIBUTES = ("item", "brand", "shop", "leaf", "top")  # what an item is known b
 CLICK, COLLECT, CART, ORDER = ACTIONS = ("click", "collect", "cart", "order")
 UNKNOWN_TIME = -(1 << 62)  # before all others
 _DAY_MS = 86_400_000
+_WORD = re.compile(r"[\u3400-\u9fff]|[^\W\u3400-\u9fff]+")
 _CODEC, _SIZE = (
     pyarrow.Codec("zstd", compression_level=1),
     struct.Struct("<Q"),
@@ -42,8 +45,10 @@ class Item(NamedTuple):
     price: float = math.nan
     in_stock: bool = True
     updated_at: int = UNKNOWN_TIME
+    description: str = ""
     source: str = ""
     place: int = 0  # in its source
+    vector: bytes = b""  # float32; empty where the record has none
 
 
 class Search(NamedTuple):
@@ -160,8 +165,24 @@ def _time(fields: Fields, bounds: TimeBounds) -> int:
     return ts
 
 
-def parse_item(fields: Fields, source: str = "", place: int = 0, ignored: list[str] | None = None) -> Item:
-    """A catalogue record; only `item_id` and `title` must be there."""
+def parse_item(
+    fields: Fields,
+    source: str = "",
+    place: int = 0,
+    ignored: list[str] | None = None,
+    described: int = 0,
+    vector_width: int = 0,
+) -> Item:
+    """A catalogue record; only `item_id` and `title` must be there.
+
+    Args:
+      fields: of the record, by the catalogue's names.
+      source: the file it stands in.
+      place: in the source.
+      ignored: takes the names of optional fields that cannot be read.
+      described: words kept of its description.
+      vector_width: of its `vector`; 0: vectors are not read.
+    """
     return Item(
         required(fields, "item_id", values.identifier),
         " ".join(_title(fields).split()),
@@ -172,13 +193,28 @@ def parse_item(fields: Fields, source: str = "", place: int = 0, ignored: list[s
         price=optional(fields, "price", values.number, math.nan, ignored),
         in_stock=optional(fields, "in_stock", values.flag, True, ignored),
         updated_at=optional(fields, "updated_at", values.time, UNKNOWN_TIME, ignored),
+        description=_first_words(optional(fields, "description", values.text, "", ignored), described),
         source=source,
         place=place,
+        vector=_vector(fields, vector_width) if vector_width else b"",
     )
+
+
+def _vector(fields: Fields, width: int) -> bytes:
+    try:
+        return values.vector(fields.get("vector"), width) or b""
+    except values.UNREADABLE:
+        raise Rejected("bad vector") from None
 
 
 def _title(fields: Fields) -> str:
     return required(fields, "title", values.text)
+
+
+def _first_words(text: str, count: int) -> str:
+    """As much of a text as `count` words are; a Chinese character is one."""
+    ends = [word.end() for word in itertools.islice(_WORD.finditer(text), count)]
+    return " ".join(text[: ends[-1]].split()) if ends else ""
 
 
 def parse_search(fields: Fields, bounds: TimeBounds, source: str, keep_empty: bool = False) -> Search:

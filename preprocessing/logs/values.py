@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime
 import decimal
 import math
+import struct
 from typing import Any
 
 UNREADABLE = (ValueError, ArithmeticError)
@@ -68,6 +69,21 @@ def number(value: Any) -> float | None:
     if abs(found) > _LARGEST:
         raise ValueError("too large")
     return None if math.isnan(found) else found
+
+
+def vector(value: Any, width: int) -> bytes | None:
+    """A list of `width` numbers, as float32 in little-endian bytes."""
+    if value is None or (isinstance(value, list | tuple) and not value):
+        return None
+    if not isinstance(value, list | tuple) or len(value) != width:
+        raise ValueError(f"not {width} numbers")
+    try:
+        packed = struct.pack(f"<{width}f", *value)
+    except struct.error:
+        raise ValueError("not numbers") from None
+    if not all(map(math.isfinite, value)):
+        raise ValueError("not finite")
+    return packed
 
 
 def flag(value: Any) -> bool | None:

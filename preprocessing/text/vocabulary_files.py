@@ -2,7 +2,10 @@
 
 A folder holds `<name>.txt` for each; what else an id hangs on is an *encoding*, JSON in the form of a spec's own parts:
 
-    {"vocabularies": {"word": {"hash_buckets": 100, "ids": 5101}, ...}, "text": {"max_chars": 256, "max_words": 32}}
+    {"vocabularies": {"word": {"hash_buckets": 100, "ids": 5101}, ...}, "text": {"max_chars": 256, "max_words": 32},
+     "vector_width": 0}
+
+The last is of the items' own vectors: 0 where there are none, or they are not read.
 """
 
 from __future__ import annotations
@@ -58,6 +61,11 @@ class Vocabularies(tf.Module):
         return self.encoding["text"]["max_chars"], self.encoding["text"]["max_words"]
 
     @property
+    def vector_width(self) -> int:
+        """Of the items' own vectors; 0 where none are read."""
+        return self.encoding["vector_width"]
+
+    @property
     def names(self) -> frozenset[str]:
         """Which there are."""
         return frozenset(self._lookups)
@@ -82,11 +90,12 @@ class Vocabularies(tf.Module):
 
 
 def encoding_of(spec: Mapping[str, Any], names: Iterable[str]) -> Encoding:
-    """What of a data folder's spec, or of another encoding, the ids of some vocabularies hang on."""
+    """What of a data folder's spec, or of another encoding, the inputs of towers of some vocabularies hang on."""
     found = {
         name: {part: spec["vocabularies"][name][part] for part in ("hash_buckets", "ids")} for name in sorted(names)
     }
-    return {"vocabularies": found, "text": {name: spec["text"][name] for name in ("max_chars", "max_words")}}
+    text = {name: spec["text"][name] for name in ("max_chars", "max_words")}
+    return {"vocabularies": found, "text": text, "vector_width": spec.get("vector_width", 0)}
 
 
 def copy_vocabularies(folder: str, names: Iterable[str], to: str) -> None:

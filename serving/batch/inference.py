@@ -14,8 +14,9 @@ import pyarrow.compute
 from apache_beam.ml.inference.base import ModelHandler
 
 from preprocessing.command.console import UserError
+from preprocessing.data.features import VECTOR
 from serving.batch.answer_files import answer_table, vector_table
-from serving.batch.rows import CONTENT, ID, LISTS, Block, lengths, padded, price_ranges, strings, unpack
+from serving.batch.rows import CONTENT, ID, LISTS, Block, lengths, padded, price_ranges, strings, unpack, vectors
 from serving.inputs import FILTER_LISTS, ITEM_INPUTS, PRICE_RANGE, VECTOR_LISTS
 from serving.retriever.asynchronous import Hit
 from serving.retriever.blocking import Retriever
@@ -116,12 +117,19 @@ class SavedModelHandler(BlockHandler):
 class ItemEmbedder(SavedModelHandler):
     """Items -> a vector table."""
 
+    def __init__(self, model: SavedModel | JobItemTower, max_batch: int, vector_width: int) -> None:
+        super().__init__(model, max_batch)
+        self._vector_width = vector_width
+
     def answer(self, table: pyarrow.Table, model: Any) -> tuple[pyarrow.Table, Refused]:
-        vectors = model.call(self._model.signature, {name: strings(table[name]) for name in ITEM_INPUTS})["embedding"]
-        finite = np.isfinite(vectors).all(axis=1)
+        inputs = {name: strings(table[name]) for name in ITEM_INPUTS}
+        if self._vector_width:
+            inputs[VECTOR] = vectors(table[VECTOR])
+        embedded = model.call(self._model.signature, inputs)["embedding"]
+        finite = np.isfinite(embedded).all(axis=1)
         good = table.filter(pyarrow.array(finite))
         refused = dict.fromkeys(np.flatnonzero(~finite).tolist(), "vector is not finite")
-        return vector_table(good[ID], good[CONTENT], vectors[finite]), refused
+        return vector_table(good[ID], good[CONTENT], embedded[finite]), refused
 
 
 class ModelRetriever(SavedModelHandler):

@@ -10,6 +10,7 @@ from apache_beam.io.filesystem import FileMetadata
 from apache_beam.io.filesystems import FileSystems
 
 from preprocessing.command.console import UserError
+from preprocessing.data.features import VECTOR
 from preprocessing.logs.documents import loader, renamer
 from preprocessing.logs.read_blocks import Block, ReadBlocks
 from preprocessing.logs.records import Rejected
@@ -96,6 +97,7 @@ class _Examples:
         try:
             features = tf.train.Example.FromString(record).features.feature
             values = {name: features[column].bytes_list.value for name, column in CATALOG_COLUMNS.items()}
-            return {name: value[0].decode() for name, value in values.items() if value}
+            texts = {name: value[0].decode() for name, value in values.items() if value}
+            return texts | ({VECTOR: list(features[VECTOR].float_list.value)} if VECTOR in features else {})
         except (DecodeError, UnicodeDecodeError):
             raise Rejected("unparsable") from None

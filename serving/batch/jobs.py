@@ -22,7 +22,7 @@ from serving.batch.inference import (
     Servers,
     check_servers,
 )
-from serving.batch.rows import ITEMS, QUERIES, QueryRow, Row, item_row
+from serving.batch.rows import QUERIES, ItemRow, QueryRow, Row, item_schema
 from serving.config import scann_installed
 
 
@@ -79,13 +79,24 @@ def embed_job(job_dir: str | None, model: str | None, max_batch: int, **shared: 
             raise no_towers(path, "item")
         tower: JobItemTower | SavedModel = JobItemTower(path)
         towers = towers_hash(path)
+        width = tower_vector_width(path)
     else:
         version = find_version(str(model))
         tower = SavedModel(version.path, "embed_item", version.scann)
         towers = version.manifest["towers_hash"]
-    handler = ItemEmbedder(tower, max_batch)
+        width = version.manifest["encoding"].get("vector_width", 0)
+    handler = ItemEmbedder(tower, max_batch, width)
     identity = {"towers_hash": towers}
-    return Job("embed", "item_id", item_row, ITEMS, handler, identity, incremental=True, **shared)
+    return Job("embed", "item_id", ItemRow(width), item_schema(width), handler, identity, incremental=True, **shared)
+
+
+def tower_vector_width(job_dir: str) -> int:
+    """The width of the vectors that a job's item tower reads; 0 for none."""
+    path = f"{job_dir}/towers/encoding.json"
+    if not FileSystems.exists(path):
+        raise UserError(f"--job-dir {job_dir}: no towers/encoding.json in it; train it with python -m trainer.task")
+    with FileSystems.open(path) as file:
+        return json.loads(file.read()).get("vector_width", 0)
 
 
 def retrieve_job(model: str, k: int, max_batch: int, **shared: Any) -> Job:

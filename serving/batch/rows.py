@@ -15,16 +15,15 @@ import orjson
 import pyarrow
 import pyarrow.compute
 
+from preprocessing.data.features import VECTOR
 from preprocessing.logs.records import Excluded, Rejected, optional_identifier, parse_item
 from serving.inputs import FILTER_LISTS, ITEM_INPUTS, PRICE_RANGE, VECTOR_LISTS
 
 LISTS = (*VECTOR_LISTS, *FILTER_LISTS)
-_LENGTHS = struct.Struct(f"<{len(ITEM_INPUTS)}I").pack
 ID, CONTENT = "id", "content_hash"
 HASH = pyarrow.binary(16)
 _TEXT, _TEXTS = pyarrow.string(), pyarrow.list_(pyarrow.string())
 _KEY = [(ID, _TEXT), (CONTENT, HASH)]
-ITEMS = pyarrow.schema([*_KEY, *((name, _TEXT) for name in ITEM_INPUTS)])
 _PRICES = pyarrow.list_(pyarrow.float32(), 2)
 QUERIES = pyarrow.schema(
     [*_KEY, ("query", _TEXT), ("k", pyarrow.int32()), *((name, _TEXTS) for name in LISTS), (PRICE_RANGE, _PRICES)]
@@ -43,17 +42,30 @@ class Row(NamedTuple):
 
 
 def content_hash(values: Sequence[bytes]) -> bytes:
-    """16 bytes of an item's strings, in the order of ITEM_INPUTS."""
-    return hashlib.blake2b(b"".join((_LENGTHS(*map(len, values)), *values)), digest_size=16).digest()
+    """16 bytes of an item's inputs, in the order of `item_inputs`; a vector by its bytes."""
+    lengths_of = struct.pack(f"<{len(values)}I", *map(len, values))
+    return hashlib.blake2b(b"".join((lengths_of, *values)), digest_size=16).digest()
 
 
-def item_row(fields: Mapping[str, Any]) -> Row:
-    """A catalogue record; one that is out of stock is left out, as it is from the index."""
-    item = parse_item(fields)
-    if not item.in_stock:
-        raise Excluded("out of stock")
-    values = item[:6]  # as ITEM_INPUTS has them
-    return Row(item.item_id, content_hash([*map(str.encode, values)]), values)
+def item_schema(vector_width: int) -> pyarrow.Schema:
+    """Of what ItemRow reads."""
+    vector = [(VECTOR, pyarrow.binary(4 * vector_width))] if vector_width else []
+    return pyarrow.schema([*_KEY, *((name, _TEXT) for name in ITEM_INPUTS), *vector])
+
+
+class ItemRow:
+    """Reads a catalogue record; one that is out of stock is left out, as it is from the index."""
+
+    def __init__(self, vector_width: int) -> None:
+        self._width = vector_width
+
+    def __call__(self, fields: Mapping[str, Any]) -> Row:
+        item = parse_item(fields, vector_width=self._width)
+        if not item.in_stock:
+            raise Excluded("out of stock")
+        texts = item[:6]  # as ITEM_INPUTS has them
+        vector = (item.vector or bytes(4 * self._width),) if self._width else ()
+        return Row(item.item_id, content_hash([*map(str.encode, texts), *vector]), (*texts, *vector))
 
 
 class QueryRow:
@@ -136,6 +148,11 @@ def blocks(shard: int, table: pyarrow.Table, size: int) -> Iterator[Block]:
 def strings(column: pyarrow.ChunkedArray) -> np.ndarray:
     """A column of N texts -> bytes `[N]`, as TensorFlow takes them."""
     return column.cast(pyarrow.binary()).to_numpy()
+
+
+def vectors(column: pyarrow.ChunkedArray) -> np.ndarray:
+    """A column of N vectors' bytes -> float32 `[N, width]`."""
+    return np.frombuffer(b"".join(column.to_pylist()), "<f4").reshape(len(column), -1)
 
 
 def padded(column: pyarrow.ChunkedArray, width: int) -> np.ndarray:

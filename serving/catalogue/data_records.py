@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from preprocessing.command.console import UserError
-from preprocessing.data.features import HORIZONS, Feature, parsing_spec
+from preprocessing.data.features import HORIZONS, VECTOR, Feature, parsing_spec
 from preprocessing.data.spec import read_spec
 from serving.inputs import CATALOG_COLUMNS, VECTOR_LISTS
 
@@ -18,17 +18,33 @@ PRICE = "price"
 Strings = dict[str, tf.Tensor]
 
 
-def catalog_batches(data_dir: str, batch: int) -> tf.data.Dataset:
-    """The live items in the files' order: strings `[batch]` by ITEM_INPUTS, and `price` float32, NaN for none."""
+def catalog_batches(data_dir: str, batch: int, vector_width: int = 0) -> tf.data.Dataset:
+    """The live items in the files' order: strings `[batch]` by ITEM_INPUTS, and `price` float32, NaN for none.
+
+    Where `vector_width` is not 0, also `vector` float32 `[batch, vector_width]`, zeros for none.
+    """
     texts = [Feature(column, "string", 0) for column in CATALOG_COLUMNS.values()]
-    columns = parsing_spec([*texts, Feature(PRICE, "float32", 0)])
+    vectors = [Feature(VECTOR, "float32", 0, vector_width)] if vector_width else []
+    columns = parsing_spec([*texts, Feature(PRICE, "float32", 0), *vectors])
 
     def parse(records: tf.Tensor) -> Strings:
         parsed = tf.io.parse_example(records, columns)
-        return {name: parsed[column] for name, column in CATALOG_COLUMNS.items()} | {PRICE: parsed[PRICE]}
+        named = {name: parsed[column] for name, column in CATALOG_COLUMNS.items()}
+        return named | {name: parsed[name] for name in (PRICE, VECTOR) if name in parsed}
 
     records = tf.data.TFRecordDataset(_files(data_dir, "catalog"), _COMPRESSION)
     return records.batch(batch).map(parse, num_parallel_calls=2, deterministic=True).prefetch(2)
+
+
+def check_vectors(data_dir: str, spec: Mapping[str, Any], wanted: int) -> None:
+    """The items of a data folder must have the vectors that an item tower reads."""
+    has = spec["vector_width"]
+    if wanted and has != wanted:
+        given = f"have vectors of {has} numbers" if has else "have no vectors"
+        raise UserError(
+            f"--data {data_dir}: its items {given}, but the towers read {wanted}; "
+            "preprocessing.input.catalog.vector_width says how many there are"
+        )
 
 
 class Requests(NamedTuple):

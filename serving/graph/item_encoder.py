@@ -1,9 +1,10 @@
-"""A catalogue item's strings to its vector."""
+"""A catalogue item's strings, and where it has one the vector of another encoder, to its vector."""
 
 from __future__ import annotations
 
 import tensorflow as tf
 
+from preprocessing.data.features import VECTOR
 from preprocessing.text.vocabulary_files import Vocabularies
 from serving.catalogue.data_records import Strings
 from serving.graph.towers import Tower
@@ -23,11 +24,18 @@ class ItemEncoder(tf.Module):
         """The width of the vectors."""
         return self.tower.dim
 
+    @property
+    def vector_width(self) -> int:
+        """Of the items' own vectors; 0 where the tower reads none."""
+        return self.vocabularies.vector_width
+
     def __call__(self, items: Strings) -> tf.Tensor:
-        """Strings `[B]` by the names of ITEM_INPUTS, known or not -> float32 `[B, dim]`."""
+        """Inputs `[B]` by the names of `item_inputs`, known or not -> float32 `[B, dim]`."""
         grams = self.vocabularies.encoded(items["title"], self._grams) if self._grams else {}
         features = {f"title_{name}": ids for name, ids in grams.items()}
         for name, column in ATTRIBUTE_INPUTS.items():
             if name in self.tower.columns:
                 features[name] = tf.cast(self.vocabularies.ids(name, items[column]), tf.int32)
+        if self.vector_width:
+            features[VECTOR] = items[VECTOR]
         return self.tower(features)

@@ -8,6 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from preprocessing.data.features import VECTOR
 from serving.graph.conditions import Conditions
 from serving.graph.flatten import flatten
 from serving.graph.item_encoder import ItemEncoder
@@ -118,7 +119,10 @@ def item_signature(encoder: ItemEncoder) -> Any:
     def embed_item(**inputs: tf.Tensor) -> Outputs:
         return {"embedding": encoder(inputs)}
 
-    return _traced(embed_item, {name: tf.TensorSpec([None], tf.string, name) for name in ITEM_INPUTS})
+    inputs = {name: tf.TensorSpec([None], tf.string, name) for name in ITEM_INPUTS}
+    if encoder.vector_width:
+        inputs[VECTOR] = tf.TensorSpec([None, encoder.vector_width], tf.float32, VECTOR)
+    return _traced(embed_item, inputs)
 
 
 def save(module: tf.Module, path: str, signatures: Signatures) -> None:

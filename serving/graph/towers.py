@@ -10,12 +10,12 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from preprocessing.command.console import UserError
-from preprocessing.data.features import HORIZONS
+from preprocessing.data.features import HORIZONS, VECTOR
 from preprocessing.logs.records import ATTRIBUTES
 from preprocessing.text.vocabulary_files import Vocabularies
 
 GRAMS = ("char", "bigram", "trigram", "word")
-Features = dict[str, tf.Tensor]  # dense int32 ids, padded with 0, by a tower's columns
+Features = dict[str, tf.Tensor]  # dense int32 ids, padded with 0, by a tower's columns; `vector` is float32
 _ALL, _QUERY_ALONE = "embed", "embed_query_alone"
 _SIGNATURES = {"query": (_ALL, _QUERY_ALONE), "item": (_ALL,)}
 _COLUMNS = {
@@ -24,7 +24,7 @@ _COLUMNS = {
         "history_word",
         *(f"{horizon}_{name}" for horizon in HORIZONS for name in ATTRIBUTES),
     },
-    "item": {*(f"title_{gram}" for gram in GRAMS), *ATTRIBUTES},
+    "item": {*(f"title_{gram}" for gram in GRAMS), *ATTRIBUTES, VECTOR},
 }
 
 

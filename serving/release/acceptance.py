@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from preprocessing.data.features import VECTOR
 from serving.catalogue.data_records import Requests
 from serving.config import GateConfig
 from serving.graph.saved_model import ServedModel
@@ -173,6 +174,9 @@ def short_of(recalls: Recalls, target: float) -> list[str]:
 def _cold(model: ServedModel, widths: dict[str, int]) -> list[str]:
     """Whether items and queries that nobody has seen get vectors."""
     new = {name: np.array([b"never seen before", b""], object) for name in ITEM_INPUTS}
+    vector = model.signatures["embed_item"].inputs.get(VECTOR)
+    if vector is not None:
+        new[VECTOR] = np.zeros((2, vector.tensor_shape.dim[1].size), np.float32)
     query = {"query": np.array([b"never seen before", b""], object)}
     query |= {name: np.full((2, widths[name]), b"never seen before", object) for name in VECTOR_LISTS}
     reasons = []

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from serving.catalogue.attribute_ids import attribute_ids
-from serving.catalogue.data_records import Requests, Strings, catalog_batches
+from serving.catalogue.data_records import Requests, Strings, catalog_batches, check_vectors
 from serving.catalogue.postings import build_postings
 from serving.catalogue.table import Table
 from serving.config import ServingConfig
@@ -79,6 +79,7 @@ class Builder:
         self.target_recall = config.tuning.target_recall
         self.towers = load_towers(job_dir)
         self.item_encoder = ItemEncoder(self.towers.item, self.towers.vocabularies)
+        check_vectors(data_dir, spec, self.item_encoder.vector_width)
 
     def build(self, aside: Path, pool: Requests, widths: Mapping[str, int], changes: Changes) -> Built:
         """Saves the model as `<aside>/model`, its index tuned by requests of a pool."""
@@ -97,7 +98,7 @@ class Builder:
         counts = {"fresh": 0, "tombstones": 0}
         if changes != Changes():
             vocabularies = self.towers.vocabularies
-            side = ItemSide(self.item_encoder, vocabularies.text_limits, vocabularies)
+            side = ItemSide(self.item_encoder, vocabularies.text_limits, vocabularies, vocabularies.vector_width)
             counts = amend(aside / "model", len(table), changes, side)
         clock.lap("save")
         exact = exact_answers(aside / "model", vectors, queries.tuned_by, found.tuned, config.tuning.target_recall)
@@ -119,7 +120,8 @@ class Builder:
         tuned: Tuned | None = None,
     ) -> int:
         """Warm-up requests, and the tuning's plot where there was one, beside a saved model; how many requests."""
-        items = {name: values.numpy() for name, values in next(iter(catalog_batches(self._data_dir, 8))).items()}
+        batch = next(iter(catalog_batches(self._data_dir, 8, self.item_encoder.vector_width)))
+        items = {name: values.numpy() for name, values in batch.items()}
         dim, k = self.item_encoder.dim, self._config.default_k
         count = write_warmup(model, signatures, requests, items, dict(widths), dim, k)
         if tuned is not None:

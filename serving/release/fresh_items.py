@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from preprocessing.command.console import UserError
+from preprocessing.data.features import VECTOR
 from preprocessing.logs.records import Item, Rejected, parse_item
 from preprocessing.text.vocabulary_files import Vocabularies
 from serving.catalogue.attribute_ids import attribute_ids
@@ -29,7 +30,7 @@ _IDS, _PAST = "items/ids", "past/attribute_ids"
 _ALIVE, _AMENDED, _FRESH = "over_retrieval/alive", "over_retrieval/amended", "over_retrieval/fresh"
 
 
-Embed = Callable[[Strings], tf.Tensor]  # items as strings [B] by the item tower's input names -> float32 [B, dim]
+Embed = Callable[[Strings], tf.Tensor]  # items [B] by the item tower's input names -> float32 [B, dim]
 
 
 class ItemSide(NamedTuple):
@@ -38,6 +39,7 @@ class ItemSide(NamedTuple):
     embed: Embed
     text_limits: tuple[int, int]
     vocabularies: Vocabularies | None  # of a model that encodes queries, which may name the item; a shard does not
+    vector_width: int  # of the items' own vectors, 0 where none are read
 
 
 class Changes(NamedTuple):
@@ -47,9 +49,9 @@ class Changes(NamedTuple):
     tombstones: set[bytes] | None = None
 
 
-def read_changes(fresh: str | None, tombstones: str | None) -> Changes:
+def read_changes(fresh: str | None, tombstones: str | None, vector_width: int) -> Changes:
     """Reads `--fresh`, catalogue records as JSON Lines, and `--tombstones`, one item id a line."""
-    items = None if fresh is None else [_item(fresh, *line) for line in _lines(fresh, "--fresh")]
+    items = None if fresh is None else [_item(fresh, *line, vector_width) for line in _lines(fresh, "--fresh")]
     gone = None if tombstones is None else {line.encode() for _, line in _lines(tombstones, "--tombstones")}
     return Changes(items, gone)
 
@@ -63,12 +65,12 @@ def _lines(path: str, flag: str) -> Iterable[tuple[int, str]]:
     return [(number, line.strip()) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
 
 
-def _item(path: str, number: int, line: str) -> Item:
+def _item(path: str, number: int, line: str, vector_width: int) -> Item:
     try:
         record = json.loads(line)
         if not isinstance(record, dict):
             raise Rejected("not an object")
-        return parse_item(record)
+        return parse_item(record, vector_width=vector_width)
     except (ValueError, Rejected) as error:
         raise UserError(f"--fresh {path}: line {number} is no catalogue record: {error}") from None
 
@@ -103,7 +105,7 @@ def amend(model: Path, size: int, changes: Changes, side: ItemSide) -> dict[str,
 
 
 def _embedded(new: list[Item], side: ItemSide) -> tuple[Table, list[np.ndarray]]:
-    """The table of new items and their vectors `[n, dim]`, from their text alone."""
+    """The table of new items and their vectors `[n, dim]`, from what their records say."""
     builder = TableBuilder(*side.text_limits)
     vectors = []
     for begin in range(0, len(new), _BLOCK):
@@ -111,9 +113,18 @@ def _embedded(new: list[Item], side: ItemSide) -> tuple[Table, list[np.ndarray]]
         columns = zip(*((one.item_id, one.title, one.brand, one.shop, one.leaf, one.top) for one in part), strict=True)
         names = ("item_id", "title", *NAMED.values())
         batch = {name: tf.constant(values, tf.string) for name, values in zip(names, columns, strict=True)}
-        vectors.append(checked_vectors(side.embed(batch), batch))
+        inputs = batch | ({VECTOR: _own_vectors(part, side.vector_width)} if side.vector_width else {})
+        vectors.append(checked_vectors(side.embed(inputs), batch))
         builder.add(batch | {PRICE: tf.constant([one.price for one in part], tf.float32)})
     return builder.table("--fresh"), vectors
+
+
+def _own_vectors(items: list[Item], width: int) -> tf.Tensor:
+    """float32 `[n, width]` of items' records, zeros for none."""
+    content = b"".join(one.vector or bytes(4 * width) for one in items)
+    if len(content) != 4 * width * len(items):
+        raise UserError(f"--fresh: this version reads vectors of {width} numbers, those of --data are of another width")
+    return tf.constant(np.frombuffer(content, "<f4").reshape(len(items), width))
 
 
 def _with_behind(arrays: Variables, size: int, table: Table, vectors: list[np.ndarray], side: ItemSide) -> Variables:
@@ -173,7 +184,7 @@ class StoredTower:
 def side_of(path: str, manifest: dict[str, Any], embed: Embed) -> ItemSide:
     """That of the version at `path`, which encodes queries."""
     vocabularies = Vocabularies(f"{path}/assets", manifest["encoding"], manifest["encoding"]["vocabularies"])
-    return ItemSide(embed, vocabularies.text_limits, vocabularies)
+    return ItemSide(embed, vocabularies.text_limits, vocabularies, vocabularies.vector_width)
 
 
 def amended_version(

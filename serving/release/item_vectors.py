@@ -9,13 +9,14 @@ import numpy as np
 import tensorflow as tf
 
 from preprocessing.command.console import UserError, progress
+from preprocessing.data.features import VECTOR
 from serving.batch.answer_files import CONTENT, read_table, vectors_of
 from serving.batch.output_folder import MANIFEST, BatchFolder
 from serving.batch.rows import content_hash
 from serving.catalogue.data_records import Strings, catalog_batches
 from serving.catalogue.table import Table, TableBuilder
 from serving.graph.item_encoder import ItemEncoder
-from serving.inputs import ITEM_INPUTS
+from serving.inputs import ITEM_INPUTS, item_inputs
 
 _BLOCK = 4_096
 
@@ -38,9 +39,9 @@ def embed_catalogue(
     builder = TableBuilder(*encoder.vocabularies.text_limits)
     embed = tf.function(encoder, reduce_retracing=True, autograph=False)
     with open(path, "wb") as file, progress("items embedded", total=spec["items"]) as bar:
-        for batch in catalog_batches(data_dir, _BLOCK):
-            texts = {name: batch[name] for name in ITEM_INPUTS}
-            file.write(_vectors(embed, texts, precomputed).tobytes())
+        for batch in catalog_batches(data_dir, _BLOCK, encoder.vector_width):
+            inputs = {name: batch[name] for name in item_inputs(encoder.vector_width)}
+            file.write(_vectors(embed, inputs, precomputed).tobytes())
             builder.add(batch)
             bar.advance(len(batch["item_id"]))
     table = builder.table(f"--data {data_dir}: catalog-*.tfrecord.gz")
@@ -90,8 +91,11 @@ class PrecomputedVectors:
 
     def vectors(self, items: Strings) -> tuple[np.ndarray, np.ndarray]:
         """float32 `[B, dim]` of items, and bool `[B]`, which of them are known; the others' rows are of no meaning."""
-        columns = zip(*(items[name].numpy().tolist() for name in ITEM_INPUTS), strict=True)
-        rows = np.array([self._rows.get(content_hash(values), -1) for values in columns], np.int64)
+        columns = [items[name].numpy().tolist() for name in ITEM_INPUTS]
+        if VECTOR in items:
+            columns.append([one.tobytes() for one in items[VECTOR].numpy()])
+        contents = map(content_hash, zip(*columns, strict=True))
+        rows = np.array([self._rows.get(content, -1) for content in contents], np.int64)
         known = rows >= 0
         self.taken += int(known.sum())
         return self._vectors[rows], known

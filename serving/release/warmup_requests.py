@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
+from preprocessing.data.features import VECTOR
 from serving.catalogue.data_records import Requests
 from serving.inputs import FILTERS, ITEM_INPUTS, VECTOR_LISTS
 from serving.release.acceptance import retrieve_inputs
@@ -50,8 +51,9 @@ def _calls(
     """(signature, inputs): as most requests are, then such that each condition in the graph goes the other way."""
     vectors = np.random.default_rng(17).normal(size=(2, dim)).astype(np.float32)
     plain, hard = retrieve_inputs(requests.slice(0, 1), widths, k), _hard(requests, widths, k)
-    strange = {name: np.append(items[name][:1], [_STRANGE]) for name in ITEM_INPUTS}
-    for inputs, of_items in ((plain, {name: items[name][:1] for name in ITEM_INPUTS}), (hard, strange)):
+    one = {name: values[:1] for name, values in items.items() if name in (*ITEM_INPUTS, VECTOR)}
+    strange = {name: np.append(one[name], [_STRANGE] if name in ITEM_INPUTS else one[name], axis=0) for name in one}
+    for inputs, of_items in ((plain, one), (hard, strange)):
         yield "serving_default", {"query": inputs["query"]}
         yield "retrieve", inputs
         yield "embed_query", {name: inputs[name] for name in ("query", *VECTOR_LISTS)}

@@ -10,8 +10,6 @@ import numpy as np
 import pytest
 
 from benchmarks import judged, movielens
-from benchmarks.warm_start import WARM_AT, again, warm_requests
-from preprocessing.adapters.graded import TRAIN_AT
 from preprocessing.adapters.movielens import TEST_AT
 from preprocessing.adapters.raw_folder import ACTIONS, SEARCHES
 
@@ -44,20 +42,3 @@ def test_training_ratings_are_spread_before_the_test_and_test_ratings_stay(tmp_p
 def test_recall_of_a_query_is_the_share_of_its_items_within_k() -> None:
     rows = np.concatenate([np.arange(100, 110), np.arange(10)])[None]
     assert judged.recall(rows, [np.array([100, 109, 0, 55])])[0].tolist() == pytest.approx([0.5, 0.75, 0.75])
-
-
-def test_a_catalogue_asks_for_itself_before_the_rated_queries_do() -> None:
-    products = [{"item_id": "1", "title": "Oak table", "brand": "Acme", "description": "for four"}]
-    found = list(warm_requests(products, 20, seed=1))
-    assert found == list(warm_requests(products, 20, seed=1))
-    assert len({search["request_id"] for search, _ in found}) == len({search["user_id"] for search, _ in found}) == 20
-    texts = ("Acme Oak table", "for four")
-    assert all(any(search["query"] in text for text in texts) for search, _ in found)
-    assert all(action["item_id"] == "1" and WARM_AT <= action["ts"] < TRAIN_AT for _, action in found)
-
-
-def test_rated_requests_come_again_by_others_and_test_requests_do_not() -> None:
-    lines = [json.dumps({"request_id": f"{kind}-0-0", "user_id": kind}).encode() for kind in ("train", "test")]
-    found = list(again(lines, lines, 2))
-    assert [name for name, _ in found] == ["searches", "searches", "actions", "actions"]
-    assert {one["request_id"] for _, one in found} == {"train-0-0 again 0", "train-0-0 again 1"}

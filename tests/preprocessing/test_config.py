@@ -83,7 +83,7 @@ def test_a_missing_file_is_named() -> None:
         load_section("nowhere.yaml", "preprocessing", PreprocessingConfig)
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted((ROOT / "configs").rglob("*.yaml")), ids=lambda path: path.name)
 def test_shipped_configs_load_and_their_resolved_form_reloads(path: Path, tmp_path: Path) -> None:
     config = load_section(str(path), "preprocessing", PreprocessingConfig)
     assert load(tmp_path, resolved_yaml("preprocessing", config)) == config

@@ -105,6 +105,20 @@ def test_without_a_catalogue_items_are_known_by_id_alone() -> None:
         assert_that(parts.eval | "Eval" >> beam.Keys(), equal_to(["u\nr7", "u\nr8", "u\nr9"]), label="eval")
 
 
+def test_records_of_items_hold_as_much_of_a_description_as_the_config_says() -> None:
+    told = [{**ITEMS[0], "description": "Solid oak, for four."}, *ITEMS[1:]]
+    config = PreprocessingConfig(input=InputConfig(description_words=3))
+
+    def description(record: tuple[str, bytes]) -> tuple[str, bytes]:
+        features = tf.train.Example.FromString(record[1]).features.feature
+        return record[0], features["description"].bytes_list.value[0]
+
+    with pipeline() as root:
+        parts = made(root, {**ALL, "catalog": told}, config)
+        expected = [("i0", b"Solid oak, for"), ("i1", b""), ("i2", b"")]
+        assert_that(parts.catalog | beam.Map(description), equal_to(expected))
+
+
 def test_windows_of_the_callers_do_not_divide_the_log() -> None:
     with pipeline() as root:
         windowed = {

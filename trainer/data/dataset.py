@@ -8,12 +8,13 @@ from typing import Any
 import tensorflow as tf
 
 from preprocessing.command.console import UserError
-from preprocessing.data.features import STAGES, Feature, parsing_spec
+from preprocessing.data.features import STAGES, VECTOR, Feature, parsing_spec
 from preprocessing.data.spec import read_spec
 
 Features = dict[str, Any]  # name -> Tensor or RaggedTensor
 COMPRESSION = "GZIP"
 _KEYS = 2**62
+_GRAINS = "text decides which grains there are"
 
 
 def requests(
@@ -59,9 +60,8 @@ def select(features: Iterable[Mapping[str, Any]], names: Collection[str] | None)
     if names is not None:
         unknown = set(names) - {feature.name for feature in described}
         if unknown:
-            raise UserError(
-                f"the data has no {', '.join(sorted(unknown))}; preprocessing.text decides which grains there are"
-            )
+            decides = "input.catalog.vector_width whether there is a vector" if VECTOR in unknown else _GRAINS
+            raise UserError(f"the data has no {', '.join(sorted(unknown))}; preprocessing.{decides}")
         described = [feature for feature in described if feature.name in names]
     return parsing_spec(described)
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from preprocessing.data.spec import read_spec
 from trainer.config import DataConfig, TrainerConfig
+from trainer.data.catalog_requests import CatalogRequests, joined, of_mixture, request_names, share_of
 from trainer.data.dataset import COMPRESSION, Features, keyed_items, keyed_requests, record_files, select
+
+_APART = 1_000_003  # between the seeds of two streams of the catalogue, which count up by epochs
 
 
 class Stream:
@@ -47,6 +50,31 @@ class Stream:
         return records.shuffle(window, seed=self._seed + epoch, reshuffle_each_iteration=False)
 
 
+class Due(NamedTuple):
+    """From which step on, and for whom, records are cut out of a stream."""
+
+    step: int
+    pipelines: int = 1
+    pipeline: int = 0
+    replicas: int = 1
+
+    def step_size(self, count: int) -> int:
+        """Records a step, of all replicas: each has as many."""
+        return count // self.replicas * self.replicas
+
+    def numbered(self, stream: Stream, count: int) -> tf.data.Dataset:
+        """Batches of (places in the stream `[n]`, records `[n]`), `count` records a step."""
+        start = self.step * self.step_size(count)
+        records = stream.examples(start).enumerate(start)
+        if self.pipelines > 1:
+            records = records.shard(self.pipelines, self.pipeline)
+        return records.batch(count // self.replicas, drop_remainder=True)
+
+    def records(self, stream: Stream, count: int) -> tf.data.Dataset:
+        """The same without their places."""
+        return self.numbered(stream, count).map(lambda _, records: records)
+
+
 class TrainingData:
     """Batches of requests with, beside each, items of the whole catalogue as shared negatives.
 
@@ -64,17 +92,18 @@ class TrainingData:
         request_names: Collection[str],
         item_names: Collection[str],
     ) -> None:
-        self._spec = read_spec(data_dir)
-        self._batch, self._negatives = config.data.batch, config.loss.shared_negatives
-        self._prefetch = config.data.prefetch
-        self.requests = int(self._spec["examples"]["train"])
-        self.items = int(self._spec["items"])
-        self._request_spec = select(self._spec["requests"], request_names)
-        self._item_spec = select(self._spec["catalog"], {*item_names, "item_id"})
-        self._streams = (
-            Stream(record_files(data_dir, "train"), self.requests, config.data, config.seed),
-            Stream(record_files(data_dir, "catalog"), self.items, config.data, config.seed + 1),
-        )
+        spec = read_spec(data_dir)
+        self._config = config
+        self.requests = int(spec["examples"]["train"])
+        self.items = int(spec["items"])
+        self._request_spec = select(spec["requests"], request_names)
+        self._item_spec = select(spec["catalog"], {*item_names, "item_id"})
+        train, live = record_files(data_dir, "train"), record_files(data_dir, "catalog")
+        self._log = Stream(train, self.requests, config.data, config.seed)
+        self._shared = Stream(live, self.items, config.data, config.seed + 1)
+        if config.data.from_catalog:
+            self._asking = Stream(live, self.items, config.data, config.seed + _APART)
+            self._made = CatalogRequests(data_dir, spec, request_names, config.seed)
 
     def batches(self, step: int = 0, pipelines: int = 1, pipeline: int = 0, replicas: int = 1) -> tf.data.Dataset:
         """The batches from `step` on that are due to one of several input pipelines.
@@ -86,36 +115,53 @@ class TrainingData:
           pipeline: which of them this is.
           replicas: replicas in all; each gets a batch of its own.
         """
-        parts = [self._records(step, self._streams[0], self._batch, pipelines, pipeline, replicas, self._request_spec)]
-        parts[0] = parts[0].map(keyed_requests, tf.data.AUTOTUNE, deterministic=True)
-        if self._negatives:
-            items = self._records(
-                step, self._streams[1], self._negatives, pipelines, pipeline, replicas, self._item_spec
-            )
-            parts.append(items.map(keyed_items, tf.data.AUTOTUNE, deterministic=True))
-            both = tf.data.Dataset.zip(tuple(parts)).map(lambda one, other: {"requests": one, "catalog": other})
-        else:
-            both = parts[0].map(lambda one: {"requests": one})
+        due = Due(step, pipelines, pipeline, replicas)
+        data, negatives = self._config.data, self._config.loss.shared_negatives
+        parts = {"requests": _parsed(due.records(self._log, data.from_log), self._request_spec)}
+        if data.from_catalog:
+            parts["made"] = self._made_requests(due, data.from_catalog)
+        if negatives:
+            parts["catalog"] = _parsed(due.records(self._shared, negatives), self._item_spec)
+        batches = tf.data.Dataset.zip(parts).map(self._batch, tf.data.AUTOTUNE, deterministic=True)
         options = tf.data.Options()
         options.deterministic = True
         options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
-        return both.prefetch(self._prefetch).with_options(options)
+        return batches.prefetch(data.prefetch).with_options(options)
 
     def request_ids(self, step: int) -> list[str]:
         """The requests of one step's batch, of all replicas."""
-        spec = {"request_id": tf.io.FixedLenFeature([], tf.string)}
-        batch = next(iter(self._records(step, self._streams[0], self._batch, 1, 0, 1, spec)))
-        return [one.decode(errors="replace") for one in batch["request_id"].numpy()]
+        due, data = Due(step), self._config.data
+        parts = [_parsed(due.records(self._log, data.from_log), _only("request_id")).map(lambda one: one["request_id"])]
+        if data.from_catalog:
+            asking = _parsed(due.records(self._asking, data.from_catalog), _only("item_id"))
+            parts.append(asking.map(lambda one: request_names(one["item_id"])))
+        return [one.decode(errors="replace") for part in parts for one in next(iter(part)).numpy()]
 
-    @staticmethod
-    def _records(
-        step: int, stream: Stream, batch: int, pipelines: int, pipeline: int, replicas: int, spec: Mapping[str, Any]
-    ) -> tf.data.Dataset:
-        records = stream.examples(step * batch)
-        if pipelines > 1:
-            records = records.shard(pipelines, pipeline)
-        batches = records.batch(batch // replicas, drop_remainder=True)
-        return batches.map(lambda x: tf.io.parse_example(x, spec), tf.data.AUTOTUNE, deterministic=True)
+    def _made_requests(self, due: Due, count: int) -> tf.data.Dataset:
+        def make(places: tf.Tensor, records: tf.Tensor) -> Features:
+            return self._made(places, due.step_size(count), tf.io.parse_example(records, self._made.item_spec))
+
+        return due.numbered(self._asking, count).map(make, tf.data.AUTOTUNE, deterministic=True)
+
+    def _batch(self, parts: Features) -> Features:
+        """A batch as the model reads it, of the parts it is read in."""
+        batch = {name: part for name, part in parts.items() if name != "made"}
+        if "made" in parts:
+            both = joined(parts["requests"], parts["made"])
+            share = share_of(parts["made"], both, self._config.loss.positive_stages)
+            batch = {name: of_mixture(one, share, self.items) for name, one in {**batch, "requests": both}.items()}
+        batch["requests"] = keyed_requests(batch["requests"])
+        if "catalog" in batch:
+            batch["catalog"] = keyed_items(batch["catalog"])
+        return batch
+
+
+def _parsed(records: tf.data.Dataset, spec: Mapping[str, Any]) -> tf.data.Dataset:
+    return records.map(lambda x: tf.io.parse_example(x, spec), tf.data.AUTOTUNE, deterministic=True)
+
+
+def _only(name: str) -> dict[str, Any]:
+    return {name: tf.io.FixedLenFeature([], tf.string)}
 
 
 def empty_batch(spec: Mapping[str, Any], request_names: Collection[str], item_names: Collection[str]) -> Features:

@@ -92,11 +92,11 @@ class Job:
             raise UserError(f"--job-dir {self.path}: no checkpoint in it yet; train it with python -m trainer.task")
         return found
 
-    def write(self, name: str, text: str) -> None:
+    def write(self, name: str, content: str | bytes) -> None:
         """Writes a file of the folder; it appears whole or not at all."""
         path = f"{self.path}/{name}"
-        with tf.io.gfile.GFile(f"{path}.part", "w") as file:
-            file.write(text)
+        with tf.io.gfile.GFile(f"{path}.part", "wb" if isinstance(content, bytes) else "w") as file:
+            file.write(content)
         tf.io.gfile.rename(f"{path}.part", path, overwrite=True)
 
 

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from preprocessing.data.spec import read_spec
 from trainer.job.job_folder import Job
+from trainer.job.outside_words import kept_words
 from trainer.models.build import build_model
 from trainer.models.two_tower import TwoTower
 
@@ -46,7 +47,7 @@ def restore(job_dir: str, data_dir: str) -> TrainedTowers:
     """Rebuilds the towers from `config.yaml` and the best checkpoint of a job."""
     job = Job(job_dir)
     spec = read_spec(data_dir)
-    model = build_model(job.config(), spec)
     job.check_data(data_dir)
+    model = build_model(job.config(), spec, kept_words(job))
     tf.train.Checkpoint(model=model).restore(job.best_checkpoint()).expect_partial()
     return TrainedTowers(model)

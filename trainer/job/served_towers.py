@@ -9,16 +9,18 @@ from typing import Any
 
 import tensorflow as tf
 
+from preprocessing.data.features import VECTOR
 from preprocessing.data.spec import read_spec
 from preprocessing.text.vocabulary_files import copy_vocabularies, encoding_of
 from trainer.job.job_folder import Job
+from trainer.job.outside_words import kept_words
 from trainer.models.build import build_model
 
 Features = dict[str, tf.Tensor]
 
 
 class ServedTower(tf.Module):
-    """A tower on dense int32 ids, padded with 0, by the columns that it reads.
+    """A tower on dense int32 ids, padded with 0, and an item's own vector, by the columns that it reads.
 
     Saved as a layer, it would bring a second, unused graph of each part.
     """
@@ -39,11 +41,12 @@ class ServedTower(tf.Module):
         return {"embedding": tf.cast(self._query_alone(features), tf.float32)}
 
 
-def _rank(column: str) -> int:
-    """Of ids by request or item: one, a list, or a list of lists."""
-    if column == "history_word":
-        return 3
-    return 2 if "_" in column else 1
+def _input(column: str, spec: dict[str, Any]) -> tf.TensorSpec:
+    """Ids by request or item, one, a list, or a list of lists; or the item's own vector."""
+    if column == VECTOR:
+        return tf.TensorSpec([None, spec["vector_width"]], tf.float32, column)
+    rank = 3 if column == "history_word" else 2 if "_" in column else 1
+    return tf.TensorSpec([None] * rank, tf.int32, column)
 
 
 def write_towers(job: Job, data_dir: str) -> None:
@@ -54,19 +57,21 @@ def write_towers(job: Job, data_dir: str) -> None:
     """
     tf.keras.mixed_precision.set_global_policy("float32")  # what is served must not depend on how it was trained
     spec = read_spec(data_dir)
-    model = build_model(job.config(), spec)
+    model = build_model(job.config(), spec, kept_words(job))
     tf.train.Checkpoint(model=model).restore(job.best_checkpoint()).expect_partial()
+    model.query_tower.tables.fold()
     aside = f"{job.towers}.part"
     if tf.io.gfile.exists(aside):
         tf.io.gfile.rmtree(aside)
     query, item = ServedTower(model.query_tower), ServedTower(model.item_tower)
     alone = {name for name in query.columns if name.startswith("query_")}
-    _save(query, os.path.join(aside, "query"), {"embed": query.columns, "embed_query_alone": alone})
-    _save(item, os.path.join(aside, "item"), {"embed": item.columns})
-    names = _vocabularies(query.columns | item.columns)
+    _save(query, os.path.join(aside, "query"), {"embed": query.columns, "embed_query_alone": alone}, spec)
+    _save(item, os.path.join(aside, "item"), {"embed": item.columns}, spec)
+    names = _vocabularies(query.columns | item.columns - {VECTOR})
     copy_vocabularies(f"{data_dir}/vocab", names, f"{aside}/vocab")
+    encoding = encoding_of(spec if VECTOR in item.columns else spec | {"vector_width": 0}, names)
     with tf.io.gfile.GFile(f"{aside}/encoding.json", "w") as file:
-        file.write(json.dumps(encoding_of(spec, names), indent=1))
+        file.write(json.dumps(encoding, indent=1))
     if tf.io.gfile.exists(job.towers):
         tf.io.gfile.rmtree(job.towers)
     tf.io.gfile.rename(aside, job.towers)
@@ -77,10 +82,10 @@ def _vocabularies(columns: Iterable[str]) -> set[str]:
     return {column.rsplit("_", 1)[-1] for column in columns}
 
 
-def _save(tower: ServedTower, path: str, signatures: dict[str, Iterable[str]]) -> None:
+def _save(tower: ServedTower, path: str, signatures: dict[str, Iterable[str]], spec: dict[str, Any]) -> None:
     """Saves a tower with signatures of some columns each."""
     traced: dict[str, Any] = {}
     for name, columns in signatures.items():
-        inputs = {column: tf.TensorSpec([None] * _rank(column), tf.int32, column) for column in sorted(columns)}
+        inputs = {column: _input(column, spec) for column in sorted(columns)}
         traced[name] = tf.function(getattr(tower, name), autograph=False).get_concrete_function(**inputs)
     tf.saved_model.save(tower, path, signatures=traced)

@@ -9,6 +9,7 @@ import tensorflow as tf
 from preprocessing.data.features import HORIZONS
 from trainer.config_models import DnnConfig
 from trainer.towers.embeddings import Tables
+from trainer.towers.item_vector import ItemVector
 from trainer.towers.lists import present
 
 
@@ -54,7 +55,7 @@ class DnnQueryTower(tf.keras.layers.Layer):
 
 
 class DnnItemTower(tf.keras.layers.Layer):
-    """MLP(mean title grams, attributes)."""
+    """MLP(mean title grams, attributes, the item's own vector)."""
 
     def __init__(self, tables: Tables, config: DnnConfig) -> None:
         super().__init__(name="item_tower")
@@ -62,6 +63,8 @@ class DnnItemTower(tf.keras.layers.Layer):
         self._config = config
         self._mlp = mlp(config.hidden, config.dim, "mlp")
         self.columns = {f"title_{gram}" for gram in config.title_grams} | set(config.attributes)
+        self._vector = ItemVector(config.dim) if config.vector else None
+        self.columns |= ItemVector.columns if config.vector else set()
 
     def call(self, items: dict[str, Any], training: bool = False) -> tf.Tensor:
         """-> `[N, d]`."""
@@ -71,5 +74,7 @@ class DnnItemTower(tf.keras.layers.Layer):
             if name == "item" and training and self._config.id_dropout:
                 ids = self.tables.forget_some(ids, self._config.id_dropout)
             parts.append(self.tables.rows(name, ids))
+        if self._vector is not None:
+            parts.append(self._vector(items))
         vector = self._mlp(tf.concat(parts, axis=-1))
         return tf.math.l2_normalize(vector, axis=-1) if self._config.normalize else vector

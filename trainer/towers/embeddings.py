@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from trainer.towers.lists import Ids, flat, mean_listed, padded, present
@@ -13,10 +14,42 @@ from trainer.towers.noise import Noise
 _STDDEV = 0.1
 
 
-class Tables(tf.keras.layers.Layer):
-    """id -> vector, for each vocabulary in use. Their gradients are sparse: a step touches the rows it saw."""
+class OutsideRows(tf.keras.layers.Layer):
+    """W . vector[id]: vectors from elsewhere, as they are, projected to a table's width.
 
-    def __init__(self, spec: Mapping[str, Any], widths: Mapping[str, int], noise: Noise) -> None:
+    The vectors are no part of checkpoints: the job's folder holds them, once.
+    """
+
+    def __init__(self, vectors: np.ndarray, width: int, name: str) -> None:
+        super().__init__(name=name, dtype="float32")
+        variable = tf.Variable(vectors, trainable=False, dtype=tf.float32)
+        self._vectors_of = lambda ids: tf.gather(variable, ids)  # a layer finds its variables in attributes alone
+        self.found = tf.constant(np.any(vectors, axis=1))
+        self._projection = self.add_weight(f"{name}/projection", [vectors.shape[1], width])
+
+    def call(self, ids: tf.Tensor) -> tf.Tensor:
+        """`[...]` -> `[..., width]`."""
+        return tf.tensordot(self._vectors_of(ids), self._projection, axes=1)
+
+
+class Tables(tf.keras.layers.Layer):
+    """id -> vector, for each vocabulary in use. Their gradients are sparse: a step touches the rows it saw.
+
+    Args:
+      spec: of the data.
+      widths: of each table.
+      noise: of the model.
+      word_vectors: float32 `[ids, w]` from elsewhere, zeros where there is none; the table of words then holds what
+        is learned beside them, nothing at first.
+    """
+
+    def __init__(
+        self,
+        spec: Mapping[str, Any],
+        widths: Mapping[str, int],
+        noise: Noise,
+        word_vectors: np.ndarray | None = None,
+    ) -> None:
         super().__init__(name="tables", dtype="float32")
         self._noise = noise
         self._compute = tf.keras.mixed_precision.global_policy().compute_dtype
@@ -29,10 +62,29 @@ class Tables(tf.keras.layers.Layer):
             )
             for name, width in sorted(widths.items())
         }
+        self._outside = None
+        if word_vectors is not None and "word" in widths:
+            self._outside = OutsideRows(word_vectors, widths["word"], "outside_words")
+            words = self._rows["word"]
+            words.assign(tf.where(self._outside.found[:, None], 0.0, words))
+
+    @property
+    def embeddings(self) -> list[tf.Variable]:
+        """The tables themselves, whose rows are trained one by one."""
+        return list(self._rows.values())
+
+    def fold(self) -> None:
+        """Makes vectors from elsewhere part of the table: what is served needs one row a word, and no projection."""
+        if self._outside is not None:
+            self._rows["word"].assign_add(self._outside(tf.range(self._rows["word"].shape[0])))
+            self._outside = None
 
     def rows(self, name: str, ids: tf.Tensor) -> tf.Tensor:
         """Vectors of ids: `[..., width]`."""
-        return tf.cast(tf.gather(self._rows[name], ids), self._compute)
+        rows = tf.gather(self._rows[name], ids)
+        if name == "word" and self._outside is not None:
+            rows += self._outside(ids)
+        return tf.cast(rows, self._compute)
 
     def listed(self, name: str, ids: Ids) -> tf.Tensor:
         """Vectors of lists of ids: `[..., (L)]` -> `[..., L, width]`."""

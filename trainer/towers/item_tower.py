@@ -1,4 +1,4 @@
-"""e + tanh(W . mean(title)): an item's id, its attributes and its title as one vector."""
+"""e + tanh(W . mean(title)): an item's id, its attributes, its title and its own vector as one vector."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from trainer.config_models import ItemConfig
 from trainer.towers.embeddings import Tables
+from trainer.towers.item_vector import ItemVector
 
 
 class ItemTower(tf.keras.layers.Layer):
@@ -20,6 +21,8 @@ class ItemTower(tf.keras.layers.Layer):
         self.columns = {*(["item"] if config.id else []), *config.side, *(f"title_{g}" for g in config.title_grams)}
         self._side = tf.keras.layers.Dense(dim, use_bias=False, name="side") if config.side else None
         self._titles = {gram: tf.keras.layers.Dense(dim, name=f"title_{gram}") for gram in config.title_grams}
+        self._vector = ItemVector(dim) if config.vector else None
+        self.columns |= ItemVector.columns if config.vector else set()
 
     def call(self, items: dict[str, Any], training: bool = False) -> tf.Tensor:
         """Features of `[N]` items -> `[N, d]`."""
@@ -35,4 +38,6 @@ class ItemTower(tf.keras.layers.Layer):
         if self._titles:
             title = [self._titles[gram](self.tables.mean(gram, items[f"title_{gram}"])) for gram in self._titles]
             parts.append(tf.tanh(tf.add_n(title)))
+        if self._vector is not None:
+            parts.append(self._vector(items))
         return tf.add_n(parts)

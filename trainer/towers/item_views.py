@@ -10,6 +10,7 @@ import tensorflow as tf
 from trainer.config_models import MmseConfig
 from trainer.towers.dense import Dense
 from trainer.towers.embeddings import Tables
+from trainer.towers.item_vector import ItemVector
 
 
 class ItemView(tf.keras.layers.Layer):
@@ -28,7 +29,8 @@ class ItemView(tf.keras.layers.Layer):
 class ItemViews(tf.keras.layers.Layer):
     """A gram's level reads the title in that gram; the levels made of words, words; a horizon, id and attributes.
 
-    The words in order are read with their bigrams, the mix with every gram.
+    The words in order are read with their bigrams, the mix with every gram. The catalogue's own vector, where it is on,
+    is one more input of every level.
     """
 
     def __init__(self, tables: Tables, config: MmseConfig, grains: Sequence[str], horizons: Sequence[str]) -> None:
@@ -44,21 +46,25 @@ class ItemViews(tf.keras.layers.Layer):
         self.columns = {f"title_{gram}" for gram in self._grams}
         if horizons:
             self.columns |= {*(["item"] if config.item.id else []), *config.item.side}
+        self._vector = ItemVector(config.dim) if config.item.vector else None
+        self.columns |= ItemVector.columns if config.item.vector else set()
 
     def call(self, items: dict[str, Any], training: bool = False) -> tf.Tensor:
         """Features of `[N]` items -> `[N, G, d]`."""
         means = {gram: self.tables.mean(gram, items[f"title_{gram}"]) for gram in self._grams}
-        inputs = {level: tf.concat([means[gram] for gram in grams], axis=-1) for level, grams in self._titles.items()}
+        inputs = {level: [means[gram] for gram in grams] for level, grams in self._titles.items()}
         if self._horizons:
             inputs |= dict.fromkeys(self._horizons, self._attributes(items, training))
-        return tf.stack([view(inputs[level]) for level, view in self._views.items()], axis=1)
+        of_all = [self._vector(items)] if self._vector is not None else []
+        views = [view(tf.concat([*inputs[level], *of_all], axis=-1)) for level, view in self._views.items()]
+        return tf.stack(views, axis=1)
 
-    def _attributes(self, items: dict[str, Any], training: bool) -> tf.Tensor:
-        """Id and attributes side by side `[N, w]`."""
+    def _attributes(self, items: dict[str, Any], training: bool) -> list[tf.Tensor]:
+        """Id and attributes, `[N, w]` each."""
         parts = [self.tables.rows(name, items[name]) for name in self._item.side]
         if self._item.id:
             ids = items["item"]
             if training and self._item.id_dropout:
                 ids = self.tables.forget_some(ids, self._item.id_dropout)
             parts.append(self.tables.rows("item", ids))
-        return tf.concat(parts, axis=-1)
+        return parts

@@ -21,7 +21,7 @@ class Checkpoints:
         self._noise = model.noise
         self._writes = writes
         self._best = tf.Variable(math.nan, trainable=False, dtype=tf.float32, name="best_recall")
-        optimizers = {"_adagrad": optimizer.adagrad, "_adam": optimizer.adam}  # as checkpoints on disk name them
+        optimizers = {"_adagrad": optimizer.of_tables, "_adam": optimizer.of_dense}  # as checkpoints on disk name them
         everything = tf.train.Checkpoint(model=model, optimizers=optimizers, noise=model.noise, best_recall=self._best)
         self._last = tf.train.CheckpointManager(everything, job.last_checkpoints, config.keep_checkpoints)
         self._kept = tf.train.CheckpointManager(tf.train.Checkpoint(model=model), job.best_checkpoints, max_to_keep=1)

@@ -12,6 +12,7 @@ import tensorflow as tf
 from trainer.config import TrainerConfig
 from trainer.data.training_data import TrainingData
 from trainer.job.job_folder import Job
+from trainer.job.outside_words import outside_words
 from trainer.losses.replicas import summed
 from trainer.models.build import build_model
 from trainer.training.checkpoints import Checkpoints
@@ -33,8 +34,9 @@ class Trainer:
         self, config: TrainerConfig, data_dir: str, job: Job, placement: Placement, spec: dict[str, Any]
     ) -> None:
         self._config, self._placement, self._job = config, placement, job
+        words = outside_words(config, data_dir, job, placement.chief)
         with placement.strategy.scope():
-            self.model = build_model(config, spec)
+            self.model = build_model(config, spec, words)
             self.data = TrainingData(data_dir, config, self.model.request_columns, self.model.item_columns)
             self.steps = steps_of(config, self.data.requests)
             self._optimizer = build_optimizer(self.model, config.optimizer, self.steps)
@@ -141,5 +143,5 @@ class Trainer:
 
 
 def steps_of(config: TrainerConfig, requests: int) -> int:
-    """How many steps the config asks for."""
-    return config.training.steps or max(1, round(config.training.epochs * requests / config.data.batch))
+    """How many steps the config asks for; an epoch is one of the log's requests."""
+    return config.training.steps or max(1, round(config.training.epochs * requests / config.data.from_log))

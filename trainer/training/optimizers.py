@@ -1,4 +1,4 @@
-"""Adagrad for the embedding tables, Adam for the rest: warm-up, decay, one clipping over all."""
+"""Adagrad for the embedding tables, Adam or Adagrad for the rest: warm-up, decay, one clipping over all."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ class ClippedComposite(tfrs.experimental.optimizers.CompositeOptimizer):
 
     Args:
       tables: the embedding tables, for Adagrad.
-      dense: every other variable, for Adam.
-      config: rates, warm-up, decay and the norm to clip at.
+      dense: every other variable, for Adam or Adagrad.
+      config: which of them, rates, warm-up, decay and the norm to clip at.
       steps: how many there will be, for the decay.
     """
 
@@ -66,13 +66,15 @@ class ClippedComposite(tfrs.experimental.optimizers.CompositeOptimizer):
     ) -> None:
         self.embedding_rate = WarmUpAndDecay(config.embedding_rate, steps, config)
         self.dense_rate = WarmUpAndDecay(config.dense_rate, steps, config)
-        self.adagrad = _Adagrad(
-            self.embedding_rate, initial_accumulator_value=config.embedding_accumulator, jit_compile=False
+        self.of_tables = _adagrad(self.embedding_rate, config)
+        self.of_dense = (
+            _adagrad(self.dense_rate, config)
+            if config.dense == "adagrad"
+            else _Adam(self.dense_rate, jit_compile=False)
         )
-        self.adam = _Adam(self.dense_rate, jit_compile=False)
-        self.adagrad.build(list(tables))
-        self.adam.build(list(dense))
-        super().__init__([(self.adagrad, lambda: tables), (self.adam, lambda: dense)])
+        self.of_tables.build(list(tables))
+        self.of_dense.build(list(dense))
+        super().__init__([(self.of_tables, lambda: tables), (self.of_dense, lambda: dense)])
         self._in_order = [*tables, *dense]
         self._clip_norm = config.clip_norm
 
@@ -102,12 +104,16 @@ class ClippedComposite(tfrs.experimental.optimizers.CompositeOptimizer):
     @property
     def weights(self) -> list[tf.Variable]:
         """Its variables; the library's own asks for them by the name that older optimizers had."""
-        return [*self.adagrad.variables, *self.adam.variables]
+        return [*self.of_tables.variables, *self.of_dense.variables]
+
+
+def _adagrad(rate: WarmUpAndDecay, config: OptimizerConfig) -> _Adagrad:
+    return _Adagrad(rate, initial_accumulator_value=config.adagrad_accumulator, jit_compile=False)
 
 
 def build_optimizer(model: TwoTower, config: OptimizerConfig, steps: int) -> ClippedComposite:
     """The optimizer of a model for `steps` steps, ready for `model.compile`."""
-    in_tables = {id(variable) for variable in model.query_tower.tables.trainable_variables}
+    in_tables = {id(variable) for variable in model.query_tower.tables.embeddings}
     tables = [variable for variable in model.trainable_variables if id(variable) in in_tables]
     dense = [variable for variable in model.trainable_variables if id(variable) not in in_tables]
     return ClippedComposite(tables, dense, config, steps)

@@ -40,7 +40,7 @@ class Journal:
         with self._writer.as_default():
             tf.summary.scalar(f"validation/recall_at_{k}", recall, step=step)
             if self._histograms:
-                for table in self._model.query_tower.tables.trainable_variables:
+                for table in self._model.query_tower.tables.embeddings:
                     norms = tf.norm(table[:_ROWS], axis=1)
                     tf.summary.histogram(f"norm/{table.name.split(':')[0]}", norms, step=step)
             self._writer.flush()

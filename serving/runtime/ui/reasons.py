@@ -78,20 +78,22 @@ class Reasons:
     def _explain(self, servable: Servable, asked: Asked, hits: list[dict[str, Any]]) -> list[str]:
         """Adds to the hits what is known of their items and why they came; returns the horizons that there were."""
         fresh = _fresh_ids(servable.path)
-        attributes = signature_of(servable, "embed_item").inputs.keys() - {"item_id"}
-        known = []
+        inputs = signature_of(servable, "embed_item").inputs
+        attributes = {name for name, one in inputs.items() if one.number == types_pb2.DT_STRING} - {"item_id"}
+        known, items = [], []
         for hit in hits:
             record = self._catalogue.record(hit["item_id"])
             hit["fresh"] = hit["item_id"] in fresh
             hit.update({name: str((record or {}).get(name) or "") for name in attributes})
             if record is not None:
                 known.append(hit)
+                items.append({**hit, **_vectors(inputs, record)})
         texts = [" ".join(hit.get(name, "") for name in _TEXTS) for hit in hits]
         for hit, terms in zip(hits, self._words.shared(asked.query, texts), strict=True):
             hit["terms"] = terms
         horizons = [name for name, lists in HORIZONS.items() if any(getattr(asked.user, one) for one in lists)]
         if horizons and known:
-            for hit, changes in zip(known, self._changes(servable, asked, known, horizons), strict=True):
+            for hit, changes in zip(known, self._changes(servable, asked, items, horizons), strict=True):
                 hit["changes"] = dict(zip(horizons, changes, strict=True))
         return horizons
 
@@ -132,6 +134,12 @@ class Words:
         """For each text the words of the query that it has, each once."""
         wanted, *found = self.of([query, *texts])
         return [[word for word in dict.fromkeys(wanted) if word in row] for row in found]
+
+
+def _vectors(inputs: Mapping[str, Input], record: Row) -> Row:
+    """An item's own vector, where a signature takes one; zeros for a record that has none."""
+    widths = {name: one.shape[1] for name, one in inputs.items() if one.number == types_pb2.DT_FLOAT and one.shape}
+    return {name: record.get(name) or [0.0] * (width or 0) for name, width in widths.items()}
 
 
 def _arrays(signature: Signature, rows: Sequence[Row]) -> list[np.ndarray]:

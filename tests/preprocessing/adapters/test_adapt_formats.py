@@ -107,7 +107,8 @@ def test_wands(tmp_path: Path) -> None:
     assert (counts["test ordered"], counts["test clicked"], counts["test shown"]) == (2, 4, 4)
     catalog = read(tmp_path / "raw" / "catalog.jsonl.gz")
     categories = {"category_top": "Furniture", "category_leaf": "Tables"}
-    assert catalog[3] == {"item_id": "3", "title": "table 3 solid", "brand": "", "shop": "", **categories}
+    own = {"item_id": "3", "title": "table 3 solid", "brand": "", "shop": "", "description": 'solid and "square"'}
+    assert catalog[3] == {**own, **categories}
     assert catalog[49]["category_leaf"] == ""
     asked = {one["query"] for one in read(tmp_path / "raw" / "searches.jsonl.gz")}
     assert 'fawkes 36" vanity' in asked

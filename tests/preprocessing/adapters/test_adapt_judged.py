@@ -88,7 +88,7 @@ def test_all_that_may_be_missing_is(tmp_path: Path) -> None:
     catalog = {one["item_id"]: one for one in read(tmp_path / "raw" / "catalog.jsonl.gz")}
     assert len(catalog) == counts["products"] == 33
     lamp = {"title": "a lamp Very", "brand": "b", "shop": "s", "category_top": "Home", "category_leaf": "Oak"}
-    assert catalog["7001"] == {"item_id": "7001", **lamp, "price": 3.0}
+    assert catalog["7001"] == {"item_id": "7001", **lamp, "description": "Very solid.", "price": 3.0}
     assert (catalog["path"]["category_top"], catalog["path"]["category_leaf"]) == ("Home", "Lamps")
     assert catalog["bare"]["title"] == ""
     left_out = {name: number for name, number in counts.items() if name.startswith(("left out", "products without"))}

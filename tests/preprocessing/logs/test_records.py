@@ -95,9 +95,24 @@ def test_no_time_at_all(value: Any) -> None:
 def test_a_full_record_of_each_stream() -> None:
     assert parse_item(ITEM) == Item("i", "Red sofa", "b", "s", "l", "t", pytest.approx(math.nan, nan_ok=True), True)
     item = parse_item({**ITEM, "price": 3, "in_stock": False, "updated_at": "2023-11-14T22:13:20.123Z"}, "f", 7)
-    assert item[-5:] == (3.0, False, MOMENT, "f", 7)
+    assert item[6:] == (3.0, False, MOMENT, "", "f", 7, b"")
     assert parse_search(SEARCH, BOUNDS, "f") == Search(MOMENT, "r", "u", "sofa", ("a", "b"), "f")
     assert parse_action(ACTION, BOUNDS, "f") == (MOMENT, "u", "i", "click", "", "f")
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("Solid oak,\nfor four.", "Solid oak, for"),
+        ("\u7ea2\u8272\u978b\u5b50", "\u7ea2\u8272\u978b"),
+        ("size-10 \u978b", "size-10 \u978b"),
+        ("--", ""),
+        (None, ""),
+    ],
+)
+def test_a_description_is_cut_to_words(text: str | None, kept: str) -> None:
+    assert parse_item({**ITEM, "description": text}, described=3).description == kept
+    assert parse_item({**ITEM, "description": text}).description == ""
 
 
 @pytest.mark.parametrize(

@@ -136,7 +136,7 @@ def test_a_search(printed: Printed, tmp_path: Path) -> None:
 
 
 def test_every_experiment_can_be_submitted(printed: Printed) -> None:
-    for path in sorted((ROOT / "configs").glob("*.yaml")):
+    for path in sorted((ROOT / "configs").rglob("*.yaml")):
         if "trainer" in yaml.safe_load(path.read_text()):
             assert custom(printed("--config", str(path))).display_name.startswith("multigrain-")
 

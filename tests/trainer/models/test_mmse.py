@@ -77,12 +77,28 @@ def test_post_fusion_is_one_inner_product(
     model = shaken(build_model(config("mmse", *switches), spec))
     query, item = model.query_tower, model.item_tower
     asked = next(iter(requests(data, "train", 40)))
-    weights = query.level_weights.weights_by_level.numpy()
+    weights = query.fusion.weights_by_level.numpy()
     assert len(weights) == query.levels == 8 and np.all(weights >= 0)
     assert learned == (np.ptp(weights) > 0)
-    levels = query.by_level(asked).numpy(), item.by_level(items).numpy()
+    levels = [query.by_level(asked).numpy(), item.by_level(items).numpy()]
+    if normalize:
+        levels = [level / np.maximum(np.linalg.norm(level, axis=2, keepdims=True), 1e-6) for level in levels]
     by_level = np.einsum("g,bgd,ngd->bn", weights, *levels)
     assert query(asked).numpy() @ item(items).numpy().T == pytest.approx(by_level, rel=1e-5, abs=1e-5)
-    if normalize:  # a level of a user without a past is no vector
-        lengths = np.linalg.norm(np.concatenate(levels), axis=2)
-        assert np.all((np.abs(lengths - 1) < 1e-5) | (lengths == 0))
+
+
+@pytest.mark.parametrize("normalize", [False, True])
+def test_fused_representations_are_as_wide_and_mix_the_levels(
+    config: Make, data: str, spec: dict[str, Any], items: dict[str, Any], normalize: bool
+) -> None:
+    switches = ("mmse.fusion=representations", f"mmse.normalize={str(normalize).lower()}")
+    model = shaken(build_model(config("mmse", *switches), spec))
+    asked = next(iter(requests(data, "train", 40)))
+    for tower, features in ((model.query_tower, asked), (model.item_tower, items)):
+        vectors, levels = tower(features).numpy(), tower.by_level(features).numpy()
+        (matrix,) = (one.numpy() for one in tower.trainable_weights if "fused_representation" in one.name)
+        expected = levels.reshape(len(levels), -1) @ matrix
+        if normalize:
+            expected *= np.sqrt(8) / np.linalg.norm(expected, axis=1, keepdims=True)
+        assert vectors.shape[1] == model.query_tower.dim == 8 * 8
+        assert vectors == pytest.approx(expected, rel=1e-4, abs=1e-5)

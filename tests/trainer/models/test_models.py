@@ -94,6 +94,7 @@ ALONE = [
     ("mgdspr", "mgdspr.normalize=true"),
     ("mmse",),
     ("mmse", "mmse.normalize=true"),
+    ("mmse", "mmse.fusion=representations"),
     ("mmse", "mmse.grains.history=false", "mmse.horizons.zero_vector=false"),
     ("dnn",),
     ("dnn", "dnn.attributes=[item,leaf]", "dnn.behaviours=true", "dnn.query_grams=[bigram]", "dnn.normalize=true"),

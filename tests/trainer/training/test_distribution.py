@@ -21,6 +21,7 @@ from trainer.training.distribution import placement_of
 
 # Replicas draw noise of their own; without it they must agree with one device.
 STILL = ("dnn.id_dropout=0", "training.steps=8", "loss.hard_negatives.count=0", "optimizer.warmup_steps=0")
+STILL += ("data.catalog_requests=0.25",)
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ STEPS = 6
 OVERRIDES = {
     "mgdspr": ("loss.hard_negatives.count=8",),
     "mmse": ("loss.ranking.weight=0.5",),
-    "dnn": ("loss.mined_negatives=16", "dnn.attributes=[item,leaf]"),
+    "dnn": ("loss.mined_negatives=16", "dnn.attributes=[item,leaf]", "data.catalog_requests=0.25"),
     "tfrs": ("loss.kind=tfrs",),
 }
 

@@ -47,12 +47,13 @@ def test_rows_summed_once_are_the_same_gradient(rows: list[int]) -> None:
     assert sorted(found) == sorted(set(rows)) and summed.values.numpy().tolist() == expected[found].tolist()
 
 
-@pytest.mark.parametrize("clip_norm", [0.0, 0.5])
+@pytest.mark.parametrize("clip_norm, dense", [(0.0, "adam"), (0.5, "adam"), (0.5, "adagrad")])
 def test_one_clipping_over_both_groups(
-    clip_norm: float, config: Callable[..., TrainerConfig], data: str, spec: dict[str, Any]
+    clip_norm: float, dense: str, config: Callable[..., TrainerConfig], data: str, spec: dict[str, Any]
 ) -> None:
     """The norm is of all gradients together, each row of a table once; both groups are scaled by it alike."""
-    settings = config("dnn", f"optimizer.clip_norm={clip_norm}", "optimizer.warmup_steps=0", "dnn.id_dropout=0")
+    switches = f"optimizer.clip_norm={clip_norm}", f"optimizer.dense={dense}", "optimizer.warmup_steps=0"
+    settings = config("dnn", *switches, "dnn.id_dropout=0")
     model = build_model(settings, spec)
     batch = next(iter(TrainingData(data, settings, model.request_columns, model.item_columns).batches()))
     with tf.GradientTape() as tape:
@@ -64,10 +65,11 @@ def test_one_clipping_over_both_groups(
     before = [variable.numpy() for variable in variables]
     optimizer = build_optimizer(model, settings.optimizer, 10)
     assert float(optimizer.apply_gradients(zip(gradients, variables, strict=True))) == pytest.approx(expected, rel=1e-4)
-    rate, start = settings.optimizer.embedding_rate, settings.optimizer.embedding_accumulator
+    rates, start = settings.optimizer, settings.optimizer.adagrad_accumulator
     tables = {variable.ref() for variable in model.query_tower.tables.trainable_variables}
     for variable, old, gradient in zip(variables, before, gradients, strict=True):
-        if variable.ref() in tables:  # Adagrad's first step
+        if variable.ref() in tables or dense == "adagrad":  # Adagrad's first step
+            rate = rates.embedding_rate if variable.ref() in tables else rates.dense_rate
             step = rate * gradient * scale / np.sqrt(start + (gradient * scale) ** 2)
             assert variable.numpy() == pytest.approx(old - step, abs=1e-4)
     assert len(optimizer.weights) == len(optimizer.variables()) > len(variables)

@@ -1,0 +1,220 @@
+"""Requests made of the catalogue: what they ask, that they are as records are, and how they change the odds."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
+
+from preprocessing.config import TextConfig
+from preprocessing.joins.encode_strings import Encoder
+from preprocessing.text.analyser import analyse
+from trainer.config import DataConfig, LossConfig, TrainerConfig
+from trainer.data.catalog_requests import CatalogRequests, asked, mixed_log_prob, request_names, split_words
+from trainer.data.dataset import catalog, key_of, requests
+from trainer.data.training_data import TrainingData
+
+GRAINS = ("query_char", "query_bigram", "query_word")
+STAGES = [f"{stage}_{name}" for stage in ("ordered", "clicked", "shown") for name in ("item_id", "log_prob")]
+NAMES = {*GRAINS, *STAGES, "request_id", "query", "history_word", "short_item", "clicked_leaf", "clicked_title_word"}
+NAMES |= {"clicked_position"}
+ITEM_NAMES = {"log_prob", "leaf", "title_word"}
+CONFIG = DataConfig(batch=64, shuffle=100, readers=3, prefetch=2, catalog_requests=0.375)
+MADE, LOGGED = 24, 40
+
+
+def training(data: str, seed: int = 1) -> TrainingData:
+    config = TrainerConfig(seed=seed, data=CONFIG, loss=LossConfig(catalog_negatives=32))
+    return TrainingData(data, config, NAMES, ITEM_NAMES)
+
+
+def steps(data: tf.data.Dataset, count: int) -> list[list[tuple[Any, ...]]]:
+    """Of each step its requests: id, query, clicked items, and what is known of them."""
+    names = ("request_id", "query", "clicked_key", "clicked_log_prob", "clicked_title_word")
+    return [
+        [tuple(map(str, one)) for one in zip(*(_rows(batch["requests"][name]) for name in names), strict=True)]
+        for batch in itertools.islice(data, count)
+    ]
+
+
+def _rows(values: Any) -> list[Any]:
+    return values.to_list() if isinstance(values, tf.RaggedTensor) else values.numpy().tolist()
+
+
+@pytest.fixture(scope="module")
+def live(data: str) -> dict[int, dict[str, Any]]:
+    """Each live item by its key."""
+    found = {}
+    for batch in catalog(data, 500):
+        columns = {name: _rows(values) for name, values in batch.items()}
+        for place, key in enumerate(key_of(batch["item_id"]).numpy()):
+            found[key] = {name: values[place] for name, values in columns.items()}
+    return found
+
+
+def test_words_of_an_item_ask_and_the_item_is_the_click(data: str, live: dict[int, dict[str, Any]]) -> None:
+    batch = next(iter(training(data).batches()))["requests"]
+    made = {name: values[LOGGED:] for name, values in batch.items()}
+    assert all(values.shape[0] == MADE for values in made.values())
+    for row, query in enumerate(made["query"].numpy().tolist()):
+        (key,) = made["clicked_key"][row].numpy()
+        item = live[key]
+        assert made["request_id"][row].numpy() == request_names(item["item_id"]).numpy()
+        texts = b"\n".join([item["brand_name"] + b" " + item["title"], item["leaf_name"].replace(b"_", b" ")])
+        assert query and query in texts and len(query.split()) <= 3
+        assert made["clicked_leaf"][row].numpy().tolist() == [item["leaf"]]
+        assert made["clicked_title_word"][row].to_list() == [item["title_word"]]
+    assert made["clicked_position"].to_list() == [[0]] * MADE
+    for name in ("history_word", "short_item", "ordered_key", "shown_key"):
+        assert made[name].nrows() == MADE and tf.size(made[name].flat_values) == 0
+
+
+def test_grains_are_those_that_records_have(data: str) -> None:
+    """Where a made query is one that somebody typed as well, both have the same ids."""
+    typed: dict[bytes, list[Any]] = {}
+    for batch in requests(data, "train", 500, {"query", *GRAINS}):
+        grains = zip(*(batch[name].to_list() for name in GRAINS), strict=True)
+        typed |= dict(zip(batch["query"].numpy().tolist(), map(list, grains), strict=True))
+    made = {name: [] for name in ("query", *GRAINS)}
+    for batch in itertools.islice(training(data).batches(), 30):
+        for name, rows in made.items():
+            rows += _rows(batch["requests"][name][LOGGED:])
+    both = [place for place, query in enumerate(made["query"]) if query in typed]
+    assert len({made["query"][place] for place in both}) > 10
+    for place in both:
+        assert [made[name][place] for name in GRAINS] == typed[made["query"][place]]
+
+
+def test_grains_are_those_that_the_pipeline_would_write(data: str, spec: dict[str, Any]) -> None:
+    """By the pipeline's own encoder, with the folder's words: known and unknown ones, in any script."""
+    grains = [name.removeprefix("query_") for name in GRAINS]
+    words = {name: Path(data, f"vocab/{name}.txt").read_text().splitlines() for name in spec["vocabularies"]}
+    buckets = {name: one["hash_buckets"] for name, one in spec["vocabularies"].items()}
+    encoder = Encoder.of(words, buckets, TextConfig())
+    titles = ["Carpet", "garden table", "zyxwv", "Caf\u00e9 \u7ea2\u8272", "USB-C 3.5"]
+    items = {name: tf.fill([len(titles)], b"") for name in ("item_id", "brand_name", "leaf_name", "description")}
+    make = CatalogRequests(data, spec, set(GRAINS) | {"query"}, 1)
+    made = make(tf.range(len(titles), dtype=tf.int64), len(titles), items | {"title": tf.constant(titles)})
+    written = encoder.texts([one.decode() for one in made["query"].numpy()], grains)
+    assert [list(row) for row in written] == [
+        list(row) for row in zip(*(made[name].to_list() for name in GRAINS), strict=True)
+    ]
+
+
+@pytest.mark.parametrize("step", [3, 11])
+def test_they_resume_at_any_step(data: str, step: int) -> None:
+    assert steps(training(data).batches(step), 3) == steps(training(data).batches(0), step + 3)[step:]
+
+
+def test_the_seed_decides(data: str) -> None:
+    one, again, other = (steps(training(data, seed).batches(), 2) for seed in (1, 1, 2))
+    assert one == again != other
+    assert [made[1] for made in one[0][LOGGED:]] != [made[1] for made in one[1][LOGGED:]]
+
+
+@pytest.mark.parametrize(("pipelines", "replicas"), [(2, 2), (2, 4)])
+def test_workers_share_the_same_steps(data: str, pipelines: int, replicas: int) -> None:
+    """The same queries of the same items, however many make them; the odds are those of each replica's own share."""
+    alone = steps(training(data).batches(2), 3)
+    each = replicas // pipelines
+    workers = [steps(training(data).batches(2, pipelines, worker, replicas), 3 * each) for worker in range(pipelines)]
+    for number, step in enumerate(alone):
+        parts = [part for worker in workers for part in worker[number * each : (number + 1) * each]]
+        assert {len(part) for part in parts} == {64 // replicas}
+        together = sorted(request for part in parts for request in part)
+        assert [one[:3] for one in together] == [one[:3] for one in sorted(step)]
+
+
+def test_the_requests_of_a_step_have_names(data: str) -> None:
+    names = [one[0] for one in steps(training(data).batches(5), 1)[0]]
+    assert [str(one.encode()) for one in training(data).request_ids(5)] == names
+
+
+def test_the_odds_are_those_of_the_mixture(data: str, live: dict[int, dict[str, Any]]) -> None:
+    """In a batch, of its positives and of the shared negatives."""
+    batch = next(iter(training(data).batches()))
+    keys, odds = [], []
+    for stage in ("ordered", "clicked"):
+        keys += batch["requests"][f"{stage}_key"].flat_values.numpy().tolist()
+        odds += batch["requests"][f"{stage}_log_prob"].flat_values.numpy().tolist()
+    share = MADE / len(keys)
+    keys += batch["catalog"]["key"].numpy().tolist()
+    odds += batch["catalog"]["log_prob"].numpy().tolist()
+    expected = [(1 - share) * np.exp(live[key]["log_prob"]) + share / len(live) for key in keys]
+    assert np.exp(odds) == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_odds_by_enumeration() -> None:
+    """Over every batch of two positives of the log and one of the catalogue, an item is there as often as p' says."""
+    p, items, drawn = np.array([0.7, 0.2, 0.1]), 3, 3
+    counts = np.zeros(items)
+    for one, other, uniform in itertools.product(range(items), repeat=drawn):
+        counts += p[one] * p[other] / items * np.bincount([one, other, uniform], minlength=items)
+    mixed = mixed_log_prob(tf.math.log(tf.constant(p, tf.float32)), tf.constant(1 / 3), items)
+    assert drawn * np.exp(mixed) == pytest.approx(counts, rel=1e-5)
+
+
+def test_what_is_drawn_is_asked() -> None:
+    texts = tf.constant([["red oak table", "", "garden"], ["red oak table", "", "garden"], ["", "--", ""]])
+    draws = tf.constant([[0.5, 0.9, 0.4, 0.34, 0.99], [0.1, 0.9, 0.2, 0.99, 0.99], [0.1, 0.2, 0.9, 0.5, 0.5]])
+    assert asked(texts, draws).numpy().tolist() == [b"oak table", b"garden", b""]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("USB-C  3.5mm", ["USB ", "C ", "3 ", "5mm"]),
+        ("红色 鞋 iphone壳", ["红", "色 ", "鞋 ", "iphone", "壳"]),
+        ("caf\u00e9 r\u00f6d\u2764red", ["caf\u00e9 ", "r\u00f6d", "\u2764", "red"]),
+        (" (--) ", []),
+    ],
+)
+def test_words(text: str, words: list[str]) -> None:
+    assert split_words(tf.constant([text])).to_list() == [[word.encode() for word in words]]
+
+
+@given(
+    st.lists(st.text(alphabet="ab1 -,\u00f6\u7ea2\u8272\u2764", max_size=12), min_size=3, max_size=3),
+    st.lists(st.integers(0, 2**24 - 1).map(lambda drawn: drawn / 2**24), min_size=5, max_size=5),
+)
+def test_what_asks_is_a_stretch_of_a_text(texts: list[str], draws: list[float]) -> None:
+    """As the analyser reads both: neighbouring words, whole."""
+    (query,) = asked(tf.constant([texts]), tf.constant([draws])).numpy()
+    words = analyse(tf.constant([query, *texts]), ["word"])["word"].to_list()
+    stretches = [text[at : at + len(words[0])] for text in words[1:] for at in range(len(text) + 1)]
+    assert words[0] in stretches
+    assert words[0] or not all(words[1:])
+
+
+def test_an_item_without_a_word_is_nobodys_positive(data: str, spec: dict[str, Any]) -> None:
+    make = CatalogRequests(data, spec, NAMES, 1)
+    nothing = {name: tf.constant([b"", b""]) for name in ("title", "brand_name", "leaf_name", "description")}
+    own = {
+        "item_id": tf.constant([b"1", b"2"]),
+        "leaf": tf.constant([5, 6], tf.int64),
+        "log_prob": tf.constant([-1.0, -2.0]),
+        "title_word": tf.ragged.constant([[], []], tf.int64, row_splits_dtype=tf.int32),
+    }
+    own |= nothing | {"title": tf.constant([b"", b"lamp"])}
+    made = make(tf.constant([0, 1], tf.int64), 2, own)
+    assert made["query"].numpy().tolist() == [b"", b"lamp"]
+    assert made["clicked_item_id"].to_list() == [[], [b"2"]]
+    assert made["clicked_leaf"].to_list() == [[], [6]]
+    assert made["clicked_title_word"].to_list() == [[], [[]]]
+
+
+@pytest.mark.parametrize(("share", "count"), [(0.001, 0), (0.999, 64)])
+def test_a_share_that_leaves_nothing(share: float, count: int) -> None:
+    with pytest.raises(ValueError, match=rf"are {count} of a batch of 64: the log and the catalogue must each give"):
+        DataConfig(batch=64, catalog_requests=share)
+
+
+def test_clicks_without_a_weight() -> None:
+    with pytest.raises(ValueError, match=r"data.catalog_requests are clicks: give clicked a weight"):
+        TrainerConfig(data=CONFIG, loss=LossConfig(stage_weights={"ordered": 1.0}))
