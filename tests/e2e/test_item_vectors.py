@@ -26,6 +26,7 @@ from tests.serving.batch.batches import embedding, vectors_by_id
 from tests.serving.batch.batches import run as run_batch
 from trainer.config import TrainerConfig
 from trainer.data.dataset import catalog, requests
+from trainer.data.training_data import TrainingData
 from trainer.evaluation.catalogue import Catalogue
 from trainer.evaluation.encode_requests import encode_queries
 from trainer.evaluation.exact_top_k import item_vectors
@@ -129,6 +130,17 @@ def test_what_titles_do_not_say_is_learned_from_vectors(
 ) -> None:
     assert _of_topic_among_late(trained(model, True), data) > 0.9
     assert _of_topic_among_late(trained(model, False), data) < 0.5
+
+
+def test_requests_of_the_catalogue_bring_vectors_too(data: str, experiment: str, tmp_path: Path) -> None:
+    sets = ["model=dnn", "dnn.vector=true", "data.catalog_requests=0.5", "training.steps=2", "validation.every_steps=2"]
+    config = load_section(experiment, "trainer", TrainerConfig, [f"trainer.{one}" for one in sets])
+    train(config, data, str(tmp_path / "job"))
+    names = ["clicked_item_id", "clicked_log_prob", "clicked_vector", "query_word"]
+    batch = next(iter(TrainingData(data, config, names, ["vector", "log_prob"]).batches()))["requests"]
+    given = {tuple(np.array(one.get("vector", [0] * WIDTH), np.float32)) for one in records()}
+    assert len(batch["clicked_vector"].values) > 32
+    assert {tuple(one) for one in batch["clicked_vector"].values.numpy()} <= given
 
 
 def test_served_items_have_the_vectors_that_training_gave_them(

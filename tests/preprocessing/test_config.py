@@ -64,6 +64,7 @@ def test_overrides_are_read_as_yaml(tmp_path: Path) -> None:
         ("preprocessing: {split: {eval_share: 0.1}}", [], "one of eval_days and eval_share"),
         ("preprocessing: {text: {query_grains: [char]}}", [], "query_grains must hold 'word'"),
         ("preprocessing: {text: {title_grains: [word, letter]}}", [], "title_grains"),
+        ("preprocessing: {input: {catalog: {pattern: c, columns: {vector: v}}}}", [], "say in vector_width"),
         ("[1, 2]", [], "expected sections"),
         ("a: [", [], "not valid YAML"),
         ("", ["preprocessing.seed"], "expected section.key=value"),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from preprocessing.data.features import STAGES
 from trainer.config import LossConfig
+from trainer.losses.false_negatives import FalseNegatives
 from trainer.losses.hard_negatives import hardest, mixed_negatives
 from trainer.losses.levels import OwnItems, level_loss
 from trainer.losses.negatives import Pool, log_expected_count, places_of, without
@@ -16,6 +17,7 @@ from trainer.losses.position_weights import PositionWeights
 from trainer.losses.ranking import ranking_losses
 from trainer.losses.replicas import gathered, replica_number, replicas, summed
 from trainer.losses.retrieval import hinge_losses, log_sums, softmax_losses
+from trainer.losses.same_leaf import leaf_places, log_weights
 from trainer.losses.tfrs_retrieval import TfrsRetrieval
 from trainer.towers.noise import Noise
 
@@ -29,6 +31,7 @@ class Encoded(NamedTuple):
     keys: tf.Tensor  # [n]
     log_prob: tf.Tensor  # [n]
     rows: tf.Tensor  # [n], the request of each; -1 for items of the catalogue
+    leaves: tf.Tensor  # [n], ids, where the objective `reads_leaves`
 
 
 class Objective(tf.keras.layers.Layer):
@@ -44,6 +47,7 @@ class Objective(tf.keras.layers.Layer):
         # What was only shown is in no batch's pool: an item's odds are those of being ordered or clicked.
         self._pool_stages = tuple(stage for stage in self._own_stages if stage != "shown")
         self._position_weights = PositionWeights(click_rates) if config.ranking.position else None
+        self._false_negatives = FalseNegatives(config.hard_negatives.mask if config.hard_negatives.count else ())
         if config.kind == "tfrs":
             self._library = TfrsRetrieval(config.temperature, config.mined_negatives, config.mask_accidental_hits)
 
@@ -56,7 +60,14 @@ class Objective(tf.keras.layers.Layer):
     @property
     def columns(self) -> set[str]:
         """What it reads of requests besides the items of `stages`."""
-        return {SHOWN_POSITION} if self._config.ranking.weight and self._position_weights is not None else set()
+        positions = self._config.ranking.weight and self._position_weights is not None
+        return self._false_negatives.columns | ({SHOWN_POSITION} if positions else set())
+
+    @property
+    def reads_leaves(self) -> bool:
+        """Whether it asks of which leaf items are."""
+        hard = self._config.hard_negatives
+        return self._config.same_leaf_negatives > 0 or (hard.count > 0 and "leaf" in hard.mask)
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -68,7 +79,7 @@ class Objective(tf.keras.layers.Layer):
         queries: tf.Tensor,
         stages: dict[str, Encoded],
         catalog: Encoded | None,
-        shown_positions: tf.RaggedTensor | None = None,
+        requests: Mapping[str, Any],
     ) -> dict[str, tf.Tensor]:
         """The total under "loss", and its parts.
 
@@ -76,21 +87,28 @@ class Objective(tf.keras.layers.Layer):
           queries: `[B, d]`.
           stages: the items of `self.stages`.
           catalog: the shared negatives.
-          shown_positions: `[B, (n)]` of the stage "shown", where `self.columns` names them.
+          requests: the features that `self.columns` names, keyed.
         """
-        losses = {"retrieval": self._retrieval(queries, stages, catalog)}
+        losses = {"retrieval": self._retrieval(queries, stages, catalog, requests)}
         total = losses["retrieval"]
         if self._config.ranking.weight:
-            losses["ranking"] = self._ranking(queries, stages, catalog, shown_positions)
+            losses["ranking"] = self._ranking(queries, stages, catalog, requests.get(SHOWN_POSITION))
             total += self._config.ranking.weight * losses["ranking"]
         return {"loss": total, **losses}
 
-    def _retrieval(self, queries: tf.Tensor, stages: dict[str, Encoded], catalog: Encoded | None) -> tf.Tensor:
+    def _retrieval(
+        self,
+        queries: tf.Tensor,
+        stages: dict[str, Encoded],
+        catalog: Encoded | None,
+        requests: Mapping[str, Any],
+    ) -> tf.Tensor:
         """The mean over positives, of all replicas."""
         own = _together(stages[stage] for stage in self._own_stages)
         if self._config.kind == "tfrs":
             return self._by_tfrs(queries, own, self._weights(stages))
-        pool, correction = self._pool(queries, own, _together(stages[one] for one in self._pool_stages), catalog)
+        chosen = _together(stages[stage] for stage in self._pool_stages)
+        pool, correction = self._pool(queries, own, chosen, catalog)
         temperature = self._config.temperature
         scores = tf.matmul(queries, pool.vectors, transpose_b=True) / temperature
         scores = without(scores, self._own_places(own, pool, tf.shape(queries)[0]))
@@ -99,7 +117,13 @@ class Objective(tf.keras.layers.Layer):
         if self._config.kind == "hinge":
             losses = hinge_losses(logits, own.rows, scores - pool.log_count, self._config.hinge_margin)
             return tf.reduce_sum(self._weights(stages) * losses)
-        others = self._others(logits, own.rows, scores, pool.log_count)
+        hard = scores
+        if self._config.hard_negatives.count:
+            hard = without(scores, self._called_relevant(chosen, pool, requests))
+        if self._config.same_leaf_negatives:
+            places = leaf_places(chosen.rows, chosen.leaves, pool.leaves)
+            scores += log_weights(places, scores, pool.log_count, self._config.same_leaf_negatives)
+        others = self._others(logits, own.rows, scores, hard, pool.log_count)
         if not self._config.levels:
             return tf.reduce_sum(self._weights(stages) * softmax_losses(logits, others))
         sizes = [tf.size(stages[stage].keys) for stage in self._own_stages]
@@ -112,16 +136,23 @@ class Objective(tf.keras.layers.Layer):
         weights = tf.concat(filled, axis=0)
         return weights / tf.maximum(summed(tf.reduce_sum(weights)), 1.0)
 
-    def _others(self, logits: tf.Tensor, rows: tf.Tensor, scores: tf.Tensor, log_count: tf.Tensor) -> tf.Tensor:
-        """`[P]`: the log of the summed exponents of each positive's negatives."""
+    def _called_relevant(self, chosen: Encoded, pool: Pool, requests: Mapping[str, Any]) -> tf.Tensor:
+        """Where the pool holds what must not be mixed: `[n, 2]`."""
+        places = self._false_negatives.places(requests, pool.keys)
+        if "leaf" not in self._config.hard_negatives.mask:
+            return places
+        return tf.concat([places, leaf_places(chosen.rows, chosen.leaves, pool.leaves)], axis=0)
+
+    def _others(
+        self, logits: tf.Tensor, rows: tf.Tensor, scores: tf.Tensor, hard: tf.Tensor, log_count: tf.Tensor
+    ) -> tf.Tensor:
+        """`[P]`: the log of the summed exponents of each positive's negatives, and of its mixtures with the `hard`."""
         config = self._config
         negatives = scores - log_count
         kept = hardest(negatives, config.mined_negatives) if config.mined_negatives else negatives
         if not config.hard_negatives.count:
             return log_sums(rows, kept)
-        return log_sums(
-            rows, kept, mixed_negatives(logits, rows, scores, log_count, config.hard_negatives, self._noise)
-        )
+        return log_sums(rows, kept, mixed_negatives(logits, rows, hard, log_count, config.hard_negatives, self._noise))
 
     def _pool(
         self, queries: tf.Tensor, own: Encoded, brought: Encoded, catalog: Encoded | None
@@ -130,16 +161,16 @@ class Objective(tf.keras.layers.Layer):
         config = self._config
         brought = brought._replace(rows=_request_numbers(brought.rows, queries))
         sources = [one for one in (catalog, brought if config.in_batch else None) if one is not None]
-        vectors, keys, log_prob, owners = (gathered(part) for part in _together(sources))
+        vectors, keys, log_prob, owners, leaves = (gathered(part) for part in _together(sources))
         if config.kind == "hinge" or not config.correction:
-            return Pool(vectors, keys, owners, tf.zeros_like(log_prob)), tf.zeros_like(own.log_prob)
+            return Pool(vectors, keys, owners, leaves, tf.zeros_like(log_prob)), tf.zeros_like(own.log_prob)
         requests = tf.cast(tf.shape(queries)[0] * replicas(), tf.float32)
         drawn = tf.size(catalog.keys) * replicas() if catalog is not None else 0
         # Of what the batch brings a request's own is masked: on average a share of 1/B.
         others = summed(tf.cast(tf.size(brought.keys), tf.float32)) * (1 - 1 / requests) if config.in_batch else 0.0
         counts = (log_expected_count(odds, drawn, self._items, others) for odds in (log_prob, own.log_prob))
         log_count, correction = counts
-        return Pool(vectors, keys, owners, log_count), correction
+        return Pool(vectors, keys, owners, leaves, log_count), correction
 
     def _own_places(self, own: Encoded, pool: Pool, requests: tf.Tensor) -> tf.Tensor:
         """Where a request would meet its own items in the pool: those slots, or every copy of those items."""

@@ -61,7 +61,7 @@ def test_items_are_joined_column_by_column() -> None:
     items = [
         EncodedItem(
             item_id=example_proto.strings([f"item {number}".encode()]),
-            attributes=tuple(example_proto.varint(number * 10 + place) for place in range(5)),
+            attributes=tuple(example_proto.varint(number * 10 + place) for place in range(6)),
             log_prob=example_proto.floats([-1.5]),
             title=(example_proto.ints([7] * number), example_proto.varint(number)),
         )
@@ -79,6 +79,20 @@ def test_items_are_joined_column_by_column() -> None:
     read = tf.train.Example.FromString(example_proto.example([horizon([item.attributes for item in items])]))
     assert list(read.features.feature["short_item"].int64_list.value) == [10, 20]
     assert stage([]) == b""
+
+
+def test_vectors_are_dense_by_item_and_ragged_by_request() -> None:
+    features = {one.name: one for one in (*request_features([], [], 2), *catalog_features([], 2))}
+    wanted = [features["clicked_vector"], features["vector"]]
+    write = {one.name: example_proto.FeatureWriter(one.name, one.dtype) for one in wanted}
+    numbers = [1.5, -2.0, 0.25, 4.0]
+    both = [write["clicked_vector"](example_proto.floats(numbers)), write["vector"](example_proto.floats([3.0, 4.0]))]
+    nobody = [write["vector"](example_proto.floats([0.0, 0.0]))]
+    parsed = tf.io.parse_example([example_proto.example(both), example_proto.example(nobody)], parsing_spec(wanted))
+    assert parsed["clicked_vector"].values.numpy().tolist() == [[1.5, -2.0], [0.25, 4.0]]
+    assert parsed["clicked_vector"].row_lengths().numpy().tolist() == [2, 0]
+    assert parsed["vector"].numpy().tolist() == [[3.0, 4.0], [0.0, 0.0]]
+    assert not [one for one in (*request_features([], []), *catalog_features([])) if "vector" in one.name]
 
 
 def test_a_column_too_few_is_no_silence() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import decimal
 import math
+import struct
 from collections.abc import Callable
 from typing import Any
 
@@ -225,11 +226,32 @@ def test_numbers_are_ids_too_and_a_page_shows_an_item_once() -> None:
         ({"item_id": ["a"]}, "bad item_id"),
         ({"title": None}, "missing title"),
         ({"title": 4}, "bad title"),
+        ({"vector": [1.0, 2.0]}, "bad vector"),
+        ({"vector": [1.0, 2.0, 3.0, 4.0]}, "bad vector"),
+        ({"vector": [1.0, 2.0, "three"]}, "bad vector"),
+        ({"vector": [1.0, 2.0, None]}, "bad vector"),
+        ({"vector": [1.0, 2.0, math.nan]}, "bad vector"),
+        ({"vector": [1.0, 2.0, math.inf]}, "bad vector"),
+        ({"vector": [1.0, 2.0, 1e300]}, "bad vector"),
+        ({"vector": "1 2 3"}, "bad vector"),
     ],
 )
 def test_what_is_no_item(change: dict[str, Any], reason: str) -> None:
     with pytest.raises(Rejected, match=reason):
-        parse_item({**ITEM, **change})
+        parse_item({**ITEM, **change}, vector_width=3)
+
+
+@given(st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=1, max_size=9))
+def test_a_vector_is_kept_as_float32(numbers: list[float]) -> None:
+    packed = parse_item({**ITEM, "vector": numbers}, vector_width=len(numbers)).vector
+    assert struct.unpack(f"<{len(numbers)}f", packed) == tuple(numbers)
+
+
+def test_a_vector_may_be_missing_and_without_a_width_is_not_read() -> None:
+    for nothing in ({}, {"vector": None}, {"vector": []}):
+        assert parse_item({**ITEM, **nothing}, vector_width=3).vector == b""
+    assert parse_item({**ITEM, "vector": "of anything"}).vector == b""
+    assert parse_item({**ITEM, "vector": (1, 2, 3)}, vector_width=3).vector == struct.pack("<3f", 1, 2, 3)
 
 
 @pytest.mark.parametrize(

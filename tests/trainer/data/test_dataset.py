@@ -13,9 +13,10 @@ import pytest
 import tensorflow as tf
 
 from preprocessing.command.console import UserError
+from preprocessing.data.features import SCHEMA_VERSION
 from preprocessing.data.spec import read_spec
 from trainer.config import DataConfig, LossConfig, TrainerConfig
-from trainer.data.dataset import catalog, key_of, requests
+from trainer.data.dataset import catalog, key_of, query_key_of, requests
 from trainer.data.training_data import TrainingData
 
 CONFIG = DataConfig(batch=64, shuffle=100, readers=3, prefetch=2)
@@ -86,13 +87,22 @@ def test_keys() -> None:
     assert len(set(key_of(ids).numpy())) == 10_000
 
 
+def test_keys_of_queries() -> None:
+    """One for the same words, whatever their case and spaces; an empty query is like no other."""
+    red, alike, other, empty, blank = query_key_of(
+        tf.constant(["Red \u00d6l", " red  \u00f6l\n", "\u00f6l red", "", " "])
+    ).numpy()
+    assert red == alike != other and other > 0
+    assert empty == blank == 0
+
+
 def test_a_folder_without_success(data: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no _SUCCESS in it; run python -m preprocessing.pipeline"):
         read_spec(str(tmp_path))
     shutil.copytree(data, tmp_path / "other")
     spec = json.loads((tmp_path / "other/spec.json").read_text())
     (tmp_path / "other/spec.json").write_text(json.dumps({**spec, "schema_version": 99}))
-    with pytest.raises(UserError, match="its schema version is 99, this program reads 3"):
+    with pytest.raises(UserError, match=f"its schema version is 99, this program reads {SCHEMA_VERSION}"):
         read_spec(str(tmp_path / "other"))
 
 

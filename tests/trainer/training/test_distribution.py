@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -91,6 +92,10 @@ def test_two_worker_processes(settings: str, data: str, alone: dict[str, np.ndar
     ]
     said = [finish(worker) for worker in workers]
     assert "step 8/8" in said[0] and "step 8/8" not in said[1]
+    # The chief alone validates, and both know what came out.
+    assert "step 8: recall@20" in said[0] and "step 8: recall@20" not in said[1]
+    best = [re.findall(r"best recall@20 [0-9.]+", one) for one in said]
+    assert best[0] == best[1] and len(best[0]) == 1
     agree(alone, weights(tmp_path / "job"))
     assert (tmp_path / "job/towers/query/saved_model.pb").exists()
 
