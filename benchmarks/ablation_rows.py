@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import NamedTuple
+
+from trainer.config import RankingConfig
 
 
 class Row(NamedTuple):
@@ -38,7 +41,19 @@ MODELS = (
         "dnn",
         ("dnn.attributes=[item, brand, shop, leaf, top]", "dnn.behaviours=true"),
     ),
+    Row(
+        "dnn-prices",
+        "the same with prices",
+        "dnn",
+        ("dnn.attributes=[item, brand, shop, leaf, top, price]", "dnn.behaviours=true"),
+    ),
 )
+PRICES = (
+    "mgdspr.item.side=[brand, shop, leaf, top, price]",
+    "mgdspr.horizons.attributes=[item, brand, shop, leaf, top, price]",
+    "mgdspr.horizons.long.attributes=[item, shop, leaf, brand, price]",
+)
+
 MGDSPR_PARTS = (
     Row(
         "relevance",
@@ -46,6 +61,27 @@ MGDSPR_PARTS = (
         "mgdspr",
         ("loss.temperature=2", "loss.hard_negatives.count=200"),
     ),
+    Row("temperature", "temperature 2 alone", "mgdspr", ("loss.temperature=2",)),
+    Row(
+        "mixed-blindly",
+        "mixed hard negatives alone, none left out",
+        "mgdspr",
+        ("loss.hard_negatives.count=200", "loss.hard_negatives.mask=[]"),
+    ),
+    Row(
+        "mixed",
+        "mixed hard negatives, without what request and query call relevant",
+        "mgdspr",
+        ("loss.hard_negatives.count=200",),
+    ),
+    Row(
+        "mixed-other-leaves",
+        "the same, and none of the positive's leaf",
+        "mgdspr",
+        ("loss.hard_negatives.count=200", "loss.hard_negatives.mask=[request, query, leaf]"),
+    ),
+    Row("same-leaf", "200 more negatives of the positive's leaf", "mgdspr", ("loss.same_leaf_negatives=200",)),
+    Row("catalog-requests", "0.3 of a batch made of the catalogue", "mgdspr", ("data.catalog_requests=0.3",)),
     Row("hinge", "pairwise hinge instead of softmax", "mgdspr", ("loss.kind=hinge",)),
     Row("one-grain", "words alone for a query", "mgdspr", ONE_GRAIN),
     Row("no-transformer", "no Transformer over the words", "mgdspr", ("mgdspr.grains.sequence=false",)),
@@ -54,10 +90,28 @@ MGDSPR_PARTS = (
     Row("no-cls", "mean instead of [CLS]", "mgdspr", ("mgdspr.fusion=mean",)),
     Row("no-item-id", "no item id", "mgdspr", ("mgdspr.item.id=false",)),
     Row("no-id-dropout", "no item-id dropout", "mgdspr", ("mgdspr.item.id_dropout=0",)),
+    Row("signals", "with the kind and age of actions", "mgdspr", ("mgdspr.horizons.signals=[action, age]",)),
+    Row("prices", "with prices of items and of behaviours", "mgdspr", PRICES),
     Row("in-batch", "in-batch negatives alone", "mgdspr", ("loss.catalog_negatives=0",)),
 )
+
+
+def _without(stage: str) -> str:
+    """The ranking's pairs but those of one stage."""
+    pairs = {pair: one for pair, one in RankingConfig().pairs.items() if stage not in pair}
+    return f"loss.ranking.pairs={json.dumps(pairs)}"
+
+
 MMSE_PARTS = (
+    Row("mmse-representations", "one fused representation, as wide", "mmse", ("mmse.fusion=representations",)),
+    Row("mmse-no-weights", "levels weighed alike", "mmse", ("mmse.level_weights=false",)),
+    Row("mmse-no-ordered", "no ordered items", "mmse", ("loss.stage_weights={clicked: 1}", _without("ordered"))),
+    Row("mmse-no-clicked", "no clicked items", "mmse", ("loss.stage_weights={ordered: 2}", _without("clicked"))),
+    Row("mmse-no-shown", "no items shown in vain", "mmse", (_without("shown"),)),
+    Row("mmse-no-random", "no random items in the ranking", "mmse", (_without("random"),)),
+    Row("mmse-no-catalog", "no random items in the softmax", "mmse", ("loss.catalog_negatives=0", _without("random"))),
     Row("mmse-no-ranking", "no ranking loss", "mmse", ("loss.ranking.weight=0",)),
+    Row("mmse-levels", "a softmax a level", "mmse", ("loss.levels={purchase: 2, click: 1, exposure: 0.25}",)),
     Row("mmse-position", "what was shown in vain weighed by its position", "mmse", ("loss.ranking.position=true",)),
 )
 ROWS = MODELS + MGDSPR_PARTS + MMSE_PARTS

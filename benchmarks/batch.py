@@ -27,7 +27,7 @@ from preprocessing.command.flags import Flags
 from serving.batch.input_files import find
 from serving.batch.jobs import Job, Version, embed_job, find_version, retrieve_job
 from serving.batch.run import run
-from serving.inputs import ITEM_INPUTS, VECTOR_LISTS
+from serving.inputs import ITEM_INPUTS, ITEM_PRICE, VECTOR_LISTS
 
 _SIZES = (32, 64, 128, 256, 512, 1024, 2048)
 _MAX_BATCH = 512  # as the command has it
@@ -43,7 +43,8 @@ def catalogue(data: str, count: int) -> Rows:
     items: Rows = []
     for batch in catalog_batches(data, 4_096):
         columns = [[value.decode() for value in batch[name].numpy().tolist()] for name in ITEM_INPUTS]
-        items += [dict(zip(ITEM_INPUTS, values, strict=True)) for values in zip(*columns, strict=True)]
+        columns.append(batch[ITEM_PRICE].numpy().tolist())
+        items += [dict(zip((*ITEM_INPUTS, ITEM_PRICE), values, strict=True)) for values in zip(*columns, strict=True)]
     rounds = -(-count // len(items))
     repeated = (item | {"item_id": f"{item['item_id']}-{n}"} for n in range(rounds) for item in items)
     return [item for item, _ in zip(repeated, range(count), strict=False)]
@@ -84,7 +85,7 @@ def called(version: Version, signature: str, inputs: dict[str, np.ndarray], thre
         for size in _SIZES:
             if size > len(next(iter(inputs.values()))):
                 break
-            batch = {name: values[:size] for name, values in inputs.items()}
+            batch = {name: inputs[name][:size] for name in model.signatures[signature].inputs}
             model.call(signature, batch)
             calls, started = 0, time.perf_counter()
             while time.perf_counter() - started < _SECONDS:
@@ -150,6 +151,7 @@ def main(argv: list[str] | None = None) -> None:
     items, queries = catalogue(given.data, given.items), requests(given.data, version, given.queries)
     some = min(_SIZES[-1], len(items))
     inputs = {name: np.array([row[name].encode() for row in items[:some]], object) for name in ITEM_INPUTS}
+    inputs[ITEM_PRICE] = np.array([row[ITEM_PRICE] for row in items[:some]], np.float32)
     rates = bare(version, "embed_item", inputs)
 
     def embed(output: str) -> Job:

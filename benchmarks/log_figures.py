@@ -61,18 +61,18 @@ TARGETS = {
     "searches_without_click": Target("searches without a click", _both(0.4, 0.6), "48 % of shopping searches"),
     "ten_best_of_a_head_query": Target(
         "clicks of a head query on its ten best items",
-        {"marketplace": (0.2, 0.5), "small-shop": (0.4, 0.5)},
+        {"marketplace": (0.2, 0.5), "small-shop": (0.4, 0.55)},
         "required 45 % of a small shop",
     ),
-    "users_with_one_event": Target(
-        "users with one event",
+    "users_with_one_search": Target(
+        "users with one search",
         {"marketplace": (0.0, 0.2), "small-shop": (0.5, 0.8)},
-        "RetailRocket's visitors have 2.0 events on average, OTTO's sessions 6 in the median",
+        "required: most of a small shop; RetailRocket's visitors have 2.0 events on average",
     ),
-    "events_a_user_median": Target(
-        "events of a user, median",
-        {"marketplace": (6, 40), "small-shop": (1, 2)},
-        "the same",
+    "searches_a_user_median": Target(
+        "searches of a user, median",
+        {"marketplace": (6, 40), "small-shop": (1, 1)},
+        "OTTO's sessions alone have 6 events",
     ),
     "irrelevant_clicks": Target("clicks on what was not looked for", _both(0.13, 0.17), "required 15 %"),
 }
@@ -81,7 +81,7 @@ TARGETS = {
 def log_figures(world: World, log: Log) -> dict[str, float]:
     """The figures of `TARGETS`."""
     clicks = [one for one in log.actions if one["action"] == "click"]
-    events = np.array(list(collections.Counter(one["user_id"] for one in log.actions).values()))
+    asked = np.array(list(collections.Counter(one["user_id"] for one in log.searches).values()))
     western = [one["query"] for one in log.searches if one["query"].isascii()]
     without = 1 - len(log.acted) / len(log.searches)
     return {
@@ -91,8 +91,8 @@ def log_figures(world: World, log: Log) -> dict[str, float]:
         "clicks_a_search": len(clicks) / len(log.searches),
         "searches_without_click": without,
         "ten_best_of_a_head_query": _ten_best(log),
-        "users_with_one_event": float((events == 1).mean()),
-        "events_a_user_median": float(np.median(events)),
+        "users_with_one_search": float((asked == 1).mean()),
+        "searches_a_user_median": float(np.median(asked)),
         "irrelevant_clicks": _irrelevant(world, log),
     }
 

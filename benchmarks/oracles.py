@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import collections
 import json
+import logging
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -37,6 +38,8 @@ from preprocessing.marketplace.taste import FIT, POPULARITY, appeal
 from preprocessing.marketplace.truth import GOOD, grades_of
 from preprocessing.marketplace.world import World, make_world
 from preprocessing.simulate import simulate
+
+logging.getLogger("bm25s").setLevel(logging.WARNING)  # it speaks at DEBUG by itself
 
 K, LEAD = 10, 0.3
 _EXPOSED = 2  # how much more popularity counts than in the clicks on a page: the shop's engine shows it first
@@ -133,11 +136,11 @@ def figures(ranked: list[np.ndarray], searches: list[Search], world: World) -> d
             if len(wanted):
                 found[name].append(float(np.isin(wanted, rows).mean()))
         found["good"].append(float((grades_of(world, search.leaf, search.asked)[rows] >= GOOD).mean()))
-    means = {name: float(np.mean(values)) if values else float("nan") for name, values in found.items()}
+    means = {name: round(float(np.mean(values)), 4) if values else float("nan") for name, values in found.items()}
     return {
         "recall_ordered": means["ordered"],
         "recall_clicked": means["clicked"],
-        "recall": (means["ordered"] + means["clicked"]) / 2,
+        "recall": round((means["ordered"] + means["clicked"]) / 2, 4),
         "p_good": means["good"],
     }
 

@@ -73,8 +73,8 @@ def inputs_of(shapes: Mapping[str, list[int]], rows: Mapping[str, Any], batch: s
         elif len(shape) == 1:
             found[name] = rows[name][batch]
         else:
-            found[name] = np.full((count, shape[1]), b"", object)
-            given = rows[name][batch, : shape[1]] if name in rows else found[name][:, :0]
+            given = rows[name][batch, : shape[1]] if name in rows else np.zeros((count, 0), object)
+            found[name] = np.full((count, shape[1]), b"" if given.dtype == object else 0, given.dtype)
             found[name][:, : given.shape[1]] = given
     return found
 

@@ -190,6 +190,14 @@ class VocabulariesConfig(Section):
         return {name: getattr(self, name).hash_buckets for name in type(self).model_fields}
 
 
+class PricesConfig(Section):
+    """A price's id is its band around the median price of the item's leaf; 0 where there is no price."""
+
+    bands: int = Field(11, gt=1)  # the first and the last are open
+    ratio: float = Field(1.25, gt=1)  # how much dearer a band is than the one below
+    least: int = Field(20, gt=0)  # a leaf of fewer prices takes its top's median, and a top that of all
+
+
 class TextConfig(Section):
     """What the text analyser keeps of a query or a title."""
 
@@ -231,6 +239,7 @@ class PreprocessingConfig(Section):
     stages: StagesConfig = StagesConfig()
     split: SplitConfig = SplitConfig()
     vocabularies: VocabulariesConfig = VocabulariesConfig()
+    prices: PricesConfig = PricesConfig()
     text: TextConfig = TextConfig()
     output: OutputConfig = OutputConfig()
 

@@ -23,9 +23,10 @@ from preprocessing.config import PreprocessingConfig
 from preprocessing.data.stats import HISTOGRAMS
 from preprocessing.data.write_folder import DataParts
 from preprocessing.joins.build_examples import BuildExamples
+from preprocessing.joins.count_prices import CountPrices
 from preprocessing.joins.count_vocabularies import CountTokens
 from preprocessing.joins.encode_items import CATALOG, ENCODED, EncodeItems, SumTotals
-from preprocessing.joins.join_items import JOINED, TOTALS, JoinItems
+from preprocessing.joins.join_items import JOINED, PRICES, TOTALS, JoinItems
 from preprocessing.joins.join_users import LOGS, LOOKUPS, TOKENS, JoinUsers
 from preprocessing.joins.shared_encoder import SharedEncoder
 from preprocessing.joins.split import EVAL, TRAIN, VALIDATION, SplitByTime
@@ -90,21 +91,22 @@ class MakeExamples(beam.PTransform):
             {"catalog": _all(parsed, "catalog"), "lookups": users[LOOKUPS]}
             | "By item" >> beam.CoGroupByKey()
             | "Join items"
-            >> beam.ParDo(JoinItems(config, "catalog" in streams)).with_outputs(JOINED, TOTALS, TOKENS, COUNTS)
+            >> beam.ParDo(JoinItems(config, "catalog" in streams)).with_outputs(JOINED, TOTALS, PRICES, TOKENS, COUNTS)
         )
-        vocabularies, frequencies = (
+        words, frequencies = (
             (users[TOKENS], items[TOKENS]) | "All tokens" >> beam.Flatten() | CountTokens(config.vocabularies)
         )
-        encoder, words = SharedEncoder(config), AsDict(vocabularies)
+        vocabularies = (words, items[PRICES] | CountPrices(config.prices.least)) | "Tables of ids" >> beam.Flatten()
+        encoder, tables = SharedEncoder(config), AsDict(vocabularies)
         totals = AsSingleton(items[TOTALS] | "Totals" >> beam.CombineGlobally(SumTotals()))
         encoded = items[JOINED] | "Encode items" >> beam.ParDo(
-            EncodeItems(config, encoder), words, totals
+            EncodeItems(config, encoder), tables, totals
         ).with_outputs(ENCODED, CATALOG)
         examples = (
             {"logs": users[LOGS], "items": encoded[ENCODED]}
             | "Logs and items by user" >> beam.CoGroupByKey()
             | "Build examples"
-            >> beam.ParDo(BuildExamples(config, encoder), words, cuts).with_outputs(
+            >> beam.ParDo(BuildExamples(config, encoder), tables, cuts).with_outputs(
                 TRAIN, VALIDATION, EVAL, REJECTED, COUNTS
             )
         )

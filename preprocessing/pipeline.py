@@ -91,7 +91,7 @@ def run(config: PreprocessingConfig, input_folder: str, output: str, flags: Sequ
     if template:
         finish_inside(written, folder, config)
     try:
-        files = sum(shard_counts(config).values()) + len(config.text.grains) + 6
+        files = sum(shard_counts(config).values()) + len(config.text.grains) + 7
         with counted_progress("reading, joining, writing", files, lambda: len(folder.staged())):
             run_to_end(pipeline)
     except Exception as error:

@@ -26,6 +26,7 @@ from preprocessing.marketplace.world import make_world
 
 VERSION = 2
 _TRUTH_DAYS, _TRUTH_QUERIES = 3, 300
+_SHOPPERS_QUERIES = 5
 _DAYS, _SEED, _PROFILE = 40, 17, "marketplace"
 _PARTIAL = ".partial"
 _HELP = """\
@@ -125,6 +126,7 @@ def _truth(truth: Truth, random: np.random.Generator) -> Iterator[tuple[str, lis
         yield "truth/queries.jsonl", [{"query": query, "segment": segment, "intents": truth.intents(query)}]
         yield "truth/judgments.jsonl.gz", list(truth.judgments(query))
         yield "truth/personal.jsonl.gz", list(truth.personal(query))
+    yield "truth/shoppers.jsonl.gz", list(truth.shoppers(_SHOPPERS_QUERIES))
 
 
 def _print(counts: Counts, output: str, console: Console) -> None:

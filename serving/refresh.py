@@ -14,7 +14,7 @@ import serving.batch  # noqa: F401 (sets up TensorFlow's environment)
 from preprocessing.command.console import UserError, fail, run_command
 from preprocessing.command.flags import Flags
 from serving.batch.input_files import find
-from serving.batch.jobs import embed_job, tower_vector_width
+from serving.batch.jobs import embed_job, tower_encoding
 from serving.batch.output_folder import locked
 from serving.batch.run import JobStopped, run
 from serving.config import ServingConfig
@@ -78,7 +78,7 @@ def refresh(
     from serving.release.shards import QUERY, read_listed
 
     spec = read_spec(data_dir)  # a folder that is not whole is told before anything is done
-    check_vectors(data_dir, spec, tower_vector_width(job_dir))
+    check_vectors(data_dir, spec, tower_encoding(job_dir).get("vector_width", 0))
     folder = ModelFolder(output if shards is None else f"{output}/{QUERY}")
     with locked(output, "--output"):
         job = embed_job(job_dir, None, _MAX_BATCH, output=vectors or f"{output}-vectors", format="parquet")

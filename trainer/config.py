@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, PositiveFloat, ValidationError, model_validator
 
 from preprocessing.command.experiment import Section
 from trainer.config_keys import annotation_of, with_keys
 from trainer.config_models import DnnConfig, MgdsprConfig, MmseConfig, TfrsConfig, WordTableConfig
 
 Stage = Literal["ordered", "clicked"]
+Level = Literal["purchase", "click", "exposure"]
+HardNegativeMask = Literal["request", "shown", "query", "leaf"]
 StagePair = Literal[
     "ordered>clicked", "ordered>shown", "ordered>random", "clicked>shown", "clicked>random", "shown>random"
 ]
@@ -21,6 +23,9 @@ class HardNegativesConfig(Section):
 
     count: int = Field(0, ge=0)  # N hardest sampled negatives of each query; 0: off
     alpha: tuple[float, float] = (0.4, 0.6)  # each mixture draws its own
+    # Never mixed: what the request itself ordered or clicked, what else it was shown, what requests of the batch with
+    # the same query ordered or clicked, what is of a leaf of the request's positives.
+    mask: tuple[HardNegativeMask, ...] = ("request", "query")
 
     @model_validator(mode="after")
     def _range(self) -> HardNegativesConfig:
@@ -58,6 +63,8 @@ class LossConfig(Section):
     mask_accidental_hits: bool = True
     temperature: float = Field(1.0, gt=0)
     stage_weights: dict[Stage, float] = Field({"ordered": 2.0, "clicked": 1.0})  # 0 leaves a stage out
+    levels: dict[Level, PositiveFloat] = Field({})  # in place of stage_weights: a softmax a level, each by its weight
+    same_leaf_negatives: int = Field(0, ge=0)  # so many more of the leaf of a positive, by weight; 0: off
     mined_negatives: int = Field(0, ge=0)  # TFRS's mining: only the hardest stay in the softmax; 0: all stay
     hinge_margin: float = Field(1.0, gt=0)  # for kind "hinge"
     hard_negatives: HardNegativesConfig = HardNegativesConfig()
@@ -79,8 +86,12 @@ class LossConfig(Section):
             raise ValueError("no negatives are left: set in_batch or catalog_negatives")
         if not self.positive_stages:
             raise ValueError("stage_weights leave no positive: give ordered or clicked a weight above 0")
+        if self.same_leaf_negatives and self.kind != "softmax":
+            raise ValueError(f"same_leaf_negatives are a weight in the softmax, kind is {self.kind!r}")
         if self.kind == "tfrs" and not self.in_batch:
             raise ValueError("kind 'tfrs' draws its negatives in-batch: set in_batch")
+        if self.levels and self.kind != "softmax":
+            raise ValueError(f"levels are compared by a softmax each: leave kind {self.kind!r} or levels")
         return self
 
 
@@ -127,12 +138,18 @@ class DataConfig(Section):
 
 
 class ValidationConfig(Section):
-    """A cheap figure while training: recall over the whole catalogue, of a sample of validation requests."""
+    """A cheap figure while training: recall over the catalogue, of a sample of validation requests."""
 
-    every_steps: int = Field(200, gt=0)
+    every_steps: int = Field(200, ge=0)  # 0: off; the last checkpoint counts as the best
     requests: int = Field(2048, gt=0)
     k: int = Field(100, gt=0)
+    items: int | None = Field(None, gt=0)  # about so many of the catalogue, and all answers; all by default
     block: int = Field(4_096, gt=0)  # items embedded and scored at once
+
+    @property
+    def figure(self) -> str:
+        """What is measured, in words."""
+        return f"recall@{self.k}" + ("" if self.items is None else f" among about {self.items:,} items")
 
 
 class TrainingConfig(Section):
@@ -189,6 +206,7 @@ class TuneConfig(Section):
     trials: int = Field(20, gt=0)
     # By a key of the trainer section, `optimizer.embedding_rate: {low: 0.01, high: 1, log: true}`.
     ranges: dict[str, RangeConfig] = Field({})
+    chosen_until_ms: int = Field(0, ge=0)  # written by it into best.yaml: the end of what these values were chosen by
 
 
 class TrainerConfig(Section):
@@ -226,6 +244,12 @@ class TrainerConfig(Section):
         return self
 
     @model_validator(mode="after")
+    def _search_has_validation(self) -> TrainerConfig:
+        if self.tune.ranges and not self.validation.every_steps:
+            raise ValueError("tune.ranges are searched by validation: validation.every_steps must be above 0")
+        return self
+
+    @model_validator(mode="after")
     def _ranges_are_of_keys(self) -> TrainerConfig:
         for key, given in self.tune.ranges.items():
             annotation_of(TrainerConfig, key)
@@ -246,7 +270,7 @@ class TrainerConfig(Section):
 
     def without_search(self) -> TrainerConfig:
         """The same, as a trial is trained."""
-        return self.model_copy(update={"tune": TuneConfig()})
+        return self.model_copy(update={"tune": TuneConfig(chosen_until_ms=self.tune.chosen_until_ms)})
 
 
 _NOT_SEARCHED = ("validation", "distribution", "tune")

@@ -9,9 +9,10 @@ from pydantic import Field, model_validator
 from preprocessing.command.experiment import Section
 from preprocessing.config import Grain
 
-Attribute = Literal["item", "brand", "shop", "leaf", "top"]
-SideAttribute = Literal["brand", "shop", "leaf", "top"]
-LongAttribute = Literal["item", "shop", "leaf", "brand"]
+Attribute = Literal["item", "brand", "shop", "leaf", "top", "price"]  # of a price its band within the leaf
+SideAttribute = Literal["brand", "shop", "leaf", "top", "price"]
+LongAttribute = Literal["item", "shop", "leaf", "brand", "price"]
+Signal = Literal["action", "age"]
 LongAction = Literal["long_click", "long_order", "long_collect"]
 
 
@@ -32,6 +33,7 @@ class TablesConfig(Section):
     shop: int = Field(16, gt=0)
     leaf: int = Field(16, gt=0)
     top: int = Field(8, gt=0)
+    price: int = Field(8, gt=0)
 
 
 class GrainsConfig(Section):
@@ -82,7 +84,16 @@ class HorizonsConfig(Section):
     realtime: RealtimeConfig = RealtimeConfig()
     short: ShortConfig = ShortConfig()
     long: LongConfig = LongConfig()
+    attributes: tuple[Attribute, ...] = ("item", "brand", "shop", "leaf", "top")  # of an item of today or short-term
+    signals: tuple[Signal, ...] = ()  # of the action on each of those: its kind, how long ago
+    signal_dropout: float = Field(0.1, ge=0, lt=1)  # of signals trained as unknown, as clients that send none have them
     zero_vector: bool = True  # lets a query ignore a past that does not concern it
+
+    @model_validator(mode="after")
+    def _items_have_attributes(self) -> HorizonsConfig:
+        if not self.attributes:
+            raise ValueError("attributes are all that horizons read of items: name some, like [item, leaf]")
+        return self
 
 
 class ItemAttributesConfig(Section):

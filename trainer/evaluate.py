@@ -43,8 +43,13 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     flags.add_argument(
         "--compare", action="append", default=[], metavar="JOB", help="another job to compare with; may be repeated"
     )
-    flags.add_argument("--judgments", help="graded relevance, JSON Lines of query, item_id, grade (0 to 3)")
+    flags.add_argument(
+        "--judgments", help="graded relevance, JSON Lines of query, item_id, grade (0 to 3); with user_id: to that user"
+    )
     flags.add_argument("--fuse", choices=["bm25"], help="also evaluate the job fused with BM25 by reciprocal rank")
+    flags.add_argument(
+        "--without-past", action="store_true", help="also evaluate the job with every user's past emptied"
+    )
     flags.add_argument("--limit", type=int, help="use only the first LIMIT requests, for a quick look")
     flags.add_argument(
         "--memory-mb", type=int, default=2048, help="memory for vectors and scores (default %(default)s)"
@@ -82,7 +87,7 @@ def evaluate(flags: argparse.Namespace) -> dict[str, Any]:
     with progress("evaluating", total=3 + sum(len(entry.jobs) for entry in found)) as bar:
         setting = _setting(flags, data_dir, ks)
         bar.advance()
-        measured = Contest(setting, ks, bar.advance).measured(found, bool(flags.fuse))
+        measured = Contest(setting, ks, bar.advance).measured(found, bool(flags.fuse), flags.without_past)
     metrics = {**_metrics(measured, found[0].name, setting, flags.seed), "k": ks}
     metrics["seeds"] = {entry.name: len(entry.jobs) for entry in found}
     Job(found[0].folder).write("metrics.json", json.dumps(metrics, indent=1))

@@ -90,7 +90,7 @@ def run(flags: argparse.Namespace) -> float | None:
             recall = train(one, data_dir, job_dir, placement)
         except NotFinite as stopped:
             fail(str(stopped), status=1)
-        found = "" if recall is None else f"best recall@{one.validation.k} {recall:.4f}; "
+        found = "" if recall is None else f"best {one.validation.figure} {recall:.4f}; "
         print(f"{found}towers are in {job_dir}/towers")
     return recall
 

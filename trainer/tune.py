@@ -18,7 +18,7 @@ from preprocessing.command.flags import Flags
 from preprocessing.data.spec import read_spec
 from trainer.config import TrainerConfig
 from trainer.config_keys import with_keys
-from trainer.job.job_folder import Job
+from trainer.job.job_folder import Job, eval_from
 from trainer.training.checkpoints import best_recall
 from trainer.tuning.child_process import run_trial
 from trainer.tuning.results import draw, print_table, shortly, write_config, write_trials
@@ -66,8 +66,8 @@ def tune(config: TrainerConfig, data_dir: str, folder: str) -> Trial:
             trial = search.next()
             _say(f"trial {trial.number}: {', '.join(f'{key} {shortly(value)}' for key, value in trial.values.items())}")
             search.finish(trial, _train(config, trial, data_dir, f"{folder}/trials/{trial.number}"))
-            _write_results(search, config, folder)
-        _write_results(search, config, folder)
+            _write_results(search, config, data_dir, folder)
+        _write_results(search, config, data_dir, folder)
     if search.best is None:
         raise UserError(f"--output {folder}: none of {search.finished} trials came to its end; the reasons stand above")
     print_table(search.trials, search.best, config.validation.k)
@@ -92,11 +92,12 @@ def _train(config: TrainerConfig, trial: Trial, data_dir: str, job_dir: str) -> 
     return best_recall(Job(job_dir)) if status == 0 else None
 
 
-def _write_results(search: Search, config: TrainerConfig, folder: str) -> None:
+def _write_results(search: Search, config: TrainerConfig, data_dir: str, folder: str) -> None:
     write_trials(f"{folder}/trials.jsonl", search.trials)
     draw(f"{folder}/history.png", search.trials, config)
     if search.best is not None:
-        write_config(f"{folder}/best.yaml", with_keys(config.without_search(), search.best.values))
+        chosen = {**search.best.values, "tune.chosen_until_ms": max(config.tune.chosen_until_ms, eval_from(data_dir))}
+        write_config(f"{folder}/best.yaml", with_keys(config.without_search(), chosen))
 
 
 @contextlib.contextmanager

@@ -66,5 +66,6 @@ def _request(name: str, placed: Placed, chance: random.Random) -> bytes:
         return messages.predict_request(messages.model_spec(name, "embed_item"), inputs)
     dim = next(iter(placed.parts.values())).manifest(placed.latest() or 0)["dim"]
     vectors = [chance.gauss(0, 1) for _ in range(_ROWS * dim)]
-    inputs = {"embedding": messages.float_tensor(vectors, [_ROWS, dim]), "k": messages.int32_tensor([10] * _ROWS)}
+    inputs = {"embedding": messages.float_tensor(vectors, [_ROWS, dim])}
+    inputs["k"] = messages.int32_tensor([10] * _ROWS, [_ROWS])
     return messages.predict_request(messages.model_spec(name, "search"), inputs)

@@ -97,7 +97,7 @@ class Shop:
             said = self._said[one["user_id"]]
             times, queries = [ts for ts, _ in said], [query for _, query in said]
             before = previous_queries(times, queries, one["ts"], since, config.queries)
-            lists = {f"{horizon}_items": items for horizon, items in past.items()}
+            lists: dict[str, Any] = {f"{name}_items": [one.item_id for one in acted] for name, acted in past.items()}
             found.append(Question(one["query"], User(history_queries=before, **lists)))
         return found
 

@@ -14,7 +14,7 @@ from apache_beam.pvalue import AsIter
 from preprocessing.command.console import UserError
 from preprocessing.command.experiment import resolved_yaml
 from preprocessing.config import InputConfig, PreprocessingConfig, StreamConfig, VocabulariesConfig
-from preprocessing.data.features import SCHEMA_VERSION, catalog_features, request_features
+from preprocessing.data.features import PRICE, SCHEMA_VERSION, catalog_features, request_features
 from preprocessing.data.stats import summarise, too_many_rejected
 from preprocessing.logs.records import ATTRIBUTES
 
@@ -109,6 +109,7 @@ class DataFolder:
             if name not in sizes:
                 self._write(FileSystems.join(self.staging, f"vocab-{name}.txt"), "")
                 sizes[name] = 0
+        sizes[PRICE] = config.prices.bands  # its file is the table that they are made by
         return sizes
 
     def _move(self, name: str) -> None:
@@ -151,10 +152,10 @@ class DataFolder:
 
 def describe(config: PreprocessingConfig, sizes: Mapping[str, int], stats: Mapping[str, Any]) -> dict[str, Any]:
     """`spec.json`: all that a reader of the records must know."""
-    text, buckets = config.text, config.vocabularies.hash_buckets()
+    text, buckets = config.text, {**config.vocabularies.hash_buckets(), PRICE: 0}
     width = config.input.vector_width
     requests = request_features(text.query_grains, text.title_grains, width)
-    used = [name for name in VocabulariesConfig.model_fields if name in sizes]
+    used = [name for name in (*VocabulariesConfig.model_fields, PRICE) if name in sizes]
     return {
         "schema_version": SCHEMA_VERSION,
         "requests": [feature._asdict() for feature in requests],
@@ -164,6 +165,7 @@ def describe(config: PreprocessingConfig, sizes: Mapping[str, int], stats: Mappi
             for name in used
         },
         "text": text.model_dump(mode="json"),
+        "prices": config.prices.model_dump(mode="json"),
         "vector_width": width,
         "history": config.history.model_dump(mode="json"),
         "stages": config.stages.model_dump(mode="json"),

@@ -12,7 +12,7 @@ import apache_beam as beam
 from preprocessing.config import PreprocessingConfig
 from preprocessing.data import example_proto
 from preprocessing.data.example_proto import FeatureWriter
-from preprocessing.data.features import EncodedItem, catalog_features
+from preprocessing.data.features import PRICE_VALUE, EncodedItem, catalog_features
 from preprocessing.joins.join_items import CountedItem
 from preprocessing.joins.shared_encoder import SharedEncoder
 from preprocessing.logs.records import ATTRIBUTES, Item, pack, unpack
@@ -80,6 +80,7 @@ class EncodeItems(beam.DoFn):
         width = self._config.input.vector_width
         missing = example_proto.floats([0.0] * width)
         columns = [encoder.ids(name, [attribute(item, name) for item in items]) for name in ATTRIBUTES]
+        columns.append(encoder.price_bands([(item.price, item.leaf, item.top) for item in items]))
         return [
             EncodedItem(
                 item_id=example_proto.strings([one.item.item_id.encode()]),
@@ -113,7 +114,7 @@ class CatalogWriter:
         raw = {"title": item.title, "brand_name": item.brand, "shop_name": item.shop}
         raw |= {"leaf_name": item.leaf, "top_name": item.top, "description": item.description}
         contents = {name: example_proto.strings([value.encode()]) for name, value in raw.items()}
-        contents |= {"count": example_proto.varint(counted.positives), "price": example_proto.floats([item.price])}
+        contents |= {"count": example_proto.varint(counted.positives), PRICE_VALUE: example_proto.floats([item.price])}
         contents |= dict(zip(self._columns, encoded.contents, strict=True))
         known = sorted(contents.keys() & self._writers.keys())
         return example_proto.example(self._writers[name](contents[name]) for name in known)

@@ -13,13 +13,16 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
-from preprocessing.config import TextConfig
+from preprocessing.config import PricesConfig, TextConfig
+from preprocessing.data.features import PRICE
 from preprocessing.logs.records import ATTRIBUTES
 from preprocessing.text import analyser
+from preprocessing.text.price_bands import PriceBands
 from preprocessing.text.vocabulary import Lookup, TextEncoder, Vocabulary
 
 _BATCH = 8_192  # texts a call: enough to hide the call, few enough to stay small
 _STRINGS = [tf.TensorSpec([None], tf.string)]
+_PRICES = [tf.TensorSpec([None], tf.float32), *_STRINGS, *_STRINGS]
 
 
 def _text_batches(texts: Sequence[str]) -> Iterable[tuple[list[int], tf.Tensor]]:
@@ -64,17 +67,24 @@ def count_grains(counts: Mapping[str, int], grains: Sequence[str], config: TextC
 class Encoder:
     """Strings to ids, in batches."""
 
-    def __init__(self, vocabularies: Mapping[str, Vocabulary], config: TextConfig) -> None:
+    def __init__(self, vocabularies: Mapping[str, Vocabulary], config: TextConfig, bands: PriceBands) -> None:
         grains: dict[str, Vocabulary] = {name: vocabularies[name] for name in config.grains}
         encode = TextEncoder(grains, config.max_chars, config.max_words)
         self._encode = tf.function(encode, input_signature=_STRINGS, autograph=False)
         self._lookups = {name: Lookup(vocabularies[name], name) for name in ATTRIBUTES}
+        self._bands = tf.function(bands, input_signature=_PRICES, autograph=False)
 
     @classmethod
-    def of(cls, words: Mapping[str, Sequence[str]], hash_buckets: Mapping[str, int], config: TextConfig) -> Encoder:
-        """From each vocabulary's words; one that the log gave no word is hash buckets alone."""
-        vocabularies = {name: Vocabulary(words.get(name, ()), buckets) for name, buckets in hash_buckets.items()}
-        return cls(vocabularies, config)
+    def of(
+        cls,
+        tables: Mapping[str, Sequence[str]],
+        hash_buckets: Mapping[str, int],
+        config: TextConfig,
+        prices: PricesConfig,
+    ) -> Encoder:
+        """From each vocabulary's words, one that the log gave no word is hash buckets alone; and the medians."""
+        vocabularies = {name: Vocabulary(tables.get(name, ()), buckets) for name, buckets in hash_buckets.items()}
+        return cls(vocabularies, config, PriceBands.of_lines(tables[PRICE], prices.bands, prices.ratio))
 
     def texts(self, texts: Sequence[str], grains: Sequence[str]) -> list[tuple[list[int], ...]]:
         """For each text the ids of each of `grains`."""
@@ -91,6 +101,13 @@ class Encoder:
         starts = range(0, len(values), _BATCH)
         batches = (tf.constant(values[start : start + _BATCH], tf.string) for start in starts)
         return [key for batch in batches for key in lookup(batch).numpy().tolist()]
+
+    def price_bands(self, priced: Sequence[tuple[float, str, str]]) -> list[int]:
+        """The bands of items, each with its price, leaf and top."""
+        prices, leaves, tops = zip(*priced, strict=True) if priced else ((), (), ())
+        return (
+            self._bands(*map(tf.constant, (prices, leaves, tops), (tf.float32, tf.string, tf.string))).numpy().tolist()
+        )
 
 
 def _rows(ragged: tf.RaggedTensor) -> list[list[int]]:

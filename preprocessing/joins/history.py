@@ -20,7 +20,7 @@ class Past(NamedTuple):
     """What a user did strictly before a request."""
 
     day: int  # the midnight before it: the horizons that end there are the same all day
-    horizons: Mapping[str, Sequence[str]]  # item ids
+    horizons: Mapping[str, Sequence[AttributedAction]]  # of each item the newest
     queries: Sequence[str]
 
 
@@ -28,19 +28,21 @@ class Timeline(NamedTuple):
     """Actions of some kinds in order of effect."""
 
     times: list[int]
-    items: list[str]
+    actions: list[AttributedAction]
 
     @classmethod
     def of(cls, actions: Iterable[AttributedAction], kinds: Sequence[str] | None = None) -> Timeline:
         """The actions whose kind is among `kinds`, or all."""
         kept = [one for one in actions if kinds is None or one.action in kinds]
-        return cls([one.effective_ts for one in kept], [one.item_id for one in kept])
+        return cls([one.effective_ts for one in kept], kept)
 
-    def newest(self, since: int, before: int, limit: int) -> list[str]:
-        """Up to `limit` different items of `[since, before)`, newest first."""
+    def newest(self, since: int, before: int, limit: int) -> list[AttributedAction]:
+        """The newest actions on up to `limit` different items of `[since, before)`, newest first."""
         first, end = bisect.bisect_left(self.times, since), bisect.bisect_left(self.times, before)
-        window = self.items[max(first, end - _LOOKED_AT * limit) : end]
-        return list(itertools.islice(dict.fromkeys(reversed(window)), limit))
+        newest: dict[str, AttributedAction] = {}
+        for action in reversed(self.actions[max(first, end - _LOOKED_AT * limit) : end]):
+            newest.setdefault(action.item_id, action)
+        return list(newest.values())[:limit]
 
 
 class History:
@@ -52,16 +54,16 @@ class History:
         self._all = Timeline.of(actions)
         self._by_horizon = {horizon: Timeline.of(actions, kinds) for horizon, kinds in LONG_ACTIONS.items()}
         self.day = -1  # the midnight that `at` was last asked behind
-        self._before_today: dict[str, list[str]] = {}
+        self._before_today: dict[str, list[AttributedAction]] = {}
 
-    def at(self, ts: int) -> dict[str, list[str]]:
-        """Item ids by horizon, of what took effect strictly before `ts`."""
+    def at(self, ts: int) -> dict[str, list[AttributedAction]]:
+        """By horizon, what took effect strictly before `ts`."""
         today = day_start(ts, self._offset)
         if today != self.day:
             self.day, self._before_today = today, self._until(today)
         return {"realtime": self._all.newest(today, ts, self._config.realtime), **self._before_today}
 
-    def _until(self, today: int) -> dict[str, list[str]]:
+    def _until(self, today: int) -> dict[str, list[AttributedAction]]:
         """The horizons that end at midnight, the same for every request of a day."""
         config = self._config
         short_from, long_from = today - days(config.short_days), today - days(config.long_days)
@@ -69,6 +71,11 @@ class History:
         for horizon, timeline in self._by_horizon.items():
             horizons[horizon] = timeline.newest(long_from, short_from, config.long)
         return horizons
+
+
+def age_of(action: AttributedAction, ts: int) -> int:
+    """Whole seconds from an action to a later moment, at least one."""
+    return max(1, (ts - action.effective_ts) // 1000)
 
 
 def previous_queries(times: Sequence[int], queries: Sequence[str], ts: int, since: int, limit: int) -> list[str]:

@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 import apache_beam as beam
 
 from preprocessing.config import PreprocessingConfig
+from preprocessing.joins.count_prices import price_histograms
 from preprocessing.joins.join_users import TOKENS, ItemLookup
 from preprocessing.logs.parse import COUNTS
 from preprocessing.logs.records import Item, pack, unpack
 
-JOINED, TOTALS = "joined", "totals"
+JOINED, TOTALS, PRICES = "joined", "totals", "prices"
 Counts = collections.Counter[tuple[str, ...]]
 
 
@@ -37,7 +38,7 @@ class CountedItem(NamedTuple):
 
 
 class JoinItems(beam.DoFn):
-    """(partition, catalogue and lookups) -> counted items, their totals, and the tokens they bring."""
+    """(partition, catalogue and lookups) -> counted items, their totals, their prices, and the tokens they bring."""
 
     def __init__(self, config: PreprocessingConfig, has_catalog: bool) -> None:
         self._config = config
@@ -64,6 +65,8 @@ class JoinItems(beam.DoFn):
         live = [one.positives for one in counted if one.item.in_stock]
         counts["items",] += len(live)
         yield beam.pvalue.TaggedOutput(TOTALS, (len(live), sum(live)))
+        for histogram in price_histograms(one.item for one in counted if one.item.in_stock).items():
+            yield beam.pvalue.TaggedOutput(PRICES, histogram)
         for token in self._tokens(counted):
             yield beam.pvalue.TaggedOutput(TOKENS, token)
         counts.update(("frequency", "item", str(one.positives)) for one in counted if one.positives)

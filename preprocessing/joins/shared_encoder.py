@@ -19,6 +19,7 @@ class SharedEncoder:
     def __init__(self, config: PreprocessingConfig) -> None:
         self._text = config.text
         self._hash_buckets = config.vocabularies.hash_buckets()
+        self._prices = config.prices
         self._shared = Shared()
 
     def get(self, words: Mapping[str, Sequence[str]]) -> Encoder:
@@ -27,7 +28,7 @@ class SharedEncoder:
         def build() -> Encoder:
             from preprocessing.joins.encode_strings import Encoder  # whoever builds a job needs no TensorFlow
 
-            return Encoder.of(words, self._hash_buckets, self._text)
+            return Encoder.of(words, self._hash_buckets, self._text, self._prices)
 
         sizes = tuple(len(words.get(name, ())) for name in self._hash_buckets)
         return self._shared.acquire(build, tag=sizes)

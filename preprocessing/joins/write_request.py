@@ -8,9 +8,18 @@ from typing import TYPE_CHECKING, NamedTuple
 from preprocessing.config import TextConfig
 from preprocessing.data import example_proto
 from preprocessing.data.example_proto import FeatureWriter
-from preprocessing.data.features import HORIZONS, LENGTH, STAGES, ColumnsWriter, EncodedItem
-from preprocessing.joins.attribution import Request
-from preprocessing.joins.history import Past
+from preprocessing.data.features import (
+    ACTION_IDS,
+    HORIZONS,
+    LENGTH,
+    SEQUENCES,
+    SIGNALS,
+    STAGES,
+    ColumnsWriter,
+    EncodedItem,
+)
+from preprocessing.joins.attribution import AttributedAction, Request
+from preprocessing.joins.history import Past, age_of
 
 if TYPE_CHECKING:
     from preprocessing.joins.encode_strings import Encoder
@@ -36,6 +45,7 @@ class RequestFeatures:
         self.query = [FeatureWriter(f"query_{grain}", "int64") for grain in text.query_grains]
         self.past_queries = ColumnsWriter("history", [("word", "int64"), (f"word{LENGTH}", "int64")])
         self.horizons = {name: ColumnsWriter(name, EncodedItem.attribute_columns()) for name in HORIZONS}
+        self.signals = {name: ColumnsWriter(name, [(one, "int64") for one in SIGNALS]) for name in SEQUENCES}
         self.stages = {
             name: ColumnsWriter(name, EncodedItem.columns(text.title_grains, vector_width)) for name in STAGES
         }
@@ -71,6 +81,7 @@ class RequestWriter:
         entries = [feature(example_proto.strings([value.encode()])) for feature, value in head]
         entries += [write.ts(example_proto.varint(request.ts)), self._queries[request.query].features]
         entries += [self._horizon("realtime", past), self._until_today(user_id, past)]
+        entries += [write.signals[name](_signals(request, past.horizons[name])) for name in SEQUENCES]
         earlier = [self._queries[query] for query in past.queries]
         entries.append(write.past_queries([(query.words, query.word_count) for query in earlier]))
         position = {item_id: number for number, item_id in enumerate(request.results, 1)}
@@ -88,4 +99,10 @@ class RequestWriter:
         return self._settled[1]
 
     def _horizon(self, name: str, past: Past) -> bytes:
-        return self._features.horizons[name]([self._items[item_id].attributes for item_id in past.horizons[name]])
+        return self._features.horizons[name]([self._items[one.item_id].attributes for one in past.horizons[name]])
+
+
+def _signals(request: Request, actions: Sequence[AttributedAction]) -> list[tuple[bytes, bytes]]:
+    """SIGNALS of each action, its age against the request's own time."""
+    varint = example_proto.varint
+    return [(varint(ACTION_IDS[one.action]), varint(age_of(one, request.ts))) for one in actions]

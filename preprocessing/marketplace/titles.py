@@ -7,6 +7,7 @@ import numpy as np
 from preprocessing.marketplace.lexicon import Lexicon, misspell
 
 _SAID = (0.8, 0.6, 0.5, 0.5)  # share of titles that say colour, material, size, use
+_AT_ONCE = 10_000  # titles
 _FILLER_SHARE, _MISSPELT_SHARE, _CHINESE_SHOPS = 0.5, 0.03, 0.2
 
 
@@ -27,16 +28,20 @@ def write_titles(
       values: `[items, attributes]`.
     """
     shops = int(shop.max()) + 1
-    chinese = (random.random(shops) < _CHINESE_SHOPS)[shop].tolist()
-    orders = np.argsort(random.random((shops, 7)), axis=1)[shop].tolist()
+    chinese = (random.random(shops) < _CHINESE_SHOPS).tolist()
+    orders = np.argsort(random.random((shops, 7)), axis=1).tolist()
     said = random.random((len(leaf), len(_SAID))) < np.array(_SAID)
-    spoken = np.where(said, values, -1).tolist()
     titles = []
-    for item, row in enumerate(random.random((len(leaf), 20)).tolist()):
-        write = _chinese_parts if chinese[item] else _english_parts
-        parts = write(int(leaf[item]), brand_names[item], spoken[item], lexicon, row)
-        ordered = [parts[place] for place in orders[item] if parts[place]]
-        titles.append(("" if chinese[item] else " ").join(ordered))
+    for first in range(0, len(leaf), _AT_ONCE):
+        part = slice(first, first + _AT_ONCE)
+        spoken = np.where(said[part], values[part], -1).tolist()
+        draws = random.random((len(spoken), 20)).tolist()
+        rows = zip(leaf[part].tolist(), brand_names[part], shop[part].tolist(), spoken, draws, strict=True)
+        for kind, brand, seller, words, row in rows:
+            write = _chinese_parts if chinese[seller] else _english_parts
+            parts = write(kind, brand, words, lexicon, row)
+            ordered = [parts[place] for place in orders[seller] if parts[place]]
+            titles.append(("" if chinese[seller] else " ").join(ordered))
     return titles, said
 
 

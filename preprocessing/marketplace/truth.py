@@ -21,6 +21,7 @@ from preprocessing.marketplace.world import World
 _SEGMENTS = ("head", "torso", "tail")
 _MEANT = 0.15  # a reading that fewer of the query's searchers share is not counted
 _PEOPLE = 3  # users of a query whose own relevance is graded
+_BUSY = 50
 GOOD = 2  # a grade from here on is relevant
 _BEST, _SUITS = 0.95, 0.8  # quantiles of taste among what is relevant
 
@@ -83,15 +84,28 @@ class Truth:
 
     def personal(self, query: str) -> Iterator[dict[str, Any]]:
         """Every item that is relevant to some users' query, for each of them."""
+        for user in list(self._askers[query])[:_PEOPLE]:
+            yield from self._of_user(query, user)
+
+    def shoppers(self, count: int) -> Iterator[dict[str, Any]]:
+        """The same for the `count` most frequent queries and the two busy users whose styles differ most."""
+        users = self._world.users
+        busiest = np.argsort(-users.activity, kind="stable")[:_BUSY]
+        alike = users.style[busiest] @ users.style[busiest].T
+        pair = busiest[list(np.unravel_index(np.argmin(alike), alike.shape))]
+        for query in sorted(self._readings, key=lambda text: (-self._readings[text].total(), text))[:count]:
+            for user in pair.tolist():
+                yield from self._of_user(query, user)
+
+    def _of_user(self, query: str, user: int) -> Iterator[dict[str, Any]]:
         catalog, users = self._world.catalog, self._world.users
         relevant = np.flatnonzero(self._grades(query) >= GOOD)
-        for user in list(self._askers[query])[:_PEOPLE]:
-            taste = appeal(catalog, users, np.array([user]), relevant[None])[0]
-            best, suits = np.quantile(taste, (_BEST, _SUITS)) if len(taste) else (0, 0)
-            for item, liking in zip(relevant.tolist(), taste.tolist(), strict=True):
-                if liking >= suits:
-                    line = {"query": query, "user_id": users.user_ids[user], "item_id": catalog.item_ids[item]}
-                    yield {**line, "grade": 3 if liking >= best else 2}
+        taste = appeal(catalog, users, np.array([user]), relevant[None])[0]
+        best, suits = np.quantile(taste, (_BEST, _SUITS)) if len(taste) else (0, 0)
+        for item, liking in zip(relevant.tolist(), taste.tolist(), strict=True):
+            if liking >= suits:
+                line = {"query": query, "user_id": users.user_ids[user], "item_id": catalog.item_ids[item]}
+                yield {**line, "grade": 3 if liking >= best else 2}
 
     def _asked(self, asked: tuple[int, ...]) -> dict[str, str]:
         names = zip(ATTRIBUTES, self._world.lexicon.values, asked, strict=True)

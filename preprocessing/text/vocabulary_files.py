@@ -3,9 +3,10 @@
 A folder holds `<name>.txt` for each; what else an id hangs on is an *encoding*, JSON in the form of a spec's own parts:
 
     {"vocabularies": {"word": {"hash_buckets": 100, "ids": 5101}, ...}, "text": {"max_chars": 256, "max_words": 32},
-     "vector_width": 0}
+     "vector_width": 0, "prices": {"bands": 11, "ratio": 1.25}}
 
-The last is of the items' own vectors: 0 where there are none, or they are not read.
+`vector_width` is of the items' own vectors: 0 where there are none, or they are not read. The file of "price" is no
+list of words, but the table of medians that `preprocessing.text.price_bands` reads.
 """
 
 from __future__ import annotations
@@ -16,9 +17,11 @@ from typing import Any
 import tensorflow as tf
 
 from preprocessing.text import analyser
+from preprocessing.text.price_bands import PriceBands
 from preprocessing.text.vocabulary import Lookup
 
 Encoding = dict[str, Any]
+_PRICE = "price"
 
 
 class FileLookup(Lookup):
@@ -53,6 +56,12 @@ class Vocabularies(tf.Module):
         self._lookups = {
             name: FileLookup(f"{folder}/{name}.txt", one["hash_buckets"], one["ids"], name)
             for name, one in self.encoding["vocabularies"].items()
+            if name != _PRICE
+        }
+        self._bands = {
+            name: PriceBands.of_file(f"{folder}/{name}.txt", **self.encoding["prices"])
+            for name in self.encoding["vocabularies"]
+            if name == _PRICE
         }
 
     @property
@@ -68,11 +77,15 @@ class Vocabularies(tf.Module):
     @property
     def names(self) -> frozenset[str]:
         """Which there are."""
-        return frozenset(self._lookups)
+        return frozenset(self.encoding["vocabularies"])
 
     def ids(self, name: str, strings: tf.Tensor) -> tf.Tensor:
         """int64 ids of strings of any shape; 0 for ""."""
         return self._lookups[name](strings)
+
+    def price_bands(self, prices: tf.Tensor, leaves: tf.Tensor, tops: tf.Tensor) -> tf.Tensor:
+        """int64 bands of prices, float32 `[N]`, in their leaves and tops, strings `[N]`."""
+        return self._bands[_PRICE](prices, leaves, tops)
 
     def analyse(
         self, texts: tf.Tensor, names: Sequence[str], spelled: tf.Tensor | None = None
@@ -95,7 +108,10 @@ def encoding_of(spec: Mapping[str, Any], names: Iterable[str]) -> Encoding:
         name: {part: spec["vocabularies"][name][part] for part in ("hash_buckets", "ids")} for name in sorted(names)
     }
     text = {name: spec["text"][name] for name in ("max_chars", "max_words")}
-    return {"vocabularies": found, "text": text, "vector_width": spec.get("vector_width", 0)}
+    encoding = {"vocabularies": found, "text": text, "vector_width": spec.get("vector_width", 0)}
+    if _PRICE in found:
+        encoding["prices"] = {name: spec["prices"][name] for name in ("bands", "ratio")}
+    return encoding
 
 
 def copy_vocabularies(folder: str, names: Iterable[str], to: str) -> None:

@@ -14,10 +14,9 @@ import pyarrow.compute
 from apache_beam.ml.inference.base import ModelHandler
 
 from preprocessing.command.console import UserError
-from preprocessing.data.features import VECTOR
 from serving.batch.answer_files import answer_table, vector_table
-from serving.batch.rows import CONTENT, ID, LISTS, Block, lengths, padded, price_ranges, strings, unpack, vectors
-from serving.inputs import FILTER_LISTS, ITEM_INPUTS, PRICE_RANGE, VECTOR_LISTS
+from serving.batch.rows import CONTENT, ID, LISTS, NUMBERS, Block, column_of, lengths, padded, price_ranges, unpack
+from serving.inputs import FILTER_LISTS, PRICE_RANGE, VECTOR_LISTS, beside
 from serving.retriever.asynchronous import Hit
 from serving.retriever.blocking import Retriever
 from serving.retriever.request import User
@@ -117,14 +116,8 @@ class SavedModelHandler(BlockHandler):
 class ItemEmbedder(SavedModelHandler):
     """Items -> a vector table."""
 
-    def __init__(self, model: SavedModel | JobItemTower, max_batch: int, vector_width: int) -> None:
-        super().__init__(model, max_batch)
-        self._vector_width = vector_width
-
     def answer(self, table: pyarrow.Table, model: Any) -> tuple[pyarrow.Table, Refused]:
-        inputs = {name: strings(table[name]) for name in ITEM_INPUTS}
-        if self._vector_width:
-            inputs[VECTOR] = vectors(table[VECTOR])
+        inputs = {name: column_of(table[name]) for name in model.signatures[self._model.signature].inputs}
         embedded = model.call(self._model.signature, inputs)["embedding"]
         finite = np.isfinite(embedded).all(axis=1)
         good = table.filter(pyarrow.array(finite))
@@ -140,7 +133,8 @@ class ModelRetriever(SavedModelHandler):
         widths = {name: shapes[name].tensor_shape.dim[1].size for name in LISTS}
         k, refused = table["k"].to_numpy(), _too_wide(table, widths)
         lists = {name: padded(table[name], widths[name]) for name in LISTS}
-        inputs = {"query": strings(table["query"]), "k": k, PRICE_RANGE: price_ranges(table[PRICE_RANGE]), **lists}
+        lists |= {name: padded(table[name], widths[beside(name)]) for name in NUMBERS if name in shapes}
+        inputs = {"query": column_of(table["query"]), "k": k, PRICE_RANGE: price_ranges(table[PRICE_RANGE]), **lists}
         found = model.call(self._model.signature, inputs)
         ids = pyarrow.array(found["item_ids"].reshape(-1), pyarrow.binary())
         there = (pyarrow.compute.binary_length(ids).to_numpy() > 0).reshape(found["item_ids"].shape)
@@ -206,7 +200,7 @@ class ServerRetriever(BlockHandler):
 
 def ask(retriever: Retriever, row: dict[str, Any]) -> Sequence[Hit] | str:
     """One row's answer, or why servers refuse it; servers that are gone, or not whole, end the job."""
-    user = User(**{name: row[name] for name in VECTOR_LISTS})
+    user = User(**{name: row[name] for name in (*VECTOR_LISTS, *NUMBERS)})
     conditions = {name: row[name] for name in FILTER_LISTS} | {PRICE_RANGE: tuple(row[PRICE_RANGE])}
     for left in reversed(range(_ATTEMPTS)):
         try:

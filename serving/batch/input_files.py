@@ -10,12 +10,12 @@ from apache_beam.io.filesystem import FileMetadata
 from apache_beam.io.filesystems import FileSystems
 
 from preprocessing.command.console import UserError
-from preprocessing.data.features import VECTOR
+from preprocessing.data.features import PRICE_VALUE, VECTOR
 from preprocessing.logs.documents import loader, renamer
 from preprocessing.logs.read_blocks import Block, ReadBlocks
 from preprocessing.logs.records import Rejected
 from preprocessing.logs.sources import TEXT_ENDINGS, Source
-from serving.inputs import CATALOG_COLUMNS
+from serving.inputs import CATALOG_COLUMNS, ITEM_PRICE
 
 TEXT, PARQUET, TFRECORD = "JSON Lines", "Parquet", "TFRecords"
 _CATALOG = "catalog-*.tfrecord.gz"
@@ -98,6 +98,7 @@ class _Examples:
             features = tf.train.Example.FromString(record).features.feature
             values = {name: features[column].bytes_list.value for name, column in CATALOG_COLUMNS.items()}
             texts = {name: value[0].decode() for name, value in values.items() if value}
-            return texts | ({VECTOR: list(features[VECTOR].float_list.value)} if VECTOR in features else {})
+            priced = dict(zip([ITEM_PRICE], features[PRICE_VALUE].float_list.value, strict=False))
+            return texts | priced | ({VECTOR: list(features[VECTOR].float_list.value)} if VECTOR in features else {})
         except (DecodeError, UnicodeDecodeError):
             raise Rejected("unparsable") from None

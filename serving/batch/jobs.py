@@ -78,25 +78,23 @@ def embed_job(job_dir: str | None, model: str | None, max_batch: int, **shared: 
         if not FileSystems.exists(f"{path}/towers/item/saved_model.pb"):
             raise no_towers(path, "item")
         tower: JobItemTower | SavedModel = JobItemTower(path)
-        towers = towers_hash(path)
-        width = tower_vector_width(path)
+        towers, encoding = towers_hash(path), tower_encoding(path)
     else:
         version = find_version(str(model))
         tower = SavedModel(version.path, "embed_item", version.scann)
-        towers = version.manifest["towers_hash"]
-        width = version.manifest["encoding"].get("vector_width", 0)
-    handler = ItemEmbedder(tower, max_batch, width)
-    identity = {"towers_hash": towers}
-    return Job("embed", "item_id", ItemRow(width), item_schema(width), handler, identity, incremental=True, **shared)
+        towers, encoding = version.manifest["towers_hash"], version.manifest["encoding"]
+    handler, identity = ItemEmbedder(tower, max_batch), {"towers_hash": towers}
+    parse, schema = ItemRow(encoding), item_schema(encoding)
+    return Job("embed", "item_id", parse, schema, handler, identity, incremental=True, **shared)
 
 
-def tower_vector_width(job_dir: str) -> int:
-    """The width of the vectors that a job's item tower reads; 0 for none."""
+def tower_encoding(job_dir: str) -> dict[str, Any]:
+    """What the ids of a job's towers hang on, and how wide the vectors are that its item tower reads."""
     path = f"{job_dir}/towers/encoding.json"
     if not FileSystems.exists(path):
         raise UserError(f"--job-dir {job_dir}: no towers/encoding.json in it; train it with python -m trainer.task")
     with FileSystems.open(path) as file:
-        return json.loads(file.read()).get("vector_width", 0)
+        return json.loads(file.read())
 
 
 def retrieve_job(model: str, k: int, max_batch: int, **shared: Any) -> Job:

@@ -17,16 +17,25 @@ import pyarrow.compute
 
 from preprocessing.data.features import VECTOR
 from preprocessing.logs.records import Excluded, Rejected, optional_identifier, parse_item
-from serving.inputs import FILTER_LISTS, ITEM_INPUTS, PRICE_RANGE, VECTOR_LISTS
+from serving.inputs import FILTER_LISTS, ITEM_PRICE, PRICE_RANGE, SIGNAL_LISTS, VECTOR_LISTS, item_inputs
 
 LISTS = (*VECTOR_LISTS, *FILTER_LISTS)
+NUMBERS = tuple(SIGNAL_LISTS.values())
+_FLOAT = struct.Struct("<f").pack
 ID, CONTENT = "id", "content_hash"
 HASH = pyarrow.binary(16)
 _TEXT, _TEXTS = pyarrow.string(), pyarrow.list_(pyarrow.string())
 _KEY = [(ID, _TEXT), (CONTENT, HASH)]
 _PRICES = pyarrow.list_(pyarrow.float32(), 2)
 QUERIES = pyarrow.schema(
-    [*_KEY, ("query", _TEXT), ("k", pyarrow.int32()), *((name, _TEXTS) for name in LISTS), (PRICE_RANGE, _PRICES)]
+    [
+        *_KEY,
+        ("query", _TEXT),
+        ("k", pyarrow.int32()),
+        *((name, _TEXTS) for name in LISTS),
+        (PRICE_RANGE, _PRICES),
+        *((name, pyarrow.list_(pyarrow.int32())) for name in NUMBERS),
+    ]
 )
 _SQUEEZED, _PLAIN = (pyarrow.ipc.IpcWriteOptions(compression=one) for one in ("lz4", None))
 
@@ -42,22 +51,28 @@ class Row(NamedTuple):
 
 
 def content_hash(values: Sequence[bytes]) -> bytes:
-    """16 bytes of an item's inputs, in the order of `item_inputs`; a vector by its bytes."""
+    """16 bytes of an item's inputs, in the order of `item_inputs`; a price and a vector by their bytes."""
     lengths_of = struct.pack(f"<{len(values)}I", *map(len, values))
     return hashlib.blake2b(b"".join((lengths_of, *values)), digest_size=16).digest()
 
 
-def item_schema(vector_width: int) -> pyarrow.Schema:
+def price_bytes(price: float) -> bytes:
+    """A price as float32; nothing for none."""
+    return b"" if math.isnan(price) else _FLOAT(price)
+
+
+def item_schema(encoding: Mapping[str, Any]) -> pyarrow.Schema:
     """Of what ItemRow reads."""
-    vector = [(VECTOR, pyarrow.binary(4 * vector_width))] if vector_width else []
-    return pyarrow.schema([*_KEY, *((name, _TEXT) for name in ITEM_INPUTS), *vector])
+    kinds = {ITEM_PRICE: pyarrow.float32(), VECTOR: pyarrow.binary(4 * encoding.get("vector_width", 0))}
+    return pyarrow.schema([*_KEY, *((name, kinds.get(name, _TEXT)) for name in item_inputs(encoding))])
 
 
 class ItemRow:
     """Reads a catalogue record; one that is out of stock is left out, as it is from the index."""
 
-    def __init__(self, vector_width: int) -> None:
-        self._width = vector_width
+    def __init__(self, encoding: Mapping[str, Any]) -> None:
+        self._width = encoding.get("vector_width", 0)
+        self._priced = ITEM_PRICE in item_inputs(encoding)
 
     def __call__(self, fields: Mapping[str, Any]) -> Row:
         item = parse_item(fields, vector_width=self._width)
@@ -65,7 +80,9 @@ class ItemRow:
             raise Excluded("out of stock")
         texts = item[:6]  # as ITEM_INPUTS has them
         vector = (item.vector or bytes(4 * self._width),) if self._width else ()
-        return Row(item.item_id, content_hash([*map(str.encode, texts), *vector]), (*texts, *vector))
+        price = (item.price,) if self._priced else ()
+        content = content_hash([*map(str.encode, texts), *map(price_bytes, price), *vector])
+        return Row(item.item_id, content, (*texts, *price, *vector))
 
 
 class QueryRow:
@@ -83,9 +100,11 @@ class QueryRow:
         k = k or self._k
         lists = [_strings(fields, name) for name in LISTS]
         prices = _price_range(fields)
+        signals = [_numbers(fields, name) for name in NUMBERS]
         request_id = optional_identifier(fields, "request_id")
-        content = hashlib.blake2b(orjson.dumps([request_id, [query, k, lists, prices]]), digest_size=16).digest()
-        return Row(request_id or content.hex(), content, (query, k, *lists, prices))
+        asked = orjson.dumps([request_id, [query, k, lists, prices, signals]])
+        content = hashlib.blake2b(asked, digest_size=16).digest()
+        return Row(request_id or content.hex(), content, (query, k, *lists, prices, *signals))
 
 
 def _strings(fields: Mapping[str, Any], name: str) -> list[str]:
@@ -93,6 +112,16 @@ def _strings(fields: Mapping[str, Any], name: str) -> list[str]:
     if values is None:
         return []
     if not isinstance(values, list) or not all(isinstance(one, str) for one in values):
+        raise Rejected(f"bad {name}")
+    return values
+
+
+def _numbers(fields: Mapping[str, Any], name: str) -> list[int]:
+    values = fields.get(name)
+    if values is None:
+        return []
+    whole = isinstance(values, list) and all(isinstance(one, int) and not isinstance(one, bool) for one in values)
+    if not whole or not all(0 <= one < 1 << 31 for one in values):
         raise Rejected(f"bad {name}")
     return values
 
@@ -145,26 +174,26 @@ def blocks(shard: int, table: pyarrow.Table, size: int) -> Iterator[Block]:
         yield shard, len(part), pack(part)
 
 
-def strings(column: pyarrow.ChunkedArray) -> np.ndarray:
-    """A column of N texts -> bytes `[N]`, as TensorFlow takes them."""
-    return column.cast(pyarrow.binary()).to_numpy()
-
-
-def vectors(column: pyarrow.ChunkedArray) -> np.ndarray:
-    """A column of N vectors' bytes -> float32 `[N, width]`."""
-    return np.frombuffer(b"".join(column.to_pylist()), "<f4").reshape(len(column), -1)
+def column_of(column: pyarrow.ChunkedArray) -> np.ndarray:
+    """A column of N texts -> bytes `[N]`, of vectors' bytes -> float32 `[N, width]`, of numbers -> as they are."""
+    if column.type == _TEXT:
+        return column.cast(pyarrow.binary()).to_numpy()
+    if pyarrow.types.is_fixed_size_binary(column.type):
+        return np.frombuffer(b"".join(column.to_pylist()), "<f4").reshape(len(column), -1)
+    return column.to_numpy()
 
 
 def padded(column: pyarrow.ChunkedArray, width: int) -> np.ndarray:
-    """A column of N lists -> bytes `[N, width]`, cut or filled up with empty ones."""
+    """A column of N lists -> `[N, width]`, cut or filled up: texts as bytes, with empty ones; numbers with 0."""
     lists = column.combine_chunks()
-    found = np.full((len(lists), width), b"", object)
+    of_texts = column.type == _TEXTS
+    found = np.full((len(lists), width), b"" if of_texts else 0, object if of_texts else np.int32)
     offsets = lists.offsets.to_numpy()
     counts = np.minimum(np.diff(offsets), width)
     row = np.repeat(np.arange(len(lists)), counts)
     place = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-    values = lists.values.cast(pyarrow.binary()).to_numpy(zero_copy_only=False)
-    found[row, place] = values[offsets[:-1][row] + place]
+    values = lists.values.cast(pyarrow.binary()) if of_texts else lists.values
+    found[row, place] = values.to_numpy(zero_copy_only=False)[offsets[:-1][row] + place]
     return found
 
 

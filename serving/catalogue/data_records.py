@@ -9,12 +9,11 @@ import numpy as np
 import tensorflow as tf
 
 from preprocessing.command.console import UserError
-from preprocessing.data.features import HORIZONS, VECTOR, Feature, parsing_spec
+from preprocessing.data.features import HORIZONS, PRICE_VALUE, VECTOR, Feature, parsing_spec
 from preprocessing.data.spec import read_spec
-from serving.inputs import CATALOG_COLUMNS, VECTOR_LISTS
+from serving.inputs import CATALOG_COLUMNS, ITEM_PRICE, SIGNAL_LISTS, VECTOR_LISTS, beside
 
 _COMPRESSION = "GZIP"
-PRICE = "price"
 Strings = dict[str, tf.Tensor]
 
 
@@ -25,12 +24,12 @@ def catalog_batches(data_dir: str, batch: int, vector_width: int = 0) -> tf.data
     """
     texts = [Feature(column, "string", 0) for column in CATALOG_COLUMNS.values()]
     vectors = [Feature(VECTOR, "float32", 0, vector_width)] if vector_width else []
-    columns = parsing_spec([*texts, Feature(PRICE, "float32", 0), *vectors])
+    columns = parsing_spec([*texts, Feature(PRICE_VALUE, "float32", 0), *vectors])
+    named = CATALOG_COLUMNS | {ITEM_PRICE: PRICE_VALUE} | {one.name: one.name for one in vectors}
 
     def parse(records: tf.Tensor) -> Strings:
         parsed = tf.io.parse_example(records, columns)
-        named = {name: parsed[column] for name, column in CATALOG_COLUMNS.items()}
-        return named | {name: parsed[name] for name in (PRICE, VECTOR) if name in parsed}
+        return {name: parsed[column] for name, column in named.items()}
 
     records = tf.data.TFRecordDataset(_files(data_dir, "catalog"), _COMPRESSION)
     return records.batch(batch).map(parse, num_parallel_calls=2, deterministic=True).prefetch(2)
@@ -50,7 +49,8 @@ def check_vectors(data_dir: str, spec: Mapping[str, Any], wanted: int) -> None:
 class Requests(NamedTuple):
     """Held-out requests: what a client would have sent, and what the user then clicked or ordered."""
 
-    inputs: dict[str, np.ndarray]  # `query` [R], `history_queries` and `<horizon>_items` [R, N] padded with b""
+    # `query` [R]; [R, N] `history_queries` and `<horizon>_items` padded with b"", SIGNAL_LISTS with 0
+    inputs: dict[str, np.ndarray]
     answers: list[list[bytes]]  # item ids
     stamps: np.ndarray  # int64 [R], epoch milliseconds
 
@@ -70,8 +70,8 @@ class Requests(NamedTuple):
 
     def without_past(self) -> Requests:
         """The same queries of nobody in particular."""
-        blank = {name: np.full_like(self.inputs[name], b"") for name in VECTOR_LISTS}
-        return Requests(self.inputs | blank, self.answers, self.stamps)
+        blank = {name: np.full_like(one, b"" if one.dtype == object else 0) for name, one in self.inputs.items()}
+        return Requests(blank | {"query": self.inputs["query"]}, self.answers, self.stamps)
 
     def joined(self, others: Requests) -> Requests:
         """These, then the others."""
@@ -89,6 +89,7 @@ def held_out_requests(data_dir: str, split: str, count: int, widths: dict[str, i
     spec = read_spec(data_dir)
     described = [Feature(**one) for one in spec["requests"]]
     wanted = {"query", "ts", "history_word", "ordered_item_id", "clicked_item_id", *(f"{h}_item" for h in HORIZONS)}
+    wanted |= SIGNAL_LISTS.keys()
     parsing = parsing_spec(one for one in described if one.name in wanted)
     records = tf.data.TFRecordDataset(_files(data_dir, split), _COMPRESSION).take(count)
     serialised = list(records.as_numpy_iterator())
@@ -99,6 +100,9 @@ def held_out_requests(data_dir: str, split: str, count: int, widths: dict[str, i
         [b" ".join(words[n] for n in query if words[n]) for query in row] for row in parsed["history_word"].to_list()
     ]
     inputs = {name: _padded(lists[name], widths[name]) for name in VECTOR_LISTS}
+    for column, name in SIGNAL_LISTS.items():
+        of_items = beside(name)
+        inputs[name] = _padded_beside(lists[of_items], parsed[column].to_list(), widths[of_items])
     inputs["query"] = parsed["query"].numpy().astype(object).reshape(-1)
     answers = tf.concat([parsed["ordered_item_id"], parsed["clicked_item_id"]], axis=1).to_list()
     return Requests(inputs, answers, parsed["ts"].numpy().reshape(-1))
@@ -123,5 +127,14 @@ def _padded(rows: list[list[bytes]], width: int) -> np.ndarray:
     padded = np.full((len(rows), width), b"", object)
     for row, values in enumerate(rows):
         known = [value for value in values if value][:width]
+        padded[row, : len(known)] = known
+    return padded
+
+
+def _padded_beside(rows: list[list[bytes]], signals: list[list[int]], width: int) -> np.ndarray:
+    """int32 `[R, width]` of what runs beside the strings, those of the unknown left out as there, padded with 0."""
+    padded = np.zeros((len(rows), width), np.int32)
+    for row, (values, beside_them) in enumerate(zip(rows, signals, strict=True)):
+        known = [signal for value, signal in zip(values, beside_them, strict=True) if value][:width]
         padded[row, : len(known)] = known
     return padded

@@ -10,7 +10,8 @@ import tensorflow as tf
 
 from preprocessing.command.console import UserError
 from preprocessing.text import analyser
-from serving.catalogue.data_records import PRICE, Strings
+from serving.catalogue.data_records import Strings
+from serving.inputs import ITEM_PRICE
 
 WORD_HASHES = 2**62  # so many that no two words of a catalogue meet
 NAMED = {"brand": "brand", "shop": "shop", "leaf": "category_leaf", "top": "category_top"}
@@ -61,7 +62,7 @@ class TableBuilder:
         words, lengths = self._hash(items["title"], items["brand"])
         self._words.append(words.numpy())
         self._lengths.append(lengths.numpy())
-        self._prices.append(items[PRICE].numpy())
+        self._prices.append(items[ITEM_PRICE].numpy())
 
     def _hashed_words(self, titles: tf.Tensor, brands: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         found = [analyser.analyse(one, ["word"], *self._limits)["word"] for one in (titles, brands)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import socket
 import subprocess
 import sys
@@ -29,7 +30,7 @@ examples:
   python -m serving.demo
   python -m serving.demo --model mmse --output out
 """
-_QUERIES, _SHOWN, _START_S = 5, 3, 300
+_SHOWN, _START_S = 3, 300
 
 
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -63,7 +64,14 @@ def build(flags: argparse.Namespace, console: Console) -> Path:
         stages.run(f"Train {name}", "trainer.task", "--config", f"configs/{name}.yaml", *common, *place)
     judged = ("--judgments", str(raw / "truth" / "judgments.jsonl.gz"))
     compared = ("--job-dir", str(out / model), "--compare", str(out / "tfrs"))
-    stages.run(f"Evaluate {model}, beside BM25 and tfrs", "trainer.evaluate", *common, *compared, *judged)
+    stages.run(
+        f"Evaluate {model}, beside BM25, tfrs and itself without users' pasts",
+        "trainer.evaluate",
+        *common,
+        *compared,
+        *judged,
+        "--without-past",
+    )
     exported = ("--job-dir", str(out / model), "--output", str(models))
     stages.run(f"Export {model} with its ScaNN index", "serving.export", *common, *exported)
     return models
@@ -88,19 +96,30 @@ def served(models: Path, log: Path) -> Iterator[str]:
 
 
 def ask(target: str, market: Market, console: Console, log: Path) -> None:
-    """The market's queries for its two shoppers, side by side."""
+    """The market's queries for its two shoppers, side by side; what is right for a shopper bears a tick."""
+    own = others = 0
     with Retriever(target, timeout=30) as retriever:
         _wait(retriever, log)
         for query in market.queries:
             table = Table(title=query, title_justify="left", title_style="bold", expand=False)
             columns = []
-            for shopper in market.shoppers:
+            for shopper, other in zip(market.shoppers, reversed(market.shoppers), strict=True):
                 table.add_column(f"for {shopper.name}, who likes {shopper.likes}", overflow="fold")
-                hits = retriever.retrieve(query, user=shopper.user, k=_SHOWN).hits
-                columns.append([market.titles.get(hit.item_id, hit.item_id) for hit in hits])
-            for row in zip(*columns, strict=True):
+                found = [hit.item_id for hit in retriever.retrieve(query, user=shopper.user, k=_SHOWN).hits]
+                right = [item in shopper.right[query] for item in found]
+                columns.append(
+                    [f"{'✓' if suits else ' '} {market.titles[item]}" for item, suits in zip(found, right, strict=True)]
+                )
+                own, others = own + sum(right), others + sum(item in other.right[query] for item in found)
+            for row in itertools.zip_longest(*columns, fillvalue=""):
                 table.add_row(*row)
             console.print(table)
+    shown = _SHOWN * len(market.queries) * len(market.shoppers)
+    console.print(
+        f"✓: relevant, and among the fifth that suits this user's taste best, by the market's truth.\n"
+        f"Of {shown} products {own} are right for whom they are shown to, {others} would be right for the other.",
+        highlight=False,
+    )
 
 
 def _wait(retriever: Retriever, log: Path) -> None:
@@ -123,7 +142,7 @@ def main(argv: list[str] | None = None) -> int:
     models = build(flags, console)
     out = Path(flags.output)
     console.rule("[bold]Serve it, and ask for two users", align="left")
-    market, log = read_market(out / "raw", _QUERIES), out / "server.log"
+    market, log = read_market(out / "raw"), out / "server.log"
     write_users(market, out / "users.jsonl")
     with served(models, log) as target:
         ask(target, market, console, log)

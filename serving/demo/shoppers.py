@@ -1,4 +1,4 @@
-"""Who asks, and what: two users of the raw logs with unlike tastes, and the queries that are searched most."""
+"""Who asks, and what: two busy users of unlike taste, by the market's truth, and the queries that are searched most."""
 
 from __future__ import annotations
 
@@ -12,50 +12,59 @@ from typing import Any, NamedTuple
 import orjson
 
 from preprocessing.config import HistoryConfig
+from preprocessing.data.features import ACTION_IDS, SEQUENCES
 from preprocessing.joins.attribution import NO_REQUEST, AttributedAction
-from preprocessing.joins.history import History
+from preprocessing.joins.history import History, age_of
 from serving.retriever.request import User
+
+_LIKED = 2  # brands that are named
 
 
 class Shopper(NamedTuple):
     """A user and what is known of them."""
 
     name: str
-    likes: str  # the top category of most of their actions
+    likes: str  # the brands of most of their actions
     user: User
+    right: dict[str, set[str]]  # by query, the items that are relevant and to their taste
 
 
 class Market(NamedTuple):
-    """What the demo needs of the raw logs."""
+    """What the demo needs of the raw logs and of the market's truth."""
 
     titles: dict[str, str]
     queries: list[str]
     shoppers: list[Shopper]
 
 
-def read_market(raw: Path, queries: int) -> Market:
-    """The most frequent queries, and the two busiest users of different favourite categories."""
+def read_market(raw: Path) -> Market:
+    """The queries and users of `truth/shoppers.jsonl.gz`, and the users' pasts."""
     catalog = {one["item_id"]: one for one in _records(raw / "catalog.jsonl.gz")}
-    searches = list(_records(raw / "searches.jsonl.gz"))
-    actions: dict[str, list[AttributedAction]] = collections.defaultdict(list)
+    right: dict[str, dict[str, set[str]]] = collections.defaultdict(lambda: collections.defaultdict(set))
+    for one in _records(raw / "truth" / "shoppers.jsonl.gz"):
+        right[one["user_id"]][one["query"]].add(one["item_id"])
+    actions: dict[str, list[AttributedAction]] = {user: [] for user in right}
     for one in _records(raw / "actions.jsonl.gz"):
-        action = AttributedAction(one["ts"], one["item_id"], one["action"], one["ts"], NO_REQUEST, False, "")
-        actions[one["user_id"]].append(action)
-    asked = collections.Counter(one["query"] for one in searches)
-    busiest = sorted(actions, key=lambda user: (-len(actions[user]), user))
-    chosen: dict[str, str] = {}  # by favourite category
-    for user in busiest:
-        tops = collections.Counter(catalog[action.item_id]["category_top"] for action in actions[user])
-        chosen.setdefault(tops.most_common(1)[0][0], user)
-        if len(chosen) == 2:
-            break
-    now = max(one["ts"] for one in searches)
-    said: dict[str, list[str]] = collections.defaultdict(list)
-    for one in searches:
-        said[one["user_id"]].append(one["query"])
-    shoppers = [Shopper(user, top, _past(actions[user], said[user], now)) for top, user in chosen.items()]
+        if one["user_id"] in right:
+            action = AttributedAction(one["ts"], one["item_id"], one["action"], one["ts"], NO_REQUEST, False, "")
+            actions[one["user_id"]].append(action)
+    said: dict[str, list[str]] = {user: [] for user in right}
+    now = 0
+    for one in _records(raw / "searches.jsonl.gz"):
+        now = max(now, one["ts"])
+        if one["user_id"] in right:
+            said[one["user_id"]].append(one["query"])
+    shoppers = [
+        Shopper(user, _likes(actions[user], catalog), _past(actions[user], said[user], now), suits)
+        for user, suits in right.items()
+    ]
     titles = {item_id: one["title"] for item_id, one in catalog.items()}
-    return Market(titles, [query for query, _ in asked.most_common(queries)], shoppers)
+    return Market(titles, list(dict.fromkeys(query for suits in right.values() for query in suits)), shoppers)
+
+
+def _likes(actions: list[AttributedAction], catalog: dict[str, Any]) -> str:
+    brands = collections.Counter(catalog[action.item_id]["brand"] for action in actions)
+    return " and ".join(brand for brand, _ in brands.most_common(_LIKED))
 
 
 def write_users(market: Market, path: Path) -> None:
@@ -68,7 +77,10 @@ def _past(actions: list[AttributedAction], queries: list[str], now: int) -> User
     config = HistoryConfig()
     horizons = History(sorted(actions), config).at(now)
     newest = list(dict.fromkeys(reversed(queries)))[: config.queries]
-    return User(history_queries=newest, **{f"{horizon}_items": items for horizon, items in horizons.items()})
+    lists: dict[str, Any] = {f"{name}_items": [one.item_id for one in acted] for name, acted in horizons.items()}
+    lists |= {f"{name}_actions": [ACTION_IDS[one.action] for one in horizons[name]] for name in SEQUENCES}
+    lists |= {f"{name}_ages": [age_of(one, now) for one in horizons[name]] for name in SEQUENCES}
+    return User(history_queries=newest, **lists)
 
 
 def _records(path: Path) -> Iterator[dict[str, Any]]:

@@ -8,7 +8,6 @@ from typing import Any
 
 import tensorflow as tf
 
-from preprocessing.data.features import VECTOR
 from serving.graph.conditions import Conditions
 from serving.graph.flatten import flatten
 from serving.graph.item_encoder import ItemEncoder
@@ -16,7 +15,7 @@ from serving.graph.item_lookup import ItemLookup
 from serving.graph.over_retrieval import OverRetrieval
 from serving.graph.query_encoder import QueryEncoder
 from serving.graph.term_words import hashed_terms
-from serving.inputs import FILTER_LISTS, ITEM_INPUTS, PRICE_RANGE, VECTOR_LISTS
+from serving.inputs import FILTER_LISTS, PRICE_RANGE, VECTOR_LISTS, beside
 
 Outputs = dict[str, tf.Tensor]
 Signatures = dict[str, Any]  # name -> a traced function
@@ -37,9 +36,16 @@ class Embedder(tf.Module):
     def signatures(self) -> Signatures:
         """By name, traced."""
         return {
-            "embed_query": _traced(self.embed_query, _QUERY | _lists(VECTOR_LISTS, self._widths)),
+            "embed_query": _traced(self.embed_query, _QUERY | self.past_inputs),
             "embed_item": item_signature(self.item_encoder),
         }
+
+    @property
+    def past_inputs(self) -> dict[str, tf.TensorSpec]:
+        """What shapes a vector besides the query: a user's past."""
+        signals = {name: [None, self._widths[beside(name)]] for name in self.past.signals}
+        numbers = {name: tf.TensorSpec(shape, tf.int32, name) for name, shape in signals.items()}
+        return _lists(VECTOR_LISTS, self._widths) | numbers
 
     def embed_query(self, **inputs: tf.Tensor) -> Outputs:
         """A query and its user's past -> its vector."""
@@ -92,7 +98,7 @@ class Retrieval(tf.Module):
 
     def signatures(self) -> Signatures:
         """By name, traced."""
-        lists = _lists((*VECTOR_LISTS, *FILTER_LISTS), self._widths)
+        lists = self.embedder.past_inputs | _lists(FILTER_LISTS, self._widths)
         return {
             "serving_default": _traced(self.serving_default, _QUERY),
             "retrieve": _traced(self.retrieve, _QUERY | _K | lists | _PRICES),
@@ -119,10 +125,7 @@ def item_signature(encoder: ItemEncoder) -> Any:
     def embed_item(**inputs: tf.Tensor) -> Outputs:
         return {"embedding": encoder(inputs)}
 
-    inputs = {name: tf.TensorSpec([None], tf.string, name) for name in ITEM_INPUTS}
-    if encoder.vector_width:
-        inputs[VECTOR] = tf.TensorSpec([None, encoder.vector_width], tf.float32, VECTOR)
-    return _traced(embed_item, inputs)
+    return _traced(embed_item, encoder.inputs)
 
 
 def save(module: tf.Module, path: str, signatures: Signatures) -> None:

@@ -10,9 +10,9 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from preprocessing.command.console import UserError
-from preprocessing.data.features import HORIZONS, VECTOR
-from preprocessing.logs.records import ATTRIBUTES
+from preprocessing.data.features import HORIZONS, ITEM_IDS, VECTOR
 from preprocessing.text.vocabulary_files import Vocabularies
+from serving.inputs import SIGNAL_LISTS
 
 GRAMS = ("char", "bigram", "trigram", "word")
 Features = dict[str, tf.Tensor]  # dense int32 ids, padded with 0, by a tower's columns; `vector` is float32
@@ -22,9 +22,10 @@ _COLUMNS = {
     "query": {
         *(f"query_{gram}" for gram in GRAMS),
         "history_word",
-        *(f"{horizon}_{name}" for horizon in HORIZONS for name in ATTRIBUTES),
+        *(f"{horizon}_{name}" for horizon in HORIZONS for name in ITEM_IDS),
+        *SIGNAL_LISTS,
     },
-    "item": {*(f"title_{gram}" for gram in GRAMS), *ATTRIBUTES, VECTOR},
+    "item": {*(f"title_{gram}" for gram in GRAMS), *ITEM_IDS, VECTOR},
 }
 
 

@@ -77,8 +77,10 @@ class Scann(Index):
         rows, scores = found.indices[:batch], found.distances[:batch]
         for one in (rows, scores):
             one.set_shape([None, None])  # the op does not say
-        there = tf.math.is_finite(scores)  # a search that opens leaves of fewer items fills up with NaN
-        return tf.where(there, scores, NO_SCORE), tf.where(there, rows, -1)
+        there = tf.math.is_finite(scores)  # a row that finds fewer than others is filled up with NaN
+        missing = [[0, 0], [0, count - tf.shape(rows)[1]]]  # where all do, the op's answer is as wide as theirs
+        scores = tf.pad(tf.where(there, scores, NO_SCORE), missing, constant_values=NO_SCORE)
+        return scores, tf.pad(tf.where(there, rows, -1), missing, constant_values=-1)
 
     def slice(self, begin: tf.Tensor, end: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """As `Index.slice`; a slot is a row."""

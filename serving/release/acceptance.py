@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +12,7 @@ from preprocessing.data.features import VECTOR
 from serving.catalogue.data_records import Requests
 from serving.config import GateConfig
 from serving.graph.saved_model import ServedModel
-from serving.inputs import FILTER_LISTS, ITEM_INPUTS, PRICE_RANGE, VECTOR_LISTS
+from serving.inputs import FILTER_LISTS, ITEM_INPUTS, ITEM_PRICE, PRICE_RANGE, SIGNAL_LISTS, VECTOR_LISTS, beside
 from serving.release.tune_effort import Recalls, recalls_of
 
 SIGNATURES = ("serving_default", "retrieve", "embed_query", "embed_item", "search")
@@ -111,25 +111,31 @@ def line_of(error: Exception) -> str:
 
 
 def retrieve_inputs(requests: Requests, widths: dict[str, int], k: int) -> dict[str, np.ndarray]:
-    """The inputs of `retrieve` for some requests, without conditions; lists are cut or padded to `widths`."""
+    """All inputs that `retrieve` may have for some requests, without conditions; lists are fitted to `widths`."""
     count = len(requests)
     inputs = {"query": requests.inputs["query"], "k": np.full(count, k, np.int32)}
     inputs |= {name: _fitted(requests.inputs[name], widths[name]) for name in VECTOR_LISTS}
+    inputs |= {name: _fitted(requests.inputs[name], widths[beside(name)]) for name in SIGNAL_LISTS.values()}
     inputs |= {name: np.full((count, widths[name]), b"", object) for name in FILTER_LISTS}
     return inputs | {PRICE_RANGE: np.full((count, 2), np.nan, np.float32)}
 
 
 def _fitted(values: np.ndarray, width: int) -> np.ndarray:
-    fitted = np.full((len(values), width), b"", object)
+    fitted = np.full((len(values), width), b"" if values.dtype == object else 0, values.dtype)
     kept = min(width, values.shape[1])
     fitted[:, :kept] = values[:, :kept]
     return fitted
 
 
+def call_with(model: ServedModel, signature: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """A call with those of the inputs that a signature takes."""
+    return model.call(signature, {name: inputs[name] for name in model.signatures[signature].inputs})
+
+
 def offline_recall(model: ServedModel, requests: Requests, widths: dict[str, int], k: int) -> float:
     """The mean over requests of the share of their clicked and ordered items among the k returned."""
     found = [
-        model.call("retrieve", retrieve_inputs(batch, widths, k))["item_ids"][:, :k]
+        call_with(model, "retrieve", retrieve_inputs(batch, widths, k))["item_ids"][:, :k]
         for batch in requests.batches(_BATCH)
     ]
     return answered_share(np.concatenate(found), requests)
@@ -174,14 +180,16 @@ def short_of(recalls: Recalls, target: float) -> list[str]:
 def _cold(model: ServedModel, widths: dict[str, int]) -> list[str]:
     """Whether items and queries that nobody has seen get vectors."""
     new = {name: np.array([b"never seen before", b""], object) for name in ITEM_INPUTS}
+    new[ITEM_PRICE] = np.full(2, np.nan, np.float32)
     vector = model.signatures["embed_item"].inputs.get(VECTOR)
     if vector is not None:
         new[VECTOR] = np.zeros((2, vector.tensor_shape.dim[1].size), np.float32)
     query = {"query": np.array([b"never seen before", b""], object)}
     query |= {name: np.full((2, widths[name]), b"never seen before", object) for name in VECTOR_LISTS}
+    query |= {name: np.full((2, widths[beside(name)]), 1 << 30, np.int32) for name in SIGNAL_LISTS.values()}
     reasons = []
     for signature, inputs in (("embed_item", new), ("embed_query", query)):
-        vectors = model.call(signature, inputs)["embedding"]
+        vectors = call_with(model, signature, inputs)["embedding"]
         if not np.all(np.isfinite(vectors)) or not np.any(vectors[0]):
             reasons.append(f"{signature} gives what it has never seen no finite, non-zero vector")
     return reasons

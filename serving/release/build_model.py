@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -114,14 +114,14 @@ class Builder:
     def write_extras(
         self,
         model: Path,
-        signatures: Collection[str],
+        signatures: Mapping[str, Any],
         requests: Requests,
         widths: Mapping[str, int],
         tuned: Tuned | None = None,
     ) -> int:
         """Warm-up requests, and the tuning's plot where there was one, beside a saved model; how many requests."""
         batch = next(iter(catalog_batches(self._data_dir, 8, self.item_encoder.vector_width)))
-        items = {name: values.numpy() for name, values in batch.items()}
+        items = {name: batch[name].numpy() for name in self.item_encoder.inputs}
         dim, k = self.item_encoder.dim, self._config.default_k
         count = write_warmup(model, signatures, requests, items, dict(widths), dim, k)
         if tuned is not None:

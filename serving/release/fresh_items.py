@@ -16,11 +16,12 @@ from preprocessing.data.features import VECTOR
 from preprocessing.logs.records import Item, Rejected, parse_item
 from preprocessing.text.vocabulary_files import Vocabularies
 from serving.catalogue.attribute_ids import attribute_ids
-from serving.catalogue.data_records import PRICE, Strings
+from serving.catalogue.data_records import Strings
 from serving.catalogue.postings import fresh_terms
 from serving.catalogue.table import NAMED, Table, TableBuilder
 from serving.graph.item_lookup import NO_ITEM
 from serving.graph.saved_model import ServedModel
+from serving.inputs import ITEM_PRICE
 from serving.release.item_vectors import checked_vectors
 from serving.release.variable_files import Variables, read_variables, write_variables
 
@@ -30,7 +31,7 @@ _IDS, _PAST = "items/ids", "past/attribute_ids"
 _ALIVE, _AMENDED, _FRESH = "over_retrieval/alive", "over_retrieval/amended", "over_retrieval/fresh"
 
 
-Embed = Callable[[Strings], tf.Tensor]  # items [B] by the item tower's input names -> float32 [B, dim]
+Embed = Callable[[Strings], tf.Tensor]  # items [B], the item tower's inputs among their columns -> float32 [B, dim]
 
 
 class ItemSide(NamedTuple):
@@ -113,9 +114,10 @@ def _embedded(new: list[Item], side: ItemSide) -> tuple[Table, list[np.ndarray]]
         columns = zip(*((one.item_id, one.title, one.brand, one.shop, one.leaf, one.top) for one in part), strict=True)
         names = ("item_id", "title", *NAMED.values())
         batch = {name: tf.constant(values, tf.string) for name, values in zip(names, columns, strict=True)}
+        batch[ITEM_PRICE] = tf.constant([one.price for one in part], tf.float32)
         inputs = batch | ({VECTOR: _own_vectors(part, side.vector_width)} if side.vector_width else {})
         vectors.append(checked_vectors(side.embed(inputs), batch))
-        builder.add(batch | {PRICE: tf.constant([one.price for one in part], tf.float32)})
+        builder.add(batch)
     return builder.table("--fresh"), vectors
 
 
@@ -167,10 +169,10 @@ class StoredTower:
         self._model: ServedModel | None = None
 
     def __call__(self, items: Strings) -> tf.Tensor:
-        """Items as strings `[B]` by the tower's input names -> float32 `[B, dim]`."""
+        """Items `[B]`, the tower's inputs among their columns -> float32 `[B, dim]`."""
         if self._model is None:
             self._model = ServedModel(self._path, self._scann)
-        arrays = {name: one.numpy() for name, one in items.items()}
+        arrays = {name: items[name].numpy() for name in self._model.signatures["embed_item"].inputs}
         return tf.constant(self._model.call("embed_item", arrays)["embedding"])
 
     def __enter__(self) -> StoredTower:

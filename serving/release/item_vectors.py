@@ -12,11 +12,11 @@ from preprocessing.command.console import UserError, progress
 from preprocessing.data.features import VECTOR
 from serving.batch.answer_files import CONTENT, read_table, vectors_of
 from serving.batch.output_folder import MANIFEST, BatchFolder
-from serving.batch.rows import content_hash
+from serving.batch.rows import content_hash, price_bytes
 from serving.catalogue.data_records import Strings, catalog_batches
 from serving.catalogue.table import Table, TableBuilder
 from serving.graph.item_encoder import ItemEncoder
-from serving.inputs import ITEM_INPUTS, item_inputs
+from serving.inputs import ITEM_INPUTS, ITEM_PRICE, item_inputs
 
 _BLOCK = 4_096
 
@@ -37,11 +37,11 @@ def embed_catalogue(
       The table of N items, and their vectors `[N, dim]`, mapped from `path`.
     """
     builder = TableBuilder(*encoder.vocabularies.text_limits)
+    wanted = item_inputs(encoder.vocabularies.encoding)
     embed = tf.function(encoder, reduce_retracing=True, autograph=False)
     with open(path, "wb") as file, progress("items embedded", total=spec["items"]) as bar:
         for batch in catalog_batches(data_dir, _BLOCK, encoder.vector_width):
-            inputs = {name: batch[name] for name in item_inputs(encoder.vector_width)}
-            file.write(_vectors(embed, inputs, precomputed).tobytes())
+            file.write(_vectors(embed, {name: batch[name] for name in wanted}, precomputed).tobytes())
             builder.add(batch)
             bar.advance(len(batch["item_id"]))
     table = builder.table(f"--data {data_dir}: catalog-*.tfrecord.gz")
@@ -92,6 +92,8 @@ class PrecomputedVectors:
     def vectors(self, items: Strings) -> tuple[np.ndarray, np.ndarray]:
         """float32 `[B, dim]` of items, and bool `[B]`, which of them are known; the others' rows are of no meaning."""
         columns = [items[name].numpy().tolist() for name in ITEM_INPUTS]
+        if ITEM_PRICE in items:
+            columns.append([price_bytes(one) for one in items[ITEM_PRICE].numpy().tolist()])
         if VECTOR in items:
             columns.append([one.tobytes() for one in items[VECTOR].numpy()])
         contents = map(content_hash, zip(*columns, strict=True))

@@ -13,8 +13,15 @@ import numpy as np
 from preprocessing.command.console import UserError
 from serving.catalogue.data_records import Requests
 from serving.graph.saved_model import ServedModel
-from serving.inputs import VECTOR_LISTS
-from serving.release.acceptance import answered_share, index_recalls, line_of, regressed, retrieve_inputs, short_of
+from serving.release.acceptance import (
+    answered_share,
+    call_with,
+    index_recalls,
+    line_of,
+    regressed,
+    retrieve_inputs,
+    short_of,
+)
 from serving.release.fresh_items import Changes
 from serving.release.manifest import settled, sources
 from serving.release.publish import Release, served_widths
@@ -137,8 +144,7 @@ def _offline_recall(models: Models, requests: Requests, widths: dict[str, int], 
     (query, _), *shards = models.values()
     inputs = [retrieve_inputs(batch, widths, k) for batch in requests.batches(_BATCH)]
     with ServedModel(query, False) as model:
-        names = ("query", *VECTOR_LISTS)
-        vectors = [model.call("embed_query", {name: one[name] for name in names})["embedding"] for one in inputs]
+        vectors = [call_with(model, "embed_query", one)["embedding"] for one in inputs]
     found = [_found(path, scann, vectors, k) for path, scann in shards]
     scores, ids = (np.concatenate([one[part] for one in found], axis=1) for part in range(2))
     best = np.argsort(-scores, axis=1, kind="stable")[:, :k]

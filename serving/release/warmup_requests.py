@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
-from preprocessing.data.features import VECTOR
 from serving.catalogue.data_records import Requests
-from serving.inputs import FILTERS, ITEM_INPUTS, VECTOR_LISTS
+from serving.inputs import FILTERS, VECTOR_LISTS
 from serving.release.acceptance import retrieve_inputs
 
 _FOLDER, _FILE = "assets.extra", "tf_serving_warmup_requests"
@@ -20,14 +20,14 @@ _STRANGE = "Ångström ﬁ 鞋 no such item".encode()  # neither ASCII nor compo
 
 def write_warmup(
     model: Path,
-    signatures: Collection[str],
+    signatures: Mapping[str, Any],
     requests: Requests,
     items: Mapping[str, np.ndarray],
     widths: dict[str, int],
     dim: int,
     k: int,
 ) -> int:
-    """Writes real requests of a model's signatures beside it; returns how many."""
+    """Writes real requests of a model's signatures, traced by name, beside it; returns how many."""
     (model / _FOLDER).mkdir(exist_ok=True)
     count = 0
     with tf.io.TFRecordWriter(str(model / _FOLDER / _FILE)) as writer:
@@ -37,8 +37,8 @@ def write_warmup(
             request = predict_pb2.PredictRequest()
             request.model_spec.name = "retrieval"
             request.model_spec.signature_name = signature
-            for name, value in inputs.items():
-                request.inputs[name].CopyFrom(tf.make_tensor_proto(value))
+            for name in signatures[signature].structured_input_signature[1]:
+                request.inputs[name].CopyFrom(tf.make_tensor_proto(inputs[name]))
             log = prediction_log_pb2.PredictionLog(predict_log=prediction_log_pb2.PredictLog(request=request))
             writer.write(log.SerializeToString())
             count += 1
@@ -48,15 +48,15 @@ def write_warmup(
 def _calls(
     requests: Requests, items: Mapping[str, np.ndarray], widths: dict[str, int], dim: int, k: int
 ) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
-    """(signature, inputs): as most requests are, then such that each condition in the graph goes the other way."""
+    """(signature, all it may take): as most requests are, then such that each branch of the graph is taken."""
     vectors = np.random.default_rng(17).normal(size=(2, dim)).astype(np.float32)
     plain, hard = retrieve_inputs(requests.slice(0, 1), widths, k), _hard(requests, widths, k)
-    one = {name: values[:1] for name, values in items.items() if name in (*ITEM_INPUTS, VECTOR)}
-    strange = {name: np.append(one[name], [_STRANGE] if name in ITEM_INPUTS else one[name], axis=0) for name in one}
-    for inputs, of_items in ((plain, one), (hard, strange)):
-        yield "serving_default", {"query": inputs["query"]}
+    known = {name: values[:1] for name, values in items.items()}
+    strange = {name: np.append(one, [_STRANGE] if one.dtype == object else one, axis=0) for name, one in known.items()}
+    for inputs, of_items in ((plain, known), (hard, strange)):
+        yield "serving_default", inputs
         yield "retrieve", inputs
-        yield "embed_query", {name: inputs[name] for name in ("query", *VECTOR_LISTS)}
+        yield "embed_query", inputs
         yield "embed_item", of_items
         searched = {"embedding": vectors[: len(inputs["k"])], "k": inputs["k"]}
         yield "search", searched

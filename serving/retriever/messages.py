@@ -54,9 +54,9 @@ def string_tensor(values: Sequence[str], shape: Sequence[int]) -> bytes:
     return _tensor(_STRING, shape, b"".join(_bytes(8, value.encode()) for value in values))
 
 
-def int32_tensor(values: Sequence[int]) -> bytes:
-    """A TensorProto `[len]` of int32."""
-    return _tensor(_INT32, [len(values)], _bytes(4, struct.pack(f"<{len(values)}i", *values)))
+def int32_tensor(values: Sequence[int], shape: Sequence[int]) -> bytes:
+    """A TensorProto of int32."""
+    return _tensor(_INT32, shape, _bytes(4, struct.pack(f"<{len(values)}i", *values)))
 
 
 def float_tensor(values: Sequence[float], shape: Sequence[int]) -> bytes:

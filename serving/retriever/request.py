@@ -17,6 +17,14 @@ OPEN: PriceRange = (None, None)
 _CONDITIONS = ("required_terms", "allowed_leaves", "allowed_brands", "excluded_items")
 
 
+SIGNALS = ("realtime_actions", "realtime_ages", "short_actions", "short_ages")  # of numbers, not of strings
+_LARGEST = (1 << 31) - 1
+
+
+def _is_int32(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _LARGEST
+
+
 @dataclass(frozen=True)
 class User:
     """What a user did, newest first: queries and item ids. Nobody in particular without any."""
@@ -27,6 +35,12 @@ class User:
     long_click_items: Sequence[str] = ()
     long_order_items: Sequence[str] = ()
     long_collect_items: Sequence[str] = ()
+    # Of the items of today and of the days before: 1 clicked, 2 collected, 3 put into a cart, 4 ordered; and how many
+    # seconds ago. 0, as where nothing is given, is unknown.
+    realtime_actions: Sequence[int] = ()
+    realtime_ages: Sequence[int] = ()
+    short_actions: Sequence[int] = ()
+    short_ages: Sequence[int] = ()
 
     @classmethod
     def read(cls, path: str) -> User:
@@ -46,7 +60,10 @@ class User:
         if not isinstance(content, dict) or set(content) - set(names):
             raise ValueError(f"{source}: an object of lists named {', '.join(names)}")
         for name, values in content.items():
-            if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+            if name in SIGNALS:
+                if not isinstance(values, list) or not all(map(_is_int32, values)):
+                    raise ValueError(f"{source}: {name} must be a list of whole numbers from 0 to {_LARGEST}")
+            elif not isinstance(values, list) or not all(isinstance(value, str) for value in values):
                 raise ValueError(f"{source}: {name} must be a list of strings")
         return cls(**content)
 
@@ -89,7 +106,7 @@ class Question:
         if name == "query":
             return messages.string_tensor([self.query], [1])
         if name == "k":
-            return messages.int32_tensor([self.k])
+            return messages.int32_tensor([self.k], [1])
         if name == "price_range":
             return messages.float_tensor([math.nan if end is None else end for end in self.price_range], [1, 2])
         owner = self.user if hasattr(self.user, name) else self
@@ -97,5 +114,6 @@ class Question:
         width = shape[1] if shape and len(shape) == 2 and shape[1] >= 0 else len(values)
         if owner is self and len(values) > width:
             raise ValueError(f"{name}: {len(values)} given, this model takes {width}")
-        fitted = values[:width] + [""] * (width - len(values))
-        return messages.string_tensor(fitted, [1, width])
+        if name in SIGNALS:
+            return messages.int32_tensor(values[:width] + [0] * (width - len(values)), [1, width])
+        return messages.string_tensor(values[:width] + [""] * (width - len(values)), [1, width])

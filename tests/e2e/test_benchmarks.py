@@ -10,8 +10,12 @@ import numpy as np
 import pytest
 
 from benchmarks import judged, movielens
+from benchmarks.ablation_rows import ROWS, Row
 from preprocessing.adapters.movielens import TEST_AT
 from preprocessing.adapters.raw_folder import ACTIONS, SEARCHES
+from preprocessing.command.experiment import load_section
+from tests.e2e.market import ROOT
+from trainer.config import TrainerConfig
 
 
 def test_a_film_counts_by_its_place_and_without_seen_by_its_place_among_the_others() -> None:
@@ -42,3 +46,11 @@ def test_training_ratings_are_spread_before_the_test_and_test_ratings_stay(tmp_p
 def test_recall_of_a_query_is_the_share_of_its_items_within_k() -> None:
     rows = np.concatenate([np.arange(100, 110), np.arange(10)])[None]
     assert judged.recall(rows, [np.array([100, 109, 0, 55])])[0].tolist() == pytest.approx([0.5, 0.75, 0.75])
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if row.overrides], ids=lambda row: row.name)
+def test_a_row_of_the_ablation_changes_its_config(row: Row) -> None:
+    path = str(ROOT / "configs" / f"{row.config}.yaml")
+    whole = load_section(path, "trainer", TrainerConfig)
+    less = load_section(path, "trainer", TrainerConfig, [f"trainer.{one}" for one in row.overrides])
+    assert less != whole and len({other.name for other in ROWS}) == len(ROWS)

@@ -15,6 +15,7 @@ from tests.e2e.conftest import Run
 Record = dict[str, Any]
 DAY = market.DAY
 SPLITS = ("train", "validation", "eval")
+KIND_IDS = {"click": 1, "collect": 2, "cart": 3, "order": 4}
 KINDS = {"long_click": {"click"}, "long_order": {"order"}, "long_collect": {"cart", "collect"}}
 
 
@@ -84,7 +85,7 @@ class Oracle:
         known = lambda items: [item for item in by_place(items)[:5] if item in self.known]  # noqa: E731
         return {"ordered": known(ordered), "clicked": known(others), "shown": shown[:8]}
 
-    def horizons(self, search: Record) -> dict[str, list[str]]:
+    def horizons(self, search: Record) -> dict[str, list[Action]]:
         ts = search["ts"]
         today = ts // DAY * DAY
         spans = {"realtime": (today, ts, 20), "short": (today - 10 * DAY, today, 30)}
@@ -98,7 +99,10 @@ class Oracle:
                 )
                 if since <= one.effective < before and one.action in KINDS.get(name, {one.action})
             ]
-            found[name] = list(dict.fromkeys(one.item for one in reversed(actions)))[:cap]
+            newest: dict[str, Action] = {}
+            for one in reversed(actions):
+                newest.setdefault(one.item, one)
+            found[name] = list(newest.values())[:cap]
         return found
 
     def previous(self, search: Record) -> list[str]:
@@ -172,9 +176,13 @@ def test_every_history_is_what_came_before(finished: Run, oracle: Oracle, record
             if search["request_id"] not in records:
                 continue
             record, horizons = records[search["request_id"]], oracle.horizons(search)
-            for name, items in horizons.items():
-                assert [item_of[key] for key in record.get(f"{name}_item", [])] == items
-                filled[name] += bool(items)
+            for name, actions in horizons.items():
+                assert [item_of[key] for key in record.get(f"{name}_item", [])] == [one.item for one in actions]
+                filled[name] += bool(actions)
+            for name in ("realtime", "short"):
+                kinds = [KIND_IDS[one.action] for one in horizons[name]]
+                ages = [max(1, (search["ts"] - one.effective) // 1000) for one in horizons[name]]
+                assert (record.get(f"{name}_action", []), record.get(f"{name}_age", [])) == (kinds, ages)
             assert len(record.get("history_word_length", [])) == len(oracle.previous(search))
     assert all(filled[name] > 20 for name in ("realtime", "short", *KINDS))
 

@@ -7,8 +7,9 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from preprocessing.config import TextConfig, VocabulariesConfig
+from preprocessing.config import PricesConfig, TextConfig, VocabulariesConfig
 from preprocessing.joins.encode_strings import Encoder
+from preprocessing.text.price_bands import PriceBands
 from preprocessing.text.vocabulary import TextEncoder, Vocabulary
 from tests.e2e import market
 from tests.e2e.conftest import Run
@@ -57,8 +58,23 @@ def test_previous_queries_and_titles(finished: Run) -> None:
 def both(finished: Run) -> tuple[Encoder, TextEncoder]:
     """What a worker encodes with and what a server does, each traced once."""
     buckets = VocabulariesConfig().hash_buckets()
-    words = {name: market.vocabulary(finished.data, name) for name in buckets if name != "trigram"}
-    return Encoder.of(words, buckets, TextConfig()), graph(finished)
+    words = {name: market.vocabulary(finished.data, name) for name in (*buckets, "price") if name != "trigram"}
+    return Encoder.of(words, buckets, TextConfig(), PricesConfig()), graph(finished)
+
+
+def test_prices(finished: Run) -> None:
+    """By the written table, as a server reads it; every price that a record holds, in every place."""
+    bands = PriceBands.of_file(str(finished.data / "vocab/price.txt"), 11, 1.25)
+    items = market.examples(finished.data, "catalog")
+    columns = [[one[name][0] for one in items] for name in ("price_value", "leaf_name", "top_name")]
+    found = bands(*map(tf.constant, columns)).numpy().tolist()
+    assert found == [one["price"][0] for one in items]
+    assert len(set(found)) > 5
+    by_item = {one["item"][0]: one["price"][0] for one in items}
+    for record in market.examples(finished.data, "train"):
+        for prefix in ("clicked", "ordered", "shown", "realtime", "short", "long_click"):
+            for key, band in zip(record.get(f"{prefix}_item", []), record.get(f"{prefix}_price", []), strict=True):
+                assert band == by_item.get(key, band)  # what is out of stock is in no catalogue
 
 
 @settings(max_examples=100, deadline=None)

@@ -47,7 +47,7 @@ def test_same_seed_same_bytes(tmp_path: Path) -> None:
     for name, seed in (("a", 5), ("b", 5), ("c", 6)):
         simulate(tmp_path / name, items=300, users=20, days=5, seed=seed)
     files = [path.relative_to(tmp_path / "a") for path in (tmp_path / "a").rglob("*") if path.is_file()]
-    assert len(files) == 8
+    assert len(files) == 9
     for file in files:
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
     searches = "searches.jsonl.gz"
@@ -175,6 +175,19 @@ def test_what_is_right_for_a_user_is_relevant_and_to_the_users_taste(market: Pat
     assert np.mean([len(one & other) / len(one | other) for one, other in pairs]) < 0.6
 
 
+def test_two_shoppers_rightly_get_different_products_for_the_same_words(market: Path) -> None:
+    right = defaultdict(set)
+    for judgment in read(market / "truth" / "shoppers.jsonl.gz"):
+        right[judgment["query"], judgment["user_id"]].add(judgment["item_id"])
+    users = {user for _, user in right}
+    counts = Counter(one["query"] for one in read(market / "searches.jsonl.gz"))
+    assert len(users) == 2 and len(right) == 10
+    assert min(counts[query] for query, _ in right) > np.mean(list(counts.values()))
+    for query in {query for query, _ in right}:
+        one, other = (right[query, user] for user in sorted(users))
+        assert len(one & other) < 0.4 * len(one | other)
+
+
 def test_truth_says_what_each_late_search_was_after(market: Path) -> None:
     late = [one for one in read(market / "searches.jsonl.gz") if one["ts"] >= FIRST_DAY + (DAYS - 3) * DAY_MS]
     truth = {one["request_id"]: one for one in read(market / "truth" / "searches.jsonl.gz")}
@@ -219,10 +232,10 @@ def test_demand_moves_with_the_days(tmp_path: Path) -> None:
     assert np.mean(swings) > 0.4
 
 
-def test_in_a_small_shop_most_users_have_one_event(tmp_path: Path) -> None:
+def test_in_a_small_shop_most_users_search_once(tmp_path: Path) -> None:
     simulate(tmp_path, items=400, users=4_000, days=10, seed=4, profile="small-shop")
-    events = Counter(one["user_id"] for one in read(tmp_path / "actions.jsonl.gz"))
-    assert sum(count == 1 for count in events.values()) > 0.5 * len(events)
+    asked = Counter(one["user_id"] for one in read(tmp_path / "searches.jsonl.gz"))
+    assert sum(count == 1 for count in asked.values()) > 0.5 * len(asked)
 
 
 @pytest.mark.parametrize("profile", PROFILES)

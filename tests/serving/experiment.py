@@ -19,7 +19,7 @@ TRAINER: dict[str, Any] = {
     "dnn": {
         "dim": 16,
         "hidden": [16],
-        "attributes": ["item", "brand", "shop", "leaf", "top"],
+        "attributes": ["item", "brand", "shop", "leaf", "top", "price"],
         "behaviours": True,  # vectors that depend on everything a client can send
     },
     "data": {"batch": 64, "shuffle": 200, "readers": 2, "prefetch": 2},
@@ -88,8 +88,8 @@ def untrained_job(config_file: str, data: str, folder: Path) -> str:
     return job.path
 
 
-def query_vector(job: str, query: str, history: str, item: dict[str, bytes]) -> Any:
-    """What a job's query tower gives whom item after item was in every list: by the item's strings, not by its id."""
+def query_vector(job: str, query: str, history: str, item: dict[str, Any]) -> Any:
+    """What a job's query tower gives whom one item was in every list: by its strings and its price, not by its id."""
     import tensorflow as tf
 
     from preprocessing.data.features import HORIZONS
@@ -104,4 +104,7 @@ def query_vector(job: str, query: str, history: str, item: dict[str, bytes]) -> 
     for name, column in ATTRIBUTE_INPUTS.items():
         ids = tf.cast(towers.vocabularies.ids(name, tf.constant([[item[column]]])), tf.int32)
         features |= {f"{horizon}_{name}": ids for horizon in HORIZONS}
+    priced = (tf.constant([item[name]]) for name in ("price", "category_leaf", "category_top"))
+    band = tf.cast(towers.vocabularies.price_bands(*priced), tf.int32)
+    features |= {f"{horizon}_price": band[:, None] for horizon in HORIZONS}
     return towers.query({name: features[name] for name in towers.query.columns}).numpy()

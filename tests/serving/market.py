@@ -37,7 +37,7 @@ def shelf(data: str) -> Shelf:
     """Reads it."""
     batches = list(catalog_batches(data, 64))
     inputs = {name: np.concatenate([batch[name].numpy() for batch in batches]) for name in batches[0]}
-    prices = inputs.pop("price")
+    prices = inputs["price"]
     columns = (inputs[name].tolist() for name in ("item_id", "title", "brand", "category_leaf"))
     return Shelf(*columns, prices, inputs)
 

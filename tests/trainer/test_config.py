@@ -19,6 +19,8 @@ from trainer.config import LossConfig, TrainerConfig
         ({"dnn": {"behaviours": True}}, "behaviours are read by attributes: name some"),
         ({"loss": {"stage_weights": {"ordered": 0, "clicked": 0}}}, "stage_weights leave no positive"),
         ({"loss": {"kind": "tfrs", "in_batch": False}}, "kind 'tfrs' draws its negatives in-batch"),
+        ({"loss": {"kind": "hinge", "levels": {"click": 1}}}, "levels are compared by a softmax each"),
+        ({"loss": {"levels": {"click": 0}}}, "greater than 0"),
         ({"loss": {"in_batch": False, "catalog_negatives": 0}}, "no negatives are left"),
         ({"loss": {"ranking": {"weight": 1, "random_items": 99}, "catalog_negatives": 9}}, "at least as many"),
         ({"loss": {"hard_negatives": {"alpha": [0.6, 0.4]}}}, "alpha must be 0 <= a < b <= 1, got [0.6, 0.4]"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import signal
 import time
@@ -20,6 +21,8 @@ from trainer.data.dataset import requests
 from trainer.job.job_folder import Job, first_difference
 from trainer.job.restore import restore
 from trainer.task import main
+from trainer.training import loop
+from trainer.training.distribution import Placement
 
 
 @pytest.fixture(scope="module")
@@ -180,6 +183,9 @@ def test_without_a_request_to_choose_by(data: str, tmp_path: Path, capsys: pytes
     shutil.copytree(data, tmp_path / "data")
     for path in [*(tmp_path / "data").glob("validation-*"), *(tmp_path / "data").glob("eval-*")]:
         tf.io.TFRecordWriter(str(path), "GZIP").close()
+    spec = json.loads(Path(data, "spec.json").read_text())
+    spec["examples"] |= {"validation": 0, "eval": 0}
+    (tmp_path / "data/spec.json").write_text(json.dumps(spec))
     settings = write_config(tmp_path, model="tfrs")
     few = ("training.steps=3", "training.histograms=false")
     main(list(flags(settings, str(tmp_path / "data"), tmp_path / "job", *few)))
@@ -188,3 +194,27 @@ def test_without_a_request_to_choose_by(data: str, tmp_path: Path, capsys: pytes
     assert "best recall" not in capsys.readouterr().out
     with pytest.raises(UserError, match=r"has no eval request; set preprocessing\.split"):
         evaluate.main(["--data", str(tmp_path / "data"), "--job-dir", str(tmp_path / "job")])
+
+
+def test_validation_can_be_off(
+    data: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last checkpoint is then the best, and no validation request is read."""
+    settings = write_config(tmp_path, model="tfrs")
+    monkeypatch.setattr(loop, "Validation", _refused)
+    main(list(flags(settings, data, tmp_path / "job", "training.steps=10", "validation.every_steps=0")))
+    assert Job(str(tmp_path / "job")).best_checkpoint().endswith("-10")
+    assert "recall" not in "".join(capsys.readouterr())
+
+
+def test_a_machine_that_is_not_the_chief_does_not_validate(
+    data: str, spec: dict, config: Callable[..., TrainerConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "Validation", _refused)
+    placement = Placement(tf.distribute.get_strategy(), chief=False)
+    trainer = loop.Trainer(config("tfrs", "training.steps=2"), data, Job(str(tmp_path / "job")), placement, spec)
+    assert trainer.run() == 0.0  # what it is told, not what it measured
+
+
+def _refused(*_: object) -> None:
+    raise AssertionError("a validation")

@@ -13,7 +13,7 @@ from preprocessing.data.spec import read_spec
 
 Features = dict[str, Any]  # name -> Tensor or RaggedTensor
 COMPRESSION = "GZIP"
-_KEYS = 2**62
+KEYS = 2**62  # of items, from 0 on
 _GRAINS = "text decides which grains there are"
 _VECTORS = "input.catalog.vector_width whether there are any"
 
@@ -68,8 +68,10 @@ def select(features: Iterable[Mapping[str, Any]], names: Collection[str] | None)
 
 
 def keyed_requests(features: Features) -> Features:
-    """Item ids of the stages as int64 keys, which devices without strings can compare."""
+    """Queries, and item ids of the stages, as int64 keys, which devices without strings can compare."""
     keyed = dict(features)
+    if "query" in keyed:
+        keyed["query_key"] = query_key_of(keyed.pop("query"))
     for stage in STAGES:
         ids = keyed.pop(f"{stage}_item_id", None)
         if ids is not None:
@@ -84,6 +86,12 @@ def keyed_items(features: Features) -> Features:
     return keyed
 
 
+def query_key_of(queries: tf.Tensor) -> tf.Tensor:
+    """int64 keys of queries, one for all that differ in case or white space alone; 0 for one that is empty."""
+    spaced = tf.strings.strip(tf.strings.regex_replace(queries, r"\s+", " "))
+    return tf.where(spaced == "", tf.constant(0, tf.int64), key_of(tf.strings.lower(spaced, encoding="utf-8")))
+
+
 def key_of(item_ids: tf.Tensor) -> tf.Tensor:
     """int64 keys of item ids; that any two of a million items share one has odds of one to nine million."""
-    return tf.strings.to_hash_bucket_fast(item_ids, _KEYS)
+    return tf.strings.to_hash_bucket_fast(item_ids, KEYS)

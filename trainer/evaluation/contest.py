@@ -6,7 +6,15 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple, TypeVar
 
-from trainer.evaluation.retrievers import Answers, Setting, ask_bm25, ask_job, ask_past_queries, fuse
+from trainer.evaluation.retrievers import (
+    Answers,
+    Setting,
+    ask_bm25,
+    ask_job,
+    ask_job_without_past,
+    ask_past_queries,
+    fuse,
+)
 from trainer.evaluation.scorecard import Scorecard, scorecard
 from trainer.job.job_folder import Job
 from trainer.job.seed_folders import jobs_in
@@ -52,17 +60,21 @@ class Contest:
     def __init__(self, setting: Setting, ks: Sequence[int], done: Callable[[], None]) -> None:
         self._setting, self._ks, self._done = setting, ks, done
 
-    def measured(self, found: Sequence[Entry], fused: bool) -> list[Measured]:
-        """What needs no model, the entries, and if `fused` the first of them fused with BM25."""
+    def measured(self, found: Sequence[Entry], fused: bool, without_past: bool) -> list[Measured]:
+        """What needs no model, the entries, and of the first if wanted: without the past, and fused with BM25."""
         words, past = self._asked(ask_bm25(self._setting)), self._asked(ask_past_queries(self._setting))
         own = list(self._answers(found[0]))
         answers: list[Iterable[Answers]] = [[one] for one in (words, past) if one is not None]
         answers += [own, *(self._answers(entry) for entry in found[1:])]
+        answers += [self._without_past(found[0])] if without_past else []
         answers += [[fuse(one, words) for one in own]] if fused else []
         return [self._measured(one) for one in answers]
 
     def _answers(self, entry: Entry) -> Iterator[Answers]:
         return (self._asked(ask_job(entry.name, job, self._setting)) for job in entry.jobs)
+
+    def _without_past(self, entry: Entry) -> Iterator[Answers]:
+        return (ask_job_without_past(entry.name, job, self._setting) for job in entry.jobs)
 
     def _asked(self, answers: _A) -> _A:
         self._done()

@@ -77,6 +77,17 @@ def ask_job(name: str, job_dir: str, setting: Setting) -> Answers:
     return Answers(name, ranking, scores, together.rows[count:])
 
 
+def ask_job_without_past(name: str, job_dir: str, setting: Setting) -> Answers:
+    """The same for users of whom nothing is known: the past is emptied, previous queries and all."""
+    towers = restore(job_dir, setting.data_dir)
+    queries, places = np.unique(setting.eval_requests.queries.astype(object), return_inverse=True)
+    vectors = encode_queries(towers, setting.data_dir, [*queries.tolist(), *setting.unasked])
+    items = item_vectors(towers, setting.data_dir, len(setting.catalogue), setting.memory // 2)
+    found = exact_top_k(vectors, items, setting.k, setting.memory // 2)
+    ranking = Ranking(found.rows[places], found.scores[places])
+    return Answers(f"{name} without the past", ranking, None, found.rows[len(queries) :])
+
+
 def fuse(one: Answers, other: Answers) -> Answers:
     """Both channels as one, by reciprocal rank."""
     nothing = np.zeros_like(one.unasked, np.float32)

@@ -10,7 +10,7 @@ import numpy as np
 from trainer.evaluation import metrics
 from trainer.evaluation.catalogue import Catalogue
 from trainer.evaluation.eval_requests import POSITIVE_STAGES, EvalRequests
-from trainer.evaluation.judgments import Judgments, p_good
+from trainer.evaluation.judgments import Judgments, p_good, p_good_personal
 from trainer.evaluation.retrievers import Answers
 
 
@@ -43,6 +43,9 @@ def scorecard(
         ).items():
             of_requests[f"pairwise/{pair}"] = values
     of_requests |= {f"popularity@{k}": metrics.popularity(rows, catalogue.counts, k) for k in ks}
+    if judgments is not None and judgments.personal:
+        users, queries = eval_requests.users, eval_requests.queries
+        of_requests |= {f"p_good_personal@{k}": p_good_personal(judgments, users, queries, rows, k) for k in ks}
     of_queries = {} if judgments is None else _of_queries(answers, eval_requests, judgments, ks)
     of_catalogue = {f"coverage@{k}": metrics.coverage(rows, len(catalogue), k) for k in ks}
     return Scorecard(

@@ -74,14 +74,15 @@ def _table(title: str, columns: Iterable[str], rows: Iterable[tuple[str, Sequenc
 def _main_figures(metrics: Mapping[str, Any]) -> Iterator[str]:
     """What the first table shows: every K of recall and of unseen items, and the first K of all else."""
     ks = metrics["k"]
-    judged = any(f"p_good@{ks[0]}" in one for one in metrics["models"].values())
+    known = {name for one in metrics["models"].values() for name in one}
     for stage in POSITIVE_STAGES:
         yield from (f"recall@{k}/{stage}" for k in ks)
         yield f"ndcg@{ks[0]}/{stage}"
     for segment in SEGMENTS:
         yield from (f"recall@{k}/clicked/{segment}" for k in (ks if segment == "unseen items" else ks[:1]))
     yield from _PAIR_FIGURES
-    yield from (f"{name}@{k}" for name in ("p_good", "p_good_share") for k in ks if judged)
+    judged = (f"{name}@{k}" for name in ("p_good", "p_good_share", "p_good_personal") for k in ks)
+    yield from (name for name in judged if name in known)
     yield f"coverage@{ks[0]}"
     yield f"popularity@{ks[0]}"
 

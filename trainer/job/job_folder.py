@@ -51,7 +51,8 @@ class Job:
             self.check_data(data_dir)
             return
         tf.io.gfile.makedirs(self.path)
-        known = {"path": data_dir, "fingerprint": fingerprint(data_dir), "chosen_until_ms": _eval_from(data_dir)}
+        until = max(eval_from(data_dir), config.tune.chosen_until_ms)
+        known = {"path": data_dir, "fingerprint": fingerprint(data_dir), "chosen_until_ms": until}
         self.write(DATA, json.dumps(known, indent=1))
         self.write(CONFIG, resolved_yaml("trainer", config))
 
@@ -74,7 +75,7 @@ class Job:
     def check_unseen(self, data_dir: str) -> None:
         """The eval requests of `data_dir` must lie behind all that the job was trained on and chosen by."""
         self.check_data(data_dir)
-        until, begin = self._begun()["chosen_until_ms"], _eval_from(data_dir)
+        until, begin = self._begun()["chosen_until_ms"], eval_from(data_dir)
         if begin < until:
             raise UserError(
                 f"--data {data_dir}: its eval requests begin at {iso(begin)}, but {self._flag} {self.path} was trained "
@@ -100,7 +101,7 @@ class Job:
         tf.io.gfile.rename(f"{path}.part", path, overwrite=True)
 
 
-def _eval_from(data_dir: str) -> int:
+def eval_from(data_dir: str) -> int:
     """The moment from which a data folder's requests are for evaluation."""
     return int(read_spec(data_dir)["eval_from_ms"])
 
@@ -109,7 +110,7 @@ def fingerprint(data_dir: str) -> str:
     """A hash of what gives ids their meaning: the features and the vocabularies."""
     spec = read_spec(data_dir)
     digest = hashlib.sha256()
-    for part in ("schema_version", "requests", "catalog", "vocabularies", "text"):
+    for part in ("schema_version", "requests", "catalog", "vocabularies", "text", "prices"):
         digest.update(json.dumps(spec[part], sort_keys=True).encode())
     for path in sorted(tf.io.gfile.glob(f"{data_dir}/vocab/*.txt")):
         digest.update(os.path.basename(path).encode())

@@ -67,7 +67,7 @@ def write_towers(job: Job, data_dir: str) -> None:
     alone = {name for name in query.columns if name.startswith("query_")}
     _save(query, os.path.join(aside, "query"), {"embed": query.columns, "embed_query_alone": alone}, spec)
     _save(item, os.path.join(aside, "item"), {"embed": item.columns}, spec)
-    names = _vocabularies(query.columns | item.columns - {VECTOR})
+    names = _vocabularies(query.columns | item.columns) & spec["vocabularies"].keys()
     copy_vocabularies(f"{data_dir}/vocab", names, f"{aside}/vocab")
     encoding = encoding_of(spec if VECTOR in item.columns else spec | {"vector_width": 0}, names)
     with tf.io.gfile.GFile(f"{aside}/encoding.json", "w") as file:
@@ -78,7 +78,7 @@ def write_towers(job: Job, data_dir: str) -> None:
 
 
 def _vocabularies(columns: Iterable[str]) -> set[str]:
-    """Those behind some columns: "word" of "title_word", "item" of "long_click_item"."""
+    """What some columns hold: "word" of "title_word", "item" of "long_click_item", "age" of "short_age"."""
     return {column.rsplit("_", 1)[-1] for column in columns}
 
 

@@ -16,6 +16,7 @@ class Pool(NamedTuple):
     vectors: tf.Tensor  # [C, d]
     keys: tf.Tensor  # [C]
     owners: tf.Tensor  # [C], the request (over all replicas) that brought it; -1 for the catalogue
+    leaves: tf.Tensor  # [C], ids, where the objective reads them
     log_count: tf.Tensor  # [C], log of how often the item is expected in the pool; 0 without correction
 
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from preprocessing.data.features import STAGES
 from trainer.config import LossConfig
+from trainer.losses.false_negatives import FalseNegatives
 from trainer.losses.hard_negatives import hardest, mixed_negatives
+from trainer.losses.levels import OwnItems, level_loss
 from trainer.losses.negatives import Pool, log_expected_count, places_of, without
 from trainer.losses.position_weights import PositionWeights
 from trainer.losses.ranking import ranking_losses
 from trainer.losses.replicas import gathered, replica_number, replicas, summed
-from trainer.losses.retrieval import hinge_losses, softmax_losses, softmax_losses_with_mixed
+from trainer.losses.retrieval import hinge_losses, log_sums, softmax_losses
+from trainer.losses.same_leaf import leaf_places, log_weights
 from trainer.losses.tfrs_retrieval import TfrsRetrieval
 from trainer.towers.noise import Noise
 
@@ -28,6 +31,7 @@ class Encoded(NamedTuple):
     keys: tf.Tensor  # [n]
     log_prob: tf.Tensor  # [n]
     rows: tf.Tensor  # [n], the request of each; -1 for items of the catalogue
+    leaves: tf.Tensor  # [n], ids, where the objective `reads_leaves`
 
 
 class Objective(tf.keras.layers.Layer):
@@ -39,7 +43,11 @@ class Objective(tf.keras.layers.Layer):
         self._items = items
         self._noise = noise
         self._stage_weights = {stage: weight for stage, weight in config.stage_weights.items() if weight}
+        self._own_stages = STAGES if config.levels else tuple(self._stage_weights)
+        # What was only shown is in no batch's pool: an item's odds are those of being ordered or clicked.
+        self._pool_stages = tuple(stage for stage in self._own_stages if stage != "shown")
         self._position_weights = PositionWeights(click_rates) if config.ranking.position else None
+        self._false_negatives = FalseNegatives(config.hard_negatives.mask if config.hard_negatives.count else ())
         if config.kind == "tfrs":
             self._library = TfrsRetrieval(config.temperature, config.mined_negatives, config.mask_accidental_hits)
 
@@ -47,12 +55,19 @@ class Objective(tf.keras.layers.Layer):
     def stages(self) -> tuple[str, ...]:
         """The stages of a request that the loss reads, best first."""
         ranked = STAGES if self._config.ranking.weight else ()
-        return tuple(stage for stage in STAGES if stage in self._stage_weights or stage in ranked)
+        return tuple(stage for stage in STAGES if stage in self._own_stages or stage in ranked)
 
     @property
     def columns(self) -> set[str]:
         """What it reads of requests besides the items of `stages`."""
-        return {SHOWN_POSITION} if self._config.ranking.weight and self._position_weights is not None else set()
+        positions = self._config.ranking.weight and self._position_weights is not None
+        return self._false_negatives.columns | ({SHOWN_POSITION} if positions else set())
+
+    @property
+    def reads_leaves(self) -> bool:
+        """Whether it asks of which leaf items are."""
+        hard = self._config.hard_negatives
+        return self._config.same_leaf_negatives > 0 or (hard.count > 0 and "leaf" in hard.mask)
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -64,7 +79,7 @@ class Objective(tf.keras.layers.Layer):
         queries: tf.Tensor,
         stages: dict[str, Encoded],
         catalog: Encoded | None,
-        shown_positions: tf.RaggedTensor | None = None,
+        requests: Mapping[str, Any],
     ) -> dict[str, tf.Tensor]:
         """The total under "loss", and its parts.
 
@@ -72,65 +87,95 @@ class Objective(tf.keras.layers.Layer):
           queries: `[B, d]`.
           stages: the items of `self.stages`.
           catalog: the shared negatives.
-          shown_positions: `[B, (n)]` of the stage "shown", where `self.columns` names them.
+          requests: the features that `self.columns` names, keyed.
         """
-        chosen = [stages[stage] for stage in self._stage_weights]
-        positives = Encoded(*(tf.concat(parts, axis=0) for parts in zip(*chosen, strict=True)))
-        weights = tf.concat([tf.fill(tf.shape(stages[s].keys), w) for s, w in self._stage_weights.items()], axis=0)
-        losses = {"retrieval": self._retrieval(queries, positives, weights, catalog)}
+        losses = {"retrieval": self._retrieval(queries, stages, catalog, requests)}
         total = losses["retrieval"]
         if self._config.ranking.weight:
-            losses["ranking"] = self._ranking(queries, stages, catalog, shown_positions)
+            losses["ranking"] = self._ranking(queries, stages, catalog, requests.get(SHOWN_POSITION))
             total += self._config.ranking.weight * losses["ranking"]
         return {"loss": total, **losses}
 
     def _retrieval(
-        self, queries: tf.Tensor, positives: Encoded, weights: tf.Tensor, catalog: Encoded | None
+        self,
+        queries: tf.Tensor,
+        stages: dict[str, Encoded],
+        catalog: Encoded | None,
+        requests: Mapping[str, Any],
     ) -> tf.Tensor:
-        everything = tf.maximum(summed(tf.reduce_sum(weights)), 1.0)
+        """The mean over positives, of all replicas."""
+        own = _together(stages[stage] for stage in self._own_stages)
         if self._config.kind == "tfrs":
-            return self._by_tfrs(queries, positives, weights) / everything
-        pool, correction = self._pool(queries, positives, catalog)
+            return self._by_tfrs(queries, own, self._weights(stages))
+        chosen = _together(stages[stage] for stage in self._pool_stages)
+        pool, correction = self._pool(queries, own, chosen, catalog)
         temperature = self._config.temperature
         scores = tf.matmul(queries, pool.vectors, transpose_b=True) / temperature
-        scores = without(scores, self._own_places(positives, pool, tf.shape(queries)[0]))
-        mine = tf.gather(queries, positives.rows)
-        logits = tf.reduce_sum(mine * positives.vectors, axis=1) / temperature - correction
-        return tf.reduce_sum(weights * self._compared(logits, positives.rows, scores, pool.log_count)) / everything
+        scores = without(scores, self._own_places(own, pool, tf.shape(queries)[0]))
+        mine = tf.gather(queries, own.rows)
+        logits = tf.reduce_sum(mine * own.vectors, axis=1) / temperature - correction
+        if self._config.kind == "hinge":
+            losses = hinge_losses(logits, own.rows, scores - pool.log_count, self._config.hinge_margin)
+            return tf.reduce_sum(self._weights(stages) * losses)
+        hard = scores
+        if self._config.hard_negatives.count:
+            hard = without(scores, self._called_relevant(chosen, pool, requests))
+        if self._config.same_leaf_negatives:
+            places = leaf_places(chosen.rows, chosen.leaves, pool.leaves)
+            scores += log_weights(places, scores, pool.log_count, self._config.same_leaf_negatives)
+        others = self._others(logits, own.rows, scores, hard, pool.log_count)
+        if not self._config.levels:
+            return tf.reduce_sum(self._weights(stages) * softmax_losses(logits, others))
+        sizes = [tf.size(stages[stage].keys) for stage in self._own_stages]
+        items = OwnItems(logits, others, own.rows, tf.repeat(tf.range(len(sizes)), sizes))
+        return level_loss(items, tf.shape(queries)[0], self._config.levels)
 
-    def _compared(self, positives: tf.Tensor, rows: tf.Tensor, scores: tf.Tensor, log_count: tf.Tensor) -> tf.Tensor:
-        """`[P]`: the loss of each positive."""
+    def _weights(self, stages: dict[str, Encoded]) -> tf.Tensor:
+        """`[P]`, of each positive by its stage; over all replicas they sum to 1."""
+        filled = [tf.fill(tf.shape(stages[stage].keys), weight) for stage, weight in self._stage_weights.items()]
+        weights = tf.concat(filled, axis=0)
+        return weights / tf.maximum(summed(tf.reduce_sum(weights)), 1.0)
+
+    def _called_relevant(self, chosen: Encoded, pool: Pool, requests: Mapping[str, Any]) -> tf.Tensor:
+        """Where the pool holds what must not be mixed: `[n, 2]`."""
+        places = self._false_negatives.places(requests, pool.keys)
+        if "leaf" not in self._config.hard_negatives.mask:
+            return places
+        return tf.concat([places, leaf_places(chosen.rows, chosen.leaves, pool.leaves)], axis=0)
+
+    def _others(
+        self, logits: tf.Tensor, rows: tf.Tensor, scores: tf.Tensor, hard: tf.Tensor, log_count: tf.Tensor
+    ) -> tf.Tensor:
+        """`[P]`: the log of the summed exponents of each positive's negatives, and of its mixtures with the `hard`."""
         config = self._config
         negatives = scores - log_count
-        if config.kind == "hinge":
-            return hinge_losses(positives, rows, negatives, config.hinge_margin)
         kept = hardest(negatives, config.mined_negatives) if config.mined_negatives else negatives
         if not config.hard_negatives.count:
-            return softmax_losses(positives, rows, kept)
-        mixed = mixed_negatives(positives, rows, scores, log_count, config.hard_negatives, self._noise)
-        return softmax_losses_with_mixed(positives, rows, kept, mixed)
+            return log_sums(rows, kept)
+        return log_sums(rows, kept, mixed_negatives(logits, rows, hard, log_count, config.hard_negatives, self._noise))
 
-    def _pool(self, queries: tf.Tensor, positives: Encoded, catalog: Encoded | None) -> tuple[Pool, tf.Tensor]:
-        """The pool, and the correction of the positives."""
+    def _pool(
+        self, queries: tf.Tensor, own: Encoded, brought: Encoded, catalog: Encoded | None
+    ) -> tuple[Pool, tf.Tensor]:
+        """The pool, of what the batch brings and of the catalogue, and the correction of a request's own items."""
         config = self._config
-        owned = positives._replace(rows=_request_numbers(positives.rows, queries))
-        sources = [one for one in (catalog, owned if config.in_batch else None) if one is not None]
-        joined = (tf.concat(parts, axis=0) for parts in zip(*sources, strict=True))
-        vectors, keys, log_prob, owners = (gathered(part) for part in joined)
+        brought = brought._replace(rows=_request_numbers(brought.rows, queries))
+        sources = [one for one in (catalog, brought if config.in_batch else None) if one is not None]
+        vectors, keys, log_prob, owners, leaves = (gathered(part) for part in _together(sources))
         if config.kind == "hinge" or not config.correction:
-            return Pool(vectors, keys, owners, tf.zeros_like(log_prob)), tf.zeros_like(positives.log_prob)
+            return Pool(vectors, keys, owners, leaves, tf.zeros_like(log_prob)), tf.zeros_like(own.log_prob)
         requests = tf.cast(tf.shape(queries)[0] * replicas(), tf.float32)
         drawn = tf.size(catalog.keys) * replicas() if catalog is not None else 0
-        # Of the positives in the pool a request's own are masked: on average a share of 1/B.
-        others = summed(tf.cast(tf.size(positives.keys), tf.float32)) * (1 - 1 / requests) if config.in_batch else 0.0
-        counts = (log_expected_count(odds, drawn, self._items, others) for odds in (log_prob, positives.log_prob))
+        # Of what the batch brings a request's own is masked: on average a share of 1/B.
+        others = summed(tf.cast(tf.size(brought.keys), tf.float32)) * (1 - 1 / requests) if config.in_batch else 0.0
+        counts = (log_expected_count(odds, drawn, self._items, others) for odds in (log_prob, own.log_prob))
         log_count, correction = counts
-        return Pool(vectors, keys, owners, log_count), correction
+        return Pool(vectors, keys, owners, leaves, log_count), correction
 
-    def _own_places(self, positives: Encoded, pool: Pool, requests: tf.Tensor) -> tf.Tensor:
-        """Where a request would meet its own positives as negatives: those slots, or every copy of those items."""
+    def _own_places(self, own: Encoded, pool: Pool, requests: tf.Tensor) -> tf.Tensor:
+        """Where a request would meet its own items in the pool: those slots, or every copy of those items."""
         if self._config.mask_accidental_hits:
-            return places_of(positives.rows, positives.keys, pool.keys)
+            return places_of(own.rows, own.keys, pool.keys)
         rows = tf.range(requests)
         return places_of(rows, _request_numbers(rows, rows), pool.owners)
 
@@ -166,6 +211,11 @@ class Objective(tf.keras.layers.Layer):
         odds = tf.exp(positives.log_prob) if self._config.correction else None
         mine = tf.gather(queries, positives.rows)
         return self._library(mine, positives.vectors, positives.rows, positives.keys, weights, odds)
+
+
+def _together(parts: Iterable[Encoded]) -> Encoded:
+    """Some items one below the other."""
+    return Encoded(*(tf.concat(columns, axis=0) for columns in zip(*parts, strict=True)))
 
 
 def _request_numbers(rows: tf.Tensor, queries: tf.Tensor) -> tf.Tensor:

@@ -7,31 +7,31 @@ import tensorflow as tf
 from trainer.losses.negatives import MASKED
 
 
-def softmax_losses(positives: tf.Tensor, rows: tf.Tensor, negatives: tf.Tensor) -> tf.Tensor:
-    """-log softmax of each positive against the negatives of its request; positives never meet each other.
+def softmax_losses(positives: tf.Tensor, others: tf.Tensor) -> tf.Tensor:
+    """-log softmax of each positive `[P]` against what `log_sums` gives of its negatives `[P]`: `[P]`.
+
+    Positives of one request never meet each other.
+    """
+    return tf.nn.softplus(others - positives)
+
+
+def log_sums(rows: tf.Tensor, negatives: tf.Tensor, mixed: tf.Tensor | None = None) -> tf.Tensor:
+    """The log of the summed exponents of each positive's negatives.
 
     Args:
-      positives: `[P]` logits.
-      rows: `[P]`, the request of each.
-      negatives: `[B, C]` logits.
+      rows: `[P]`, the request of each positive.
+      negatives: `[B, C]` logits, shared by the positives of a request.
+      mixed: `[P, N]` logits, each positive's own beside them.
 
     Returns:
       `[P]`.
     """
-    others = tf.gather(tf.reduce_logsumexp(negatives, axis=1), rows)
-    return tf.nn.softplus(others - positives)
+    shared = tf.gather(tf.reduce_logsumexp(negatives, axis=1), rows)
+    return shared if mixed is None else log_add(shared, tf.reduce_logsumexp(mixed, axis=1))
 
 
-def softmax_losses_with_mixed(
-    positives: tf.Tensor, rows: tf.Tensor, negatives: tf.Tensor, mixed: tf.Tensor
-) -> tf.Tensor:
-    """The same with, beside the shared negatives, each positive's own `[P, N]`."""
-    others = tf.gather(tf.reduce_logsumexp(negatives, axis=1), rows)
-    own = tf.reduce_logsumexp(mixed, axis=1)
-    return tf.nn.softplus(_log_add(others, own) - positives)
-
-
-def _log_add(one: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
+def log_add(one: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
+    """log(e^one + e^other)."""
     return tf.maximum(one, other) + tf.nn.softplus(-tf.abs(one - other))
 
 

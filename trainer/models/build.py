@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from preprocessing.command.console import UserError
-from preprocessing.logs.records import ATTRIBUTES
 from trainer.config import TrainerConfig
 from trainer.config_models import HorizonsConfig, ItemAttributesConfig, TablesConfig
 from trainer.data.training_data import empty_batch
@@ -88,7 +87,7 @@ def _widths(names: Iterable[str], dim: int, narrow: TablesConfig) -> dict[str, i
 def _behaviour_tables(horizons: HorizonsConfig) -> set[str]:
     names: set[str] = set(horizons.long.attributes) if horizons.long.on else set()
     if horizons.realtime.on or horizons.short.on:
-        names |= set(ATTRIBUTES)
+        names |= set(horizons.attributes)
     return names
 
 

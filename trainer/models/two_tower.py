@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
-from trainer.losses.objective import SHOWN_POSITION, Encoded, Objective
+from trainer.losses.objective import Encoded, Objective
 from trainer.towers.lists import concat_features
 from trainer.towers.noise import Noise
 from trainer.towers.stage_items import stage_columns, stage_items
@@ -33,13 +33,17 @@ class TwoTower(tfrs.Model):
         """The features of a request that training reads."""
         columns = self.query_tower.columns | self.objective.columns
         for stage in self.objective.stages:
-            columns |= stage_columns(stage, self.item_tower.columns)
+            columns |= stage_columns(stage, self.item_tower.columns | self._leaf)
         return columns
 
     @property
     def item_columns(self) -> set[str]:
         """The features of a catalogue item that training reads."""
-        return {*self.item_tower.columns, "log_prob"}
+        return {*self.item_tower.columns, *self._leaf, "log_prob"}
+
+    @property
+    def _leaf(self) -> set[str]:
+        return {"leaf"} if self.objective.reads_leaves else set()
 
     def train_step(self, inputs: dict[str, Any]) -> dict[str, tf.Tensor]:
         """TFRS's own step; behind it the noise moves on."""
@@ -65,11 +69,21 @@ class TwoTower(tfrs.Model):
         sizes = [tf.shape(stage.keys)[0] for stage in stages.values()]
         by_stage = tf.split(vectors, [*sizes, tf.shape(vectors)[0] - tf.add_n(sizes)])
         encoded = {
-            name: Encoded(one, stage.keys, stage.log_prob, stage.requests)
+            name: Encoded(
+                one, stage.keys, stage.log_prob, stage.requests, self._leaves(requests, f"{name}_leaf", stage.keys)
+            )
             for (name, stage), one in zip(stages.items(), by_stage, strict=False)
         }
         shared = None
         if catalog is not None:
             nobody = tf.fill(tf.shape(catalog["key"]), -1)
-            shared = Encoded(by_stage[-1], catalog["key"], catalog["log_prob"], nobody)
-        return self.objective(queries, encoded, shared, requests.get(SHOWN_POSITION))
+            leaves = self._leaves(catalog, "leaf", catalog["key"])
+            shared = Encoded(by_stage[-1], catalog["key"], catalog["log_prob"], nobody, leaves)
+        return self.objective(queries, encoded, shared, requests)
+
+    def _leaves(self, features: dict[str, Any], name: str, keys: tf.Tensor) -> tf.Tensor:
+        """Ids of the leaves `[n]` of the items with these keys; zeros where the objective asks for none."""
+        if not self.objective.reads_leaves:
+            return tf.zeros_like(keys)
+        found = features[name]
+        return found.values if isinstance(found, tf.RaggedTensor) else found

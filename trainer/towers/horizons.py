@@ -6,8 +6,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from preprocessing.logs.records import ATTRIBUTES
 from trainer.config_models import HorizonsConfig, LongConfig, RealtimeConfig, ShortConfig
+from trainer.towers.action_signals import ActionSignals
 from trainer.towers.attention import SelfAttention, grouped_attention, query_attention
 from trainer.towers.dense import Dense
 from trainer.towers.embeddings import Tables
@@ -17,18 +17,29 @@ from trainer.towers.noise import Noise
 
 
 class BehaviourItems(tf.keras.layers.Layer):
-    """An item inside a sequence: its id, brand, shop, leaf and top side by side, projected to d."""
+    """An item inside a sequence: its attributes side by side, projected to d; and what is known of the action on it."""
 
-    def __init__(self, tables: Tables, dim: int) -> None:
+    def __init__(self, tables: Tables, dim: int, config: HorizonsConfig, noise: Noise) -> None:
         super().__init__(name="behaviour_items")
         self.tables = tables
+        self._attributes, self._signals = config.attributes, config.signals
+        if config.signals:
+            self._of_actions = ActionSignals(dim, config.signals, config.signal_dropout, noise)
         self._project = Dense(dim, use_bias=False, name="project")
 
-    def call(self, features: dict[str, Any], horizon: str) -> tuple[tf.Tensor, tf.Tensor]:
+    def call(self, features: dict[str, Any], horizon: str, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
         """-> `[B, n, d]`, newest first, and which are there `[B, n]`: an item is, whatever attribute it has not."""
         items = features[f"{horizon}_item"]
-        parts = [self.tables.rows(name, flat(features[f"{horizon}_{name}"])) for name in ATTRIBUTES]
-        return padded(self._project(tf.concat(parts, axis=-1)), items), present(items)
+        parts = [self.tables.rows(name, flat(features[f"{horizon}_{name}"])) for name in self._attributes]
+        rows = self._project(tf.concat(parts, axis=-1))
+        if self._signals:
+            signals = {name: flat(features[f"{horizon}_{name}"]) for name in self._signals}
+            rows += self._of_actions(signals, horizon, training=training)
+        return padded(rows, items), present(items)
+
+    def columns(self, horizon: str) -> set[str]:
+        """What it reads of one."""
+        return {f"{horizon}_{name}" for name in {"item", *self._attributes, *self._signals}}
 
 
 class Realtime(tf.keras.layers.Layer):
@@ -42,11 +53,11 @@ class Realtime(tf.keras.layers.Layer):
         self._noise = noise
         self._lstms = [Lstm(dim, f"lstm_{n}") for n in range(config.lstm_layers)]
         self._attention = SelfAttention(dim, config.heads, "self_attention")
-        self.columns = {f"realtime_{name}" for name in ATTRIBUTES}
+        self.columns = items.columns("realtime")
 
     def call(self, features: dict[str, Any], grains: tf.Tensor, training: bool = False) -> tf.Tensor:
         """H_real `[B, g, d]` for Q_mgs `[B, g, d]`."""
-        rows, mask = self._items(features, "realtime")
+        rows, mask = self._items(features, "realtime", training=training)
         if not training:
             return self._found(rows, mask, grains, training)
         acted = tf.where(tf.reduce_any(mask, axis=1))[:, 0]  # most users come with an empty day: a third of the LSTM
@@ -70,12 +81,11 @@ class ShortTerm(tf.keras.layers.Layer):
         self._items = items
         self._zero_vector = zero_vector
         self._attention = SelfAttention(dim, config.heads, "self_attention") if config.self_attention else None
-        self.columns = {f"short_{name}" for name in ATTRIBUTES}
+        self.columns = items.columns("short")
 
     def call(self, features: dict[str, Any], grains: tf.Tensor, training: bool = False) -> tf.Tensor:
         """H_short `[B, g, d]` for Q_mgs `[B, g, d]`."""
-        del training
-        rows, mask = self._items(features, "short")
+        rows, mask = self._items(features, "short", training=training)
         if self._attention is not None:
             rows = self._attention(rows, mask)
         return query_attention(grains, rows, mask, self._zero_vector)
@@ -108,7 +118,7 @@ class LongTerm(tf.keras.layers.Layer):
 def horizon_layers(tables: Tables, dim: int, config: HorizonsConfig, noise: Noise) -> list[tf.keras.layers.Layer]:
     """The horizons that are on."""
     layers: list[tf.keras.layers.Layer] = []
-    items = BehaviourItems(tables, dim)  # one for both: an item is the same today and before
+    items = BehaviourItems(tables, dim, config, noise)  # one for both: an item is the same today and before
     if config.realtime.on:
         layers.append(Realtime(items, dim, config.realtime, config.zero_vector, noise))
     if config.short.on:

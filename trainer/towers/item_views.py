@@ -19,7 +19,8 @@ class ItemView(tf.keras.layers.Layer):
     def __init__(self, dim: int, name: str) -> None:
         super().__init__(name=name)
         self._hidden = Dense(2 * dim, "relu", name="hidden")
-        self._output = Dense(dim, name="output")
+        # A bias here would add the same to every item of a query: a softmax never sees it.
+        self._output = Dense(dim, use_bias=False, name="output")
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """`[N, w]` -> `[N, d]`."""

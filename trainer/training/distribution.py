@@ -18,6 +18,19 @@ class Placement(NamedTuple):
     strategy: tf.distribute.Strategy
     chief: bool
 
+    def from_chief(self, value: float) -> float:
+        """The chief's value on every machine; the others wait for it, however long it takes."""
+        if not isinstance(self.strategy, tf.distribute.MultiWorkerMirroredStrategy):
+            return value
+        share = value / len(self.strategy.extended.worker_devices) if self.chief else 0.0
+        return float(_sum(self.strategy, tf.constant(share)))
+
+
+@tf.function
+def _sum(strategy: tf.distribute.Strategy, share: tf.Tensor) -> tf.Tensor:
+    """Of a scalar over all replicas of all machines."""
+    return strategy.reduce(tf.distribute.ReduceOp.SUM, strategy.run(tf.identity, (share,)), axis=None)
+
 
 def placement_of(config: DistributionConfig) -> Placement:
     """The strategy of the config."""

@@ -41,7 +41,9 @@ class Trainer:
             self.steps = steps_of(config, self.data.requests)
             self._optimizer = build_optimizer(self.model, config.optimizer, self.steps)
         self.checkpoints = Checkpoints(job, self.model, self._optimizer, config.training, placement.chief)
-        self._validation = Validation(self.model, data_dir, config.validation)
+        self._validates = bool(config.validation.every_steps and spec["examples"]["validation"])
+        if self._validates and placement.chief:
+            self._validation = Validation(self.model, data_dir, config.validation)
         self._journal = Journal(job.logs, self.model, self._optimizer, config, placement.chief)
 
     def run(self) -> float | None:
@@ -51,11 +53,11 @@ class Trainer:
         with display(self._config.model, self.steps, step, self._placement.chief) as shown:
             while step < self.steps:
                 step = self._advance(batches, step, shown)
-                if self._due(step, self._config.validation.every_steps) and self._validation.possible:
+                if self._validates and self._due(step, self._config.validation.every_steps):
                     self._validate(step, shown)
                 if self._due(step, self._config.training.checkpoint_every_steps):
                     self.checkpoints.save(step)
-        if self.checkpoints.best_recall is None:  # there was no request to validate on
+        if self.checkpoints.best_recall is None:  # nothing was validated
             self.checkpoints.save_best(step, math.nan)
         return self.checkpoints.best_recall
 
@@ -77,7 +79,7 @@ class Trainer:
         """Steps up to the next halt."""
         training = self._config.training
         everys = (training.steps_per_call, training.checkpoint_every_steps, self._config.validation.every_steps)
-        halt = min(self.steps, *((step // every + 1) * every for every in everys))
+        halt = min(self.steps, *((step // every + 1) * every for every in everys if every))
         if self._placement.strategy.num_replicas_in_sync > 1:
             halt = step + 1  # collectives of unlike sizes do not stand a loop around them
         begun = time.monotonic()
@@ -134,12 +136,12 @@ class Trainer:
         )
 
     def _validate(self, step: int, shown: Display) -> None:
-        recall = self._validation.recall()
+        recall = self._placement.from_chief(self._validation.recall() if self._placement.chief else 0.0)
         best = self.checkpoints.best_recall is None or recall > self.checkpoints.best_recall
         if best:
             self.checkpoints.save_best(step, recall)
-        self._journal.recall(step, self._config.validation.k, recall)
-        shown.recall(step, self._config.validation.k, recall, best)
+        self._journal.recall(step, self._config.validation, recall)
+        shown.recall(step, self._config.validation.figure, recall, best)
 
 
 def steps_of(config: TrainerConfig, requests: int) -> int:

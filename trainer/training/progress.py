@@ -36,10 +36,10 @@ class Display:
             left = (self._line_at - self._begun) / max(1, done - self._first) * (self._total - done)
             _say(f"step {done}/{self._total}  {state}  {left:.0f} s left")
 
-    def recall(self, step: int, k: int, recall: float, best: bool) -> None:
+    def recall(self, step: int, figure: str, recall: float, best: bool) -> None:
         """A validation came out."""
         self._recall = recall
-        line = f"step {step}: recall@{k} {recall:.4f}{' (best)' if best else ''}"
+        line = f"step {step}: {figure} {recall:.4f}{' (best)' if best else ''}"
         if self._bars is not None:
             self._bars.console.print(line, highlight=False)
         else:
@@ -79,5 +79,5 @@ class _Silent(Display):
     def step(self, done: int, loss: float, speed: float) -> None:
         pass
 
-    def recall(self, step: int, k: int, recall: float, best: bool) -> None:
+    def recall(self, step: int, figure: str, recall: float, best: bool) -> None:
         pass

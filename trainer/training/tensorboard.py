@@ -5,7 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from preprocessing.command.experiment import resolved_yaml
-from trainer.config import TrainerConfig
+from trainer.config import TrainerConfig, ValidationConfig
 from trainer.models.two_tower import TwoTower
 from trainer.training.optimizers import ClippedComposite
 
@@ -35,10 +35,11 @@ class Journal:
             tf.summary.scalar("rate/embeddings", self._optimizer.embedding_rate(step), step=step)
             tf.summary.scalar("rate/dense", self._optimizer.dense_rate(step), step=step)
 
-    def recall(self, step: int, k: int, recall: float) -> None:
+    def recall(self, step: int, validation: ValidationConfig, recall: float) -> None:
         """A validation, and how long the vectors have become."""
         with self._writer.as_default():
-            tf.summary.scalar(f"validation/recall_at_{k}", recall, step=step)
+            among = "" if validation.items is None else f"_among_{validation.items}_items"
+            tf.summary.scalar(f"validation/recall_at_{validation.k}{among}", recall, step=step)
             if self._histograms:
                 for table in self._model.query_tower.tables.embeddings:
                     norms = tf.norm(table[:_ROWS], axis=1)

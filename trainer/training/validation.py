@@ -1,4 +1,4 @@
-"""A cheap figure while training: recall over the whole catalogue, of a sample of validation requests."""
+"""A cheap figure while training: recall over the catalogue or a sample of it, of a sample of validation requests."""
 
 from __future__ import annotations
 
@@ -8,15 +8,19 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
+from preprocessing.data.spec import read_spec
 from trainer.config import ValidationConfig
-from trainer.data.dataset import catalog, key_of, requests
+from trainer.data.dataset import KEYS, catalog, key_of, requests
 from trainer.models.two_tower import TwoTower
 
 _BATCH = 512
 
 
 class Validation:
-    """Recall@k of ordered and clicked items; the sample is the first validation requests, the same each time."""
+    """Recall@k of ordered and clicked items; the sample is the first validation requests, the same each time.
+
+    `data_dir` must hold a validation request.
+    """
 
     def __init__(self, model: TwoTower, data_dir: str, config: ValidationConfig) -> None:
         self._model = model
@@ -27,12 +31,11 @@ class Validation:
         batch = min(_BATCH, config.requests)
         sample = requests(data_dir, "validation", batch, columns).take(-(-config.requests // batch)).map(_with_answers)
         self._requests = list(sample)
+        self._answers = tf.concat([batch["answers"] for batch in self._requests], axis=0)
         self._items = catalog(data_dir, config.block, {*model.item_tower.columns, "item_id"})
-
-    @property
-    def possible(self) -> bool:
-        """Whether there is a request to look at."""
-        return bool(self._requests)
+        if config.items is not None:
+            sampled = _Sampled(config.items / read_spec(data_dir)["items"], self._answers.values)
+            self._items = self._items.map(sampled).filter(lambda batch: tf.size(batch["item_id"]) > 0).cache()
 
     def recall(self) -> float:
         """The mean over requests of the share of their items among their k nearest."""
@@ -40,11 +43,10 @@ class Validation:
         block = tf.TensorSpec([None], tf.int64), tf.TensorSpec([None, queries.shape[1]], tf.float32)
         self._search.index_from_dataset(tf.data.Dataset.from_generator(self._blocks, output_signature=block))
         _, nearest = self._search.call(queries)  # `__call__` would round the queries under mixed precision
-        answers = tf.concat([batch["answers"] for batch in self._requests], axis=0)
-        return float(tf.reduce_mean(_found(nearest, answers)))
+        return float(tf.reduce_mean(_found(nearest, self._answers)))
 
     def _blocks(self) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
-        """(keys, vectors) of the whole catalogue as it is embedded now; one block at a time is in memory."""
+        """(keys, vectors) of the items as they are embedded now; one block at a time is in memory."""
         for batch in self._items:
             vectors = self._embed_items({name: batch[name] for name in self._model.item_tower.columns})
             yield key_of(batch["item_id"]), vectors
@@ -56,6 +58,20 @@ class Validation:
     @tf.function(reduce_retracing=True)
     def _embed_requests(self, requests: dict[str, Any]) -> tf.Tensor:
         return tf.cast(self._model.query_tower(requests, training=False), tf.float32)
+
+
+class _Sampled:
+    """Keeps the answers of a batch of items and a share of the others, always the same: those whose keys are least."""
+
+    def __init__(self, share: float, answers: tf.Tensor) -> None:
+        self._below = tf.constant(min(int(share * KEYS), KEYS), tf.int64)
+        self._answers = tf.sort(answers)
+
+    def __call__(self, items: dict[str, Any]) -> dict[str, Any]:
+        keys = key_of(items["item_id"])
+        places = tf.minimum(tf.searchsorted(self._answers, keys), tf.size(self._answers) - 1)
+        kept = tf.where((keys < self._below) | (tf.gather(self._answers, places) == keys))[:, 0]
+        return {name: tf.gather(values, kept) for name, values in items.items()}
 
 
 def _found(nearest: tf.Tensor, answers: tf.RaggedTensor) -> tf.Tensor:

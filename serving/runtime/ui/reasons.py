@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,8 +25,8 @@ from serving.runtime.ui.files import Catalogue
 # What the page calls the parts of a user's past, and the lists that each is sent in.
 HORIZONS = {
     "queries": ("history_queries",),
-    "today": ("realtime_items",),
-    "short-term": ("short_items",),
+    "today": ("realtime_items", "realtime_actions", "realtime_ages"),
+    "short-term": ("short_items", "short_actions", "short_ages"),
     "long-term": ("long_click_items", "long_order_items", "long_collect_items"),
 }
 _PAST = tuple(one.name for one in dataclasses.fields(User))
@@ -87,7 +88,7 @@ class Reasons:
             hit.update({name: str((record or {}).get(name) or "") for name in attributes})
             if record is not None:
                 known.append(hit)
-                items.append({**hit, **_vectors(inputs, record)})
+                items.append({**hit, **_numbers(inputs, record)})
         texts = [" ".join(hit.get(name, "") for name in _TEXTS) for hit in hits]
         for hit, terms in zip(hits, self._words.shared(asked.query, texts), strict=True):
             hit["terms"] = terms
@@ -136,10 +137,17 @@ class Words:
         return [[word for word in dict.fromkeys(wanted) if word in row] for row in found]
 
 
-def _vectors(inputs: Mapping[str, Input], record: Row) -> Row:
-    """An item's own vector, where a signature takes one; zeros for a record that has none."""
-    widths = {name: one.shape[1] for name, one in inputs.items() if one.number == types_pb2.DT_FLOAT and one.shape}
-    return {name: record.get(name) or [0.0] * (width or 0) for name, width in widths.items()}
+def _numbers(inputs: Mapping[str, Input], record: Row) -> Row:
+    """Where a signature takes them, an item's price and its own vector: NaN and zeros for a record that has none."""
+    found: dict[str, Any] = {}
+    for name, one in inputs.items():
+        if one.number == types_pb2.DT_FLOAT and one.shape:
+            value = record.get(name)
+            if len(one.shape) == 1:
+                found[name] = float(value) if isinstance(value, int | float) else math.nan
+            else:
+                found[name] = value or [0.0] * (one.shape[1] or 0)
+    return found
 
 
 def _arrays(signature: Signature, rows: Sequence[Row]) -> list[np.ndarray]:
@@ -147,15 +155,16 @@ def _arrays(signature: Signature, rows: Sequence[Row]) -> list[np.ndarray]:
 
 
 def _array(one: Input, values: Sequence[Any]) -> np.ndarray:
-    """A signature's input from a value a row; lists are padded with "" to its width, and what is past is cut to it."""
+    """A signature's input from a value a row; lists are padded to its width, and what is past is cut to it."""
     if one.shape is None or len(one.shape) == 1:
         return np.array([_plain(value) for value in values], dtype_of(one.number))
-    if one.number != types_pb2.DT_STRING:
+    texts = one.number == types_pb2.DT_STRING
+    if not texts and one.name not in _PAST:
         return np.array(values, dtype_of(one.number))
     width = one.shape[1] or max(map(len, values))
     if one.name not in _PAST and max(map(len, values)) > width:
         raise invalid(f"{one.name}: {max(map(len, values))} given, this model takes {width}")
-    padded = np.full((len(values), width), b"", object)
+    padded = np.full((len(values), width), b"" if texts else 0, object if texts else dtype_of(one.number))
     for place, row in enumerate(values):
         kept = [_plain(value) for value in row][:width]
         padded[place, : len(kept)] = kept

@@ -13,7 +13,7 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from tensorflow_serving.apis import model_pb2
 
-from serving.retriever.request import User
+from serving.retriever.request import SIGNALS, User
 from serving.runtime.grpc_server import ModelServer
 from serving.runtime.status import invalid, not_found
 from serving.runtime.ui.files import Catalogue
@@ -106,7 +106,8 @@ class Ui:
 
     def _past(self, user: User) -> dict[str, list[str]]:
         """What a user did, items by title where the catalogue has one."""
-        lists = {name: list(values) for name, values in dataclasses.asdict(user).items() if values}
+        told = {name: values for name, values in dataclasses.asdict(user).items() if name not in SIGNALS}
+        lists = {name: list(values) for name, values in told.items() if values}
         return {
             name: values if name == "history_queries" else [self._catalogue.title(one) or one for one in values]
             for name, values in lists.items()

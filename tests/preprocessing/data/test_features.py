@@ -61,7 +61,7 @@ def test_items_are_joined_column_by_column() -> None:
     items = [
         EncodedItem(
             item_id=example_proto.strings([f"item {number}".encode()]),
-            attributes=tuple(example_proto.varint(number * 10 + place) for place in range(5)),
+            attributes=tuple(example_proto.varint(number * 10 + place) for place in range(6)),
             log_prob=example_proto.floats([-1.5]),
             title=(example_proto.ints([7] * number), example_proto.varint(number)),
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from preprocessing.config import TextConfig, VocabulariesConfig
+from preprocessing.config import PricesConfig, TextConfig, VocabulariesConfig
 from preprocessing.joins import encode_strings
 from preprocessing.joins.encode_strings import Encoder, count_grains
 
@@ -17,8 +17,8 @@ def _batch(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_texts_of_any_script_keep_their_order() -> None:
-    words = {"word": ["red", "sofa", "沙", "发", "éclair"], "char": ["s"]}
-    encoder = Encoder.of(words, VocabulariesConfig().hash_buckets() | {"word": 3}, TextConfig())
+    words = {"word": ["red", "sofa", "沙", "发", "éclair"], "char": ["s"], "price": ["all\t0.0"]}
+    encoder = Encoder.of(words, VocabulariesConfig().hash_buckets() | {"word": 3}, TextConfig(), PricesConfig())
     together = encoder.texts(TEXTS, ("word", "char"))
     assert together == [encoder.texts([text], ("word", "char"))[0] for text in TEXTS]
     assert together[0][0] == [4, 5]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,6 +19,10 @@ HOUR = 3_600_000
 
 def act(ts: int, item_id: str, action: str = "click") -> AttributedAction:
     return AttributedAction(ts, item_id, action, ts, NO_REQUEST, False, "file")
+
+
+def items(horizons: Mapping[str, Sequence[AttributedAction]]) -> dict[str, list[str]]:
+    return {name: [one.item_id for one in actions] for name, actions in horizons.items()}
 
 
 def history(actions: list[AttributedAction], **config: float) -> History:
@@ -36,7 +42,7 @@ def test_each_horizon_has_its_days() -> None:
             act(day_start(NOON, 0) - days(30) - 1, "too old"),
         ]
     )
-    assert past.at(NOON) == {
+    assert items(past.at(NOON)) == {
         "realtime": ["this morning"],
         "short": ["last evening", "ten days before"],
         "long_click": ["click of last month"],
@@ -47,19 +53,28 @@ def test_each_horizon_has_its_days() -> None:
 
 def test_the_shops_day_decides_what_is_today() -> None:
     actions = [act(NOON - 13 * HOUR, "a")]
-    assert history(actions).at(NOON)["realtime"] == []
-    assert history(actions, timezone_offset_h=2).at(NOON)["realtime"] == ["a"]
+    assert items(history(actions).at(NOON))["realtime"] == []
+    assert items(history(actions, timezone_offset_h=2).at(NOON))["realtime"] == ["a"]
 
 
 def test_newest_first_each_item_once_and_capped() -> None:
     actions = [act(NOON - 100 + place, item) for place, item in enumerate("abcabd")]
-    assert history(actions).at(NOON)["realtime"] == ["d", "b", "a", "c"]
-    assert history(actions, realtime=2).at(NOON)["realtime"] == ["d", "b"]
-    assert history(actions, realtime=0).at(NOON)["realtime"] == []
+    assert items(history(actions).at(NOON))["realtime"] == ["d", "b", "a", "c"]
+    assert items(history(actions, realtime=2).at(NOON))["realtime"] == ["d", "b"]
+    assert items(history(actions, realtime=0).at(NOON))["realtime"] == []
+
+
+def test_of_each_item_the_newest_action_of_the_horizon() -> None:
+    actions = [act(NOON - 3, "a", "click"), act(NOON - 2, "a", "order"), act(NOON - 1, "b", "cart"), act(NOON, "b")]
+    past = history(actions).at(NOON)["realtime"]
+    assert [(one.item_id, one.action, one.effective_ts - NOON) for one in past] == [
+        ("b", "cart", -1),
+        ("a", "order", -2),
+    ]
 
 
 def test_the_same_moment_is_not_the_past() -> None:
-    assert history([act(NOON, "now"), act(NOON - 1, "before")]).at(NOON)["realtime"] == ["before"]
+    assert items(history([act(NOON, "now"), act(NOON - 1, "before")]).at(NOON))["realtime"] == ["before"]
 
 
 @settings(max_examples=100, deadline=None)
@@ -78,7 +93,7 @@ def test_only_the_past_and_each_horizon_as_recomputed(
     past = history(actions, timezone_offset_h=offset)
     for ts in sorted(hour * HOUR for hour in hours):
         today = day_start(ts, offset * HOUR)
-        found = past.at(ts)
+        found = items(past.at(ts))
         spans = {"realtime": (today, ts), "short": (today - days(10), today)}
         kinds = {"long_click": {"click"}, "long_order": {"order"}, "long_collect": {"cart", "collect"}}
         for name in HORIZONS:

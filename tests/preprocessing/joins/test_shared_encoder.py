@@ -7,7 +7,7 @@ import pickle
 from preprocessing.config import PreprocessingConfig
 from preprocessing.joins.shared_encoder import SharedEncoder
 
-WORDS = {"brand": ["acme", "zenith"], "word": ["sofa"]}
+WORDS = {"brand": ["acme", "zenith"], "word": ["sofa"], "price": ["all\t0.0"]}
 
 
 def test_copies_of_a_job_share_one_encoder_and_another_job_has_its_own() -> None:

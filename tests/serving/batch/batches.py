@@ -21,7 +21,8 @@ from tests.serving.market import Shelf
 
 def record(items: Shelf, row: int, **changed: Any) -> dict[str, Any]:
     """An item as a catalogue record."""
-    return {name: items.inputs[name][row].decode() for name in ITEM_INPUTS} | changed
+    texts = {name: items.inputs[name][row].decode() for name in ITEM_INPUTS}
+    return texts | {"price": float(items.prices[row])} | changed
 
 
 def write(path: Path, rows: Iterable[Any]) -> str:

@@ -13,11 +13,10 @@ import tensorflow as tf
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from preprocessing.data.features import HORIZONS
-from preprocessing.logs.records import ATTRIBUTES
+from preprocessing.data.features import HORIZONS, ITEM_IDS
 from serving.config import ServingConfig
 from serving.graph.signatures import Embedder
-from serving.inputs import VECTOR_LISTS
+from serving.inputs import SIGNAL_LISTS, VECTOR_LISTS
 from serving.release.build_model import Builder
 from tests.serving.experiment import untrained_job, write_experiment
 from tests.serving.market import Shelf, shelf
@@ -25,9 +24,22 @@ from trainer.data.dataset import requests
 from trainer.job.restore import TrainedTowers, restore
 
 MODELS: dict[str, dict[str, Any]] = {
-    "mgdspr": {"dim": 16, "grains": {"sequence_hidden": 16}},
-    "mmse": {"dim": 8, "grains": {"mix": False, "sequence_hidden": 16}},
-    "dnn": {"dim": 16, "hidden": [16], "attributes": ["item", "leaf"], "behaviours": True},
+    "mgdspr": {
+        "dim": 16,
+        "grains": {"sequence_hidden": 16},
+        "horizons": {
+            "attributes": ["item", "brand", "price"],
+            "signals": ["action", "age"],
+            "long": {"attributes": ["item", "shop", "price"]},
+        },
+        "item": {"side": ["leaf", "price"]},
+    },
+    "mmse": {
+        "dim": 8,
+        "grains": {"mix": False, "sequence_hidden": 16},
+        "item": {"side": ["brand", "price"]},
+    },
+    "dnn": {"dim": 16, "hidden": [16], "attributes": ["item", "leaf", "price"], "behaviours": True},
     "tfrs": {"dim": 16},
 }
 WIDTH = 12
@@ -45,11 +57,20 @@ class Case(NamedTuple):
     def vectors(self, **inputs: Any) -> np.ndarray:
         """`query` and lists of rows, padded here -> `[B, dim]`."""
         queries = inputs.pop("query")
+        signals = {name: inputs.pop(name) for name in SIGNAL_LISTS.values() if name in inputs}
         padded = {name: np.full((len(queries), WIDTH), b"", object) for name in VECTOR_LISTS}
         for name, rows in inputs.items():
             for number, row in enumerate(rows):
                 padded[name][number, : len(row)] = row
+        padded |= {name: _padded(signals.get(name, []), len(queries)) for name in SIGNAL_LISTS.values()}
         return self.embed({"query": tf.constant(queries, tf.string)} | {n: tf.constant(v) for n, v in padded.items()})
+
+
+def _padded(rows: list[list[int]], count: int) -> np.ndarray:
+    padded = np.zeros((count, WIDTH), np.int32)
+    for number, row in enumerate(rows):
+        padded[number, : len(row)] = row
+    return padded
 
 
 @pytest.fixture(scope="module", params=MODELS)
@@ -91,7 +112,7 @@ def past_as_served(batch: dict[str, Any], live: set[bytes], items: Ids) -> dict[
     for horizon in HORIZONS:
         ids = batch[f"{horizon}_item"]
         known = tf.constant([items.of(one) in live for one in ids.values.numpy().tolist()], tf.bool)
-        for name in ATTRIBUTES[1:]:
+        for name in ITEM_IDS[1:]:
             column = batch[f"{horizon}_{name}"]
             served[f"{horizon}_{name}"] = column.with_values(tf.where(known, column.values, 0))
     return served
@@ -109,6 +130,7 @@ def test_records_and_strings(case: Case, data: str, items: Shelf) -> None:
         for horizon in HORIZONS:
             rows = batch[f"{horizon}_item"].to_list()
             lists[f"{horizon}_items"] = [[item_ids.of(number) for number in row] for row in rows]
+        lists |= {name: batch[column].to_list() for column, name in SIGNAL_LISTS.items()}
         found = case.vectors(query=batch["query"].numpy(), **lists)
         expected = case.trained.query(past_as_served(batch, set(items.ids), item_ids)).numpy()
         assert found == pytest.approx(expected, abs=1e-5)

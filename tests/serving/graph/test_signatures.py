@@ -65,7 +65,7 @@ def test_shapes_and_names(client: Client) -> None:
     assert inputs["serving_default"] == {"query"}
     assert inputs["retrieve"] == vector | {"k", *FILTERS}
     assert inputs["embed_query"] == vector
-    assert inputs["embed_item"] == set(ITEM_INPUTS)
+    assert inputs["embed_item"] == {*ITEM_INPUTS, "price"}
     assert inputs["search"] == {"embedding", "k"}
     width = client.model.signatures["retrieve"].inputs["realtime_items"].tensor_shape.dim[1].size
     assert width == client.widths["realtime_items"]
@@ -223,7 +223,7 @@ def test_the_past_is_looked_up(opened: Callable[[str], Client], items: Shelf, jo
     """Item ids alone give the vector that the tower gives for ids with their brand, shop and categories."""
     client = opened("brute_force")
     item = {name: values[11] for name, values in items.inputs.items()}
-    nobody = dict.fromkeys(items.inputs, b"") | {"item_id": b"never seen"}
+    nobody = dict.fromkeys(items.inputs, b"") | {"item_id": b"never seen", "price": np.float32(np.nan)}
     for one in (item, nobody):
         found = client.embed(
             {"query": "shoes", "history_queries": ["red"], **{key: [one["item_id"]] for key in ITEM_LISTS}}

@@ -75,11 +75,13 @@ def test_changes_without_a_build(changed: Path, opened: Callable[[str], Client],
     assert np.abs(after.embed(past[0]) - before.embed(past[0])).max() > 1e-6  # its leaf and brand are known now
     assert after.embed(past[2]) == pytest.approx(before.embed(past[2]), abs=1e-5)
     query = after.embed({"query": "unicorn"})
-    new = {"item_id": b"NEW", "title": b"zzq unicorn", "brand": b"Zzb", "shop": b"", "category_leaf": b"zzleaf"}
-    new["category_top"] = b"t"
+    texts = {"item_id": b"NEW", "title": b"zzq unicorn", "brand": b"Zzb", "shop": b"", "category_leaf": b"zzleaf"}
+    texts["category_top"] = b"t"
+    new = texts | {"price": np.float32(1e6)}
     everywhere = {"query": "shoes", "history_queries": ["red"], **{key: ["NEW"] for key in ITEM_LISTS}}
     assert after.embed(everywhere) == pytest.approx(query_vector(job, "shoes", "red", new), abs=1e-5)
-    vector = after.model.call("embed_item", {n: np.array([v], object) for n, v in new.items()})["embedding"]
+    columns = {name: np.array([one], object) for name, one in texts.items()} | {"price": np.float32([1e6])}
+    vector = after.model.call("embed_item", columns)["embedding"]
     score = dict(zip(*(after.search(query, 1000)[n][0].tolist() for n in ("item_ids", "scores")), strict=True))
     assert score[b"NEW"] == pytest.approx(float(vector[0] @ query[0]), abs=1e-4)
 

@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from preprocessing.config import TextConfig
+from preprocessing.data.features import Feature, parsing_spec
 from preprocessing.joins.encode_strings import Encoder
 from preprocessing.text.analyser import analyse
 from trainer.config import DataConfig, LossConfig, TrainerConfig
-from trainer.data.catalog_requests import CatalogRequests, asked, mixed_log_prob, request_names, split_words
+from trainer.data.catalog_requests import CatalogRequests, asked, joined, mixed_log_prob, request_names, split_words
 from trainer.data.dataset import catalog, key_of, requests
 from trainer.data.training_data import TrainingData
 
@@ -36,7 +37,7 @@ def training(data: str, seed: int = 1) -> TrainingData:
 
 def steps(data: tf.data.Dataset, count: int) -> list[list[tuple[Any, ...]]]:
     """Of each step its requests: id, query, clicked items, and what is known of them."""
-    names = ("request_id", "query", "clicked_key", "clicked_log_prob", "clicked_title_word")
+    names = ("request_id", "query_word", "clicked_key", "clicked_log_prob", "clicked_title_word")
     return [
         [tuple(map(str, one)) for one in zip(*(_rows(batch["requests"][name]) for name in names), strict=True)]
         for batch in itertools.islice(data, count)
@@ -48,47 +49,52 @@ def _rows(values: Any) -> list[Any]:
 
 
 @pytest.fixture(scope="module")
-def live(data: str) -> dict[int, dict[str, Any]]:
-    """Each live item by its key."""
-    found = {}
-    for batch in catalog(data, 500):
-        columns = {name: _rows(values) for name, values in batch.items()}
-        for place, key in enumerate(key_of(batch["item_id"]).numpy()):
-            found[key] = {name: values[place] for name, values in columns.items()}
-    return found
+def live(data: str) -> dict[str, Any]:
+    """Every live item, by column."""
+    return next(iter(catalog(data, 10_000)))
 
 
-def test_words_of_an_item_ask_and_the_item_is_the_click(data: str, live: dict[int, dict[str, Any]]) -> None:
+@pytest.fixture(scope="module")
+def made(data: str, spec: dict[str, Any], live: dict[str, Any]) -> dict[str, Any]:
+    """A request for each of them, in their order."""
+    count = spec["items"]
+    return CatalogRequests(data, spec, NAMES, 1)(tf.range(count, dtype=tf.int64), count, live)
+
+
+def test_words_of_an_item_ask_and_the_item_is_the_click(made: dict[str, Any], live: dict[str, Any]) -> None:
+    count = len(live["item_id"])
+    assert made["request_id"].numpy().tolist() == request_names(live["item_id"]).numpy().tolist()
+    items = zip(*(live[name].numpy() for name in ("brand_name", "title", "leaf_name")), strict=True)
+    for query, (brand, title, leaf) in zip(made["query"].numpy(), items, strict=True):
+        assert query and query in b"\n".join([brand + b" " + title, leaf.replace(b"_", b" ")])
+        assert len(query.split()) <= 3
+    assert {len(query.split()) for query in made["query"].numpy()} == {1, 2, 3}
+    for name in ("item_id", "leaf", "log_prob", "title_word"):
+        assert made[f"clicked_{name}"].to_list() == [[one] for one in _rows(live[name])]
+    assert made["clicked_position"].to_list() == [[0]] * count
+    for name in ("history_word", "short_item", "ordered_item_id", "shown_item_id"):
+        assert made[name].nrows() == count and tf.size(made[name].flat_values) == 0
+
+
+def test_a_batch_holds_its_share(data: str, made: dict[str, Any]) -> None:
     batch = next(iter(training(data).batches()))["requests"]
-    made = {name: values[LOGGED:] for name, values in batch.items()}
-    assert all(values.shape[0] == MADE for values in made.values())
-    for row, query in enumerate(made["query"].numpy().tolist()):
-        (key,) = made["clicked_key"][row].numpy()
-        item = live[key]
-        assert made["request_id"][row].numpy() == request_names(item["item_id"]).numpy()
-        texts = b"\n".join([item["brand_name"] + b" " + item["title"], item["leaf_name"].replace(b"_", b" ")])
-        assert query and query in texts and len(query.split()) <= 3
-        assert made["clicked_leaf"][row].numpy().tolist() == [item["leaf"]]
-        assert made["clicked_title_word"][row].to_list() == [item["title_word"]]
-    assert made["clicked_position"].to_list() == [[0]] * MADE
-    for name in ("history_word", "short_item", "ordered_key", "shown_key"):
-        assert made[name].nrows() == MADE and tf.size(made[name].flat_values) == 0
+    assert all(values.shape[0] == MADE + LOGGED for values in batch.values())
+    names = [name.startswith(b"catalog request for ") for name in batch["request_id"].numpy()]
+    assert names == [False] * LOGGED + [True] * MADE
+    assert set(batch) == {name.replace("_item_id", "_key") for name in made} - {"query"} | {"query_key"}
 
 
-def test_grains_are_those_that_records_have(data: str) -> None:
+def test_grains_are_those_that_records_have(data: str, made: dict[str, Any]) -> None:
     """Where a made query is one that somebody typed as well, both have the same ids."""
     typed: dict[bytes, list[Any]] = {}
     for batch in requests(data, "train", 500, {"query", *GRAINS}):
         grains = zip(*(batch[name].to_list() for name in GRAINS), strict=True)
         typed |= dict(zip(batch["query"].numpy().tolist(), map(list, grains), strict=True))
-    made = {name: [] for name in ("query", *GRAINS)}
-    for batch in itertools.islice(training(data).batches(), 30):
-        for name, rows in made.items():
-            rows += _rows(batch["requests"][name][LOGGED:])
-    both = [place for place, query in enumerate(made["query"]) if query in typed]
-    assert len({made["query"][place] for place in both}) > 10
-    for place in both:
-        assert [made[name][place] for name in GRAINS] == typed[made["query"][place]]
+    grains = zip(*(made[name].to_list() for name in GRAINS), strict=True)
+    both = [(q, list(ids)) for q, ids in zip(made["query"].numpy(), grains, strict=True) if q in typed]
+    assert len({query for query, _ in both}) > 5
+    for query, ids in both:
+        assert ids == typed[query]
 
 
 def test_grains_are_those_that_the_pipeline_would_write(data: str, spec: dict[str, Any]) -> None:
@@ -136,7 +142,7 @@ def test_the_requests_of_a_step_have_names(data: str) -> None:
     assert [str(one.encode()) for one in training(data).request_ids(5)] == names
 
 
-def test_the_odds_are_those_of_the_mixture(data: str, live: dict[int, dict[str, Any]]) -> None:
+def test_the_odds_are_those_of_the_mixture(data: str, live: dict[str, Any]) -> None:
     """In a batch, of its positives and of the shared negatives."""
     batch = next(iter(training(data).batches()))
     keys, odds = [], []
@@ -146,7 +152,8 @@ def test_the_odds_are_those_of_the_mixture(data: str, live: dict[int, dict[str, 
     share = MADE / len(keys)
     keys += batch["catalog"]["key"].numpy().tolist()
     odds += batch["catalog"]["log_prob"].numpy().tolist()
-    expected = [(1 - share) * np.exp(live[key]["log_prob"]) + share / len(live) for key in keys]
+    by_key = dict(zip(key_of(live["item_id"]).numpy(), np.exp(live["log_prob"]), strict=True))
+    expected = [(1 - share) * by_key[key] + share / len(by_key) for key in keys]
     assert np.exp(odds) == pytest.approx(expected, rel=1e-4)
 
 
@@ -179,6 +186,7 @@ def test_words(text: str, words: list[str]) -> None:
     assert split_words(tf.constant([text])).to_list() == [[word.encode() for word in words]]
 
 
+@settings(max_examples=25, deadline=None)
 @given(
     st.lists(st.text(alphabet="ab1 -,\u00f6\u7ea2\u8272\u2764", max_size=12), min_size=3, max_size=3),
     st.lists(st.integers(0, 2**24 - 1).map(lambda drawn: drawn / 2**24), min_size=5, max_size=5),
@@ -207,6 +215,16 @@ def test_an_item_without_a_word_is_nobodys_positive(data: str, spec: dict[str, A
     assert made["clicked_item_id"].to_list() == [[], [b"2"]]
     assert made["clicked_leaf"].to_list() == [[], [6]]
     assert made["clicked_title_word"].to_list() == [[], [[]]]
+
+
+def test_vectors_are_beside_those_of_records(data: str, spec: dict[str, Any], live: dict[str, Any]) -> None:
+    told = {"dtype": "float32", "width": 3}
+    clicked, own = {"name": "clicked_vector", "rank": 1, **told}, {"name": "vector", "rank": 0, **told}
+    both = spec | {"requests": [*spec["requests"], clicked], "catalog": [*spec["catalog"], own]}
+    items = {name: values[:2] for name, values in live.items()} | {"vector": tf.reshape(tf.range(6.0), [2, 3])}
+    made = CatalogRequests(data, both, {"clicked_vector"}, 1)(tf.range(2, dtype=tf.int64), 2, items)
+    records = tf.io.parse_example([b"", b""], parsing_spec([Feature(**clicked)]))
+    assert joined(records, made)["clicked_vector"].to_list() == [[], [], [[0, 1, 2]], [[3, 4, 5]]]
 
 
 @pytest.mark.parametrize(("share", "count"), [(0.001, 0), (0.999, 64)])

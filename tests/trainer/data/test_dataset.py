@@ -16,7 +16,7 @@ from preprocessing.command.console import UserError
 from preprocessing.data.features import SCHEMA_VERSION
 from preprocessing.data.spec import read_spec
 from trainer.config import DataConfig, LossConfig, TrainerConfig
-from trainer.data.dataset import catalog, key_of, requests
+from trainer.data.dataset import catalog, key_of, query_key_of, requests
 from trainer.data.training_data import TrainingData
 
 CONFIG = DataConfig(batch=64, shuffle=100, readers=3, prefetch=2)
@@ -85,6 +85,15 @@ def test_files_are_read_in_order(data: str, spec: dict[str, Any]) -> None:
 def test_keys() -> None:
     ids = tf.constant([f"item {number}" for number in range(10_000)])
     assert len(set(key_of(ids).numpy())) == 10_000
+
+
+def test_keys_of_queries() -> None:
+    """One for the same words, whatever their case and spaces; an empty query is like no other."""
+    red, alike, other, empty, blank = query_key_of(
+        tf.constant(["Red \u00d6l", " red  \u00f6l\n", "\u00f6l red", "", " "])
+    ).numpy()
+    assert red == alike != other and other > 0
+    assert empty == blank == 0
 
 
 def test_a_folder_without_success(data: str, tmp_path: Path) -> None:

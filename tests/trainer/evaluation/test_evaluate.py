@@ -83,6 +83,19 @@ def test_nobodys_queries_are_requests_without_a_past(data: str, jobs: tuple[str,
     assert found == pytest.approx(same.numpy(), abs=1e-5)
 
 
+def test_emptying_the_past_changes_what_reads_it_and_nothing_else(data: str, jobs: tuple[str, str]) -> None:
+    for job, reads_it in zip(jobs, (True, False), strict=True):  # the small dnn has words alone
+        flags_given = ["--data", data, "--job-dir", job, "--k", "5", "--limit", "60", "--without-past"]
+        found = evaluate(arguments(flags_given))
+        name = Path(job).name
+        with_past, without = (found["models"][one] for one in (name, f"{name} without the past"))
+        same = (
+            with_past["coverage@5"] == without["coverage@5"]
+            and with_past["ndcg@5/clicked"] == without["ndcg@5/clicked"]
+        )
+        assert same is not reads_it
+
+
 def test_a_limit_takes_the_first_requests(data: str, jobs: tuple[str, str]) -> None:
     found = evaluate(arguments(["--data", data, "--job-dir", jobs[1], "--k", "5", "--limit", "7"]))
     assert found["requests"] == 7

@@ -10,7 +10,7 @@ import pytest
 
 from preprocessing.command.console import UserError
 from trainer.evaluation.catalogue import Catalogue
-from trainer.evaluation.judgments import Judgments, p_good
+from trainer.evaluation.judgments import Judgments, p_good, p_good_personal
 
 
 def test_judgments(data: str, tmp_path: Path) -> None:
@@ -32,6 +32,29 @@ def test_judgments(data: str, tmp_path: Path) -> None:
         Judgments(str(path), catalogue)
     with pytest.raises(UserError, match="no such file"):
         Judgments(str(tmp_path / "none"), catalogue)
+
+
+def test_what_is_relevant_to_one_user(data: str, tmp_path: Path) -> None:
+    catalogue = Catalogue(data)
+    first, second, third = (one.decode() for one in catalogue.item_ids[:3])
+    path = tmp_path / "judgments.jsonl"
+    graded = [("u", "a", first, 3), ("u", "a", second, 2), ("v", "a", third, 3), ("v", "b", third, 1)]
+    lines = [{"user_id": u, "query": q, "item_id": i, "grade": g} for u, q, i, g in graded]
+    path.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    judgments = Judgments(str(path), catalogue)
+    assert judgments.queries == [] and judgments.personal  # nothing is said of anybody's query
+    users, queries = np.array([b"u", b"v", b"w", b"v"], object), np.array([b"a", b"a", b"a", b"b"], object)
+    rows = np.array([[0, 1, 2], [0, 1, 2], [0, 1, 2], [2, 0, 1]])
+    found = p_good_personal(judgments, users, queries, rows, 2)
+    assert found[:2].tolist() == [1.0, 0.0] and np.isnan(found[2:]).all()
+    lines.append({"user_id": None, "query": "a", "item_id": third, "grade": 2})
+    path.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    both = Judgments(str(path), catalogue)
+    assert both.queries == [b"a"] and both.shares(rows[0], 0, 3) == pytest.approx(1 / 3)
+    assert p_good_personal(both, users, queries, rows, 2)[:2].tolist() == [1.0, 0.0]
+    path.write_text("[1]\n")
+    with pytest.raises(UserError, match=r"line 1: .*user_id"):
+        Judgments(str(path), catalogue)
 
 
 def test_judgments_without_anything_good(data: str, tmp_path: Path) -> None:

@@ -40,6 +40,19 @@ def test_what_chose_a_job_is_not_what_it_is_reported_on(config: Config, data: st
         job.check_unseen(str(earlier))
 
 
+def test_what_chose_a_config_is_not_what_its_job_is_reported_on(config: Config, data: str, tmp_path: Path) -> None:
+    """A search over later data chose the values of a job that is trained on earlier data."""
+    begins = json.loads(Path(data, "spec.json").read_text())["eval_from_ms"]
+    for until, seen in ((begins - 1, False), (begins, False), (begins + 1, True)):
+        job = Job(f"{tmp_path}/{until}")
+        job.begin(config("mmse", f"tune.chosen_until_ms={until}"), data)
+        if seen:
+            with pytest.raises(UserError, match="chosen by requests until"):
+                job.check_unseen(data)
+        else:
+            job.check_unseen(data)
+
+
 def test_what_was_never_trained(config: Config, data: str, tmp_path: Path) -> None:
     job = Job(f"{tmp_path}/job")
     with pytest.raises(UserError, match=r"no config\.yaml in it; train it with python -m trainer\.task first"):

@@ -14,6 +14,8 @@ from trainer.towers.noise import Noise
 ITEMS, DIM = 50, 6
 CLICK_RATES = (0.2, 0.3, 0.05)  # of the first three positions
 SHOWN_POSITIONS = [[2], [], [7]]  # of "shown" below; the last is behind those that are known
+QUERIES = (8, 5, 8)  # the first and the last ask the same
+LEAVES = {item: item % 3 for item in range(ITEMS)}  # 0 is none
 
 
 class Case:
@@ -29,16 +31,24 @@ class Case:
 
     def encoded(self, rows: list[int], items: list[int]) -> Encoded:
         keys = tf.constant(items, tf.int64)
-        return Encoded(
-            tf.constant(self.table[items]), keys, tf.constant(np.log(self.odds[items])), tf.constant(rows, tf.int32)
-        )
+        odds = tf.constant(np.log(self.odds[items]))
+        leaves = tf.constant([LEAVES[item] for item in items], tf.int64)
+        return Encoded(tf.constant(self.table[items]), keys, odds, tf.constant(rows, tf.int32), leaves)
 
     def loss(self, config: LossConfig) -> dict[str, float]:
         objective = Objective(config, ITEMS, Noise(3), CLICK_RATES)
         stages = {name: self.encoded(*self.stages[name]) for name in objective.stages}
         shared = self.encoded([-1] * len(self.catalog), self.catalog) if config.catalog_negatives else None
-        losses = objective(tf.constant(self.queries), stages, shared, tf.ragged.constant(SHOWN_POSITIONS, tf.int64))
+        losses = objective(tf.constant(self.queries), stages, shared, self.requests())
         return {name: float(loss) for name, loss in losses.items()}
+
+    def requests(self) -> dict[str, tf.Tensor | tf.RaggedTensor]:
+        """What is read of the requests besides their items' vectors."""
+        keyed: dict[str, tf.Tensor | tf.RaggedTensor] = {"query_key": tf.constant(QUERIES, tf.int64)}
+        keyed["shown_position"] = tf.ragged.constant(SHOWN_POSITIONS, tf.int64)
+        for stage, (rows, items) in self.stages.items():
+            keyed[f"{stage}_key"] = tf.RaggedTensor.from_value_rowids(tf.constant(items, tf.int64), rows, nrows=3)
+        return keyed
 
     def positives(self) -> list[tuple[int, int, float]]:
         """(request, item, weight)."""

@@ -90,6 +90,7 @@ ALONE = [
     ("mgdspr", "mgdspr.horizons.short.self_attention=false"),
     ("mgdspr", "mgdspr.horizons.long.on=false"),
     ("mgdspr", "mgdspr.horizons.zero_vector=false"),
+    ("mgdspr", "mgdspr.horizons.signals=[action,age]"),
     ("mgdspr", "mgdspr.fusion=mean"),
     ("mgdspr", "mgdspr.normalize=true"),
     ("mmse",),
@@ -98,6 +99,7 @@ ALONE = [
     ("mmse", "mmse.grains.history=false", "mmse.horizons.zero_vector=false"),
     ("dnn",),
     ("dnn", "dnn.attributes=[item,leaf]", "dnn.behaviours=true", "dnn.query_grams=[bigram]", "dnn.normalize=true"),
+    ("dnn", "dnn.attributes=[price]", "dnn.behaviours=true"),
     ("tfrs",),
 ]
 
@@ -256,6 +258,7 @@ SWITCHES = [
     ("mgdspr", "mgdspr.horizons.long.on=false", "long", 0),
     ("mgdspr", "mgdspr.horizons.long.attributes=[item,shop,leaf]", "project_brand", 0),
     ("mgdspr", "mgdspr.horizons.zero_vector=false", None, 0),
+    ("mgdspr", "mgdspr.horizons.attributes=[item,brand]", None, 0),
     ("mgdspr", "mgdspr.fusion=mean", "fusion", 0),
     ("mgdspr", "mgdspr.normalize=true", None, 0),
     ("mmse", "mmse.normalize=true", None, 0),
@@ -299,6 +302,50 @@ def test_an_item_switch(override: str, gone: str | None, config: Make, spec: dic
         assert before - after and all(re.search(gone, path) for path in before - after)
     assert whole.item_columns != less.item_columns
     assert less.item_tower(batch["catalog"]).shape == (30, 16)
+
+
+@pytest.mark.parametrize("name", ["mgdspr", "mmse"])
+def test_signals_of_actions_are_read_item_by_item(
+    name: str, config: Make, spec: dict[str, Any], batch: dict[str, Any]
+) -> None:
+    """Each of them moves the vector of who has such items, and padded lists give what ragged ones do."""
+    model = shaken(build_model(config(name, f"{name}.horizons.signals=[action,age]"), spec))
+    requests = batch["requests"]
+    signals = {f"{horizon}_{signal}" for horizon in ("realtime", "short") for signal in ("action", "age")}
+    assert signals <= model.request_columns
+    before = query(model, requests)
+    for column in signals:
+        nothing = requests[column].with_values(tf.zeros_like(requests[column].values))
+        moved = np.abs(query(model, requests | {column: nothing}) - before).max(axis=1) > 1e-5
+        assert moved.tolist() == (requests[column].row_lengths() > 0).numpy().tolist()
+    assert query(model, dense(requests, 3)) == pytest.approx(before, abs=1e-5)
+    keyed = {"requests": keyed_requests(requests), "catalog": keyed_items(batch["catalog"])}
+    with tf.GradientTape() as tape:
+        loss = model.compute_loss(keyed, training=True)
+    of_signals = [one for one in model.trainable_variables if "action_signals" in one.name]
+    assert len(of_signals) == 2
+    for gradient in tape.gradient(loss, of_signals):
+        assert np.abs(tf.convert_to_tensor(gradient)).max() > 0
+
+
+def test_prices_are_read_where_they_are_named(config: Make, spec: dict[str, Any], batch: dict[str, Any]) -> None:
+    """Of items, of what users did lately and long ago: each of them moves with the band, and nothing else is read."""
+    named = ("item.side=[leaf,price]", "horizons.attributes=[item,price]", "horizons.long.attributes=[item,price]")
+    model = shaken(build_model(config("mgdspr", *(f"mgdspr.{one}" for one in named)), spec))
+    horizons = {f"{horizon}_price" for horizon in HORIZONS}
+    assert {one for one in model.request_columns if one.endswith("_price")} == {
+        *horizons,
+        "ordered_price",
+        "clicked_price",
+    }
+    before = query(model, batch["requests"])
+    for name in horizons:
+        ids = batch["requests"][name]
+        other = ids.with_values(1 + (ids.values + 3) % 11)
+        assert np.abs(query(model, batch["requests"] | {name: other}) - before).max() > 1e-4
+    dearer = batch["catalog"] | {"price": 1 + (batch["catalog"]["price"] + 3) % 11}
+    vectors = [model.item_tower(items).numpy() for items in (batch["catalog"], dearer)]
+    assert np.abs(vectors[0] - vectors[1]).max(axis=1).min() > 1e-4
 
 
 def test_normalised_vectors_have_length_1(config: Make, spec: dict[str, Any], batch: dict[str, Any]) -> None:

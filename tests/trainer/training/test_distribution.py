@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -53,11 +54,12 @@ def agree(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> None:
         assert other[name] == pytest.approx(value, abs=2e-3), name
 
 
-def test_mirrored(settings: str, data: str, alone: dict[str, np.ndarray], tmp_path: Path) -> None:
-    overrides = (*STILL, "distribution.strategy=mirrored", "distribution.devices=[CPU:0, CPU:1]")
+def mirrored(settings: str, data: str, job: Path, *overrides: str) -> dict[str, np.ndarray]:
+    """The weights after the steps of two devices of one process."""
+    devices = ("distribution.strategy=mirrored", "distribution.devices=[CPU:0, CPU:1]")
     script = [sys.executable, str(Path(__file__).with_name("two_devices.py"))]
     process = subprocess.run(
-        [*script, *flags(settings, data, tmp_path / "job", *overrides)],
+        [*script, *flags(settings, data, job, *STILL, *devices, *overrides)],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
@@ -65,7 +67,17 @@ def test_mirrored(settings: str, data: str, alone: dict[str, np.ndarray], tmp_pa
         check=False,
     )
     assert process.returncode == 0, process.stderr
-    agree(alone, weights(tmp_path / "job"))
+    return weights(job)
+
+
+def test_mirrored(settings: str, data: str, alone: dict[str, np.ndarray], tmp_path: Path) -> None:
+    agree(alone, mirrored(settings, data, tmp_path / "job"))
+
+
+def test_mirrored_levels(settings: str, data: str, tmp_path: Path) -> None:
+    levels = "loss.levels={purchase: 2, click: 1, exposure: 0.5}"
+    main(list(flags(settings, data, tmp_path / "alone", *STILL, levels)))
+    agree(weights(tmp_path / "alone"), mirrored(settings, data, tmp_path / "job", levels))
 
 
 def test_two_worker_processes(settings: str, data: str, alone: dict[str, np.ndarray], tmp_path: Path) -> None:
@@ -80,6 +92,10 @@ def test_two_worker_processes(settings: str, data: str, alone: dict[str, np.ndar
     ]
     said = [finish(worker) for worker in workers]
     assert "step 8/8" in said[0] and "step 8/8" not in said[1]
+    # The chief alone validates, and both know what came out.
+    assert "step 8: recall@20" in said[0] and "step 8: recall@20" not in said[1]
+    best = [re.findall(r"best recall@20 [0-9.]+", one) for one in said]
+    assert best[0] == best[1] and len(best[0]) == 1
     agree(alone, weights(tmp_path / "job"))
     assert (tmp_path / "job/towers/query/saved_model.pb").exists()
 

@@ -21,7 +21,7 @@ from trainer.training.optimizers import build_optimizer
 STEPS = 6
 OVERRIDES = {
     "mgdspr": ("loss.hard_negatives.count=8",),
-    "mmse": ("loss.ranking.weight=0.5",),
+    "mmse": ("loss.ranking.weight=0.5", "loss.levels={purchase: 2, click: 1, exposure: 0.5}"),
     "dnn": ("loss.mined_negatives=16", "dnn.attributes=[item,leaf]", "data.catalog_requests=0.25"),
     "tfrs": ("loss.kind=tfrs",),
 }

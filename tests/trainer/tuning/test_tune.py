@@ -70,6 +70,12 @@ def test_ranges_that_cannot_be(ranges: dict[str, Any], said: str, tmp_path: Path
     assert said in str(mistake.value) and "\n" not in str(mistake.value)
 
 
+def test_a_search_needs_validation(tmp_path: Path) -> None:
+    path = write_config(tmp_path, **searching({"loss.temperature": {"low": 1, "high": 2}}))
+    with pytest.raises(UserError, match=r"validation\.every_steps must be above 0"):
+        load_section(path, "trainer", TrainerConfig, ["trainer.validation.every_steps=0"])
+
+
 def test_a_key_inside_a_mapping(tmp_path: Path) -> None:
     ranges = {"loss.stage_weights.ordered": {"low": 1, "high": 2}}
     config = load_section(write_config(tmp_path, **searching(ranges)), "trainer", TrainerConfig)
@@ -163,6 +169,8 @@ def test_killed_and_resumed(data: str, tmp_path: Path) -> None:
     chosen = max(lines, key=lambda one: one["recall"])
     assert first_difference(best, Job(str(folder / f"trials/{chosen['trial']}")).config()) is None
     assert chosen["values"]["loss.temperature"] == best.loss.temperature
+    assert best.tune.chosen_until_ms == json.loads(Path(data, "spec.json").read_text())["eval_from_ms"]
+    assert best.without_search().tune == best.tune  # as it is submitted
 
     with pytest.raises(UserError, match=r"--output .* is of another config: trainer.tune.ranges.loss.temperature"):
         main(["--config", path, "--data", data, "--output", str(folder), "--set", _OTHER])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 COLOURS = ("red", "blue", "green")
 USERS = {
-    "ann": {"realtime_items": ["item7", "item8"], "long_click_items": ["item3"]},
+    "ann": {"realtime_items": ["item7", "item8"], "realtime_ages": [60, 900], "long_click_items": ["item3"]},
     "bob": {"history_queries": ["green things"], "long_order_items": ["item30", "item31"]},
 }
 

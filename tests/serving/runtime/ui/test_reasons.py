@@ -32,7 +32,9 @@ def reasons(exported: Callable[[str], Path], shelved: Shelf) -> Iterator[Reasons
     server = ModelServer(Settings([ModelConfig("retrieval", exported("brute_force"))], warm_up=False))
     server.manager.configure(server.settings.models)
     records = [
-        {name: values[row].decode() for name, values in shelved.inputs.items()} for row in range(len(shelved.ids))
+        {name: values[row].decode() for name, values in shelved.inputs.items() if name != "price"}
+        | {"price": float(shelved.prices[row])}
+        for row in range(len(shelved.ids))
     ]
     yield Reasons(server.predictor, Catalogue({one["item_id"]: orjson.dumps(one) for one in records}), Words())
     server.stop(0)
