@@ -31,6 +31,7 @@ from trainer.evaluation.catalogue import Catalogue
 from trainer.evaluation.encode_requests import encode_queries
 from trainer.evaluation.exact_top_k import item_vectors
 from trainer.job.restore import restore
+from trainer.models.build import build_model
 from trainer.task import train
 
 _SECTIONS: dict[str, Any] = {
@@ -136,8 +137,9 @@ def test_requests_of_the_catalogue_bring_vectors_too(data: str, experiment: str,
     sets = ["model=dnn", "dnn.vector=true", "data.catalog_requests=0.5", "training.steps=2", "validation.every_steps=2"]
     config = load_section(experiment, "trainer", TrainerConfig, [f"trainer.{one}" for one in sets])
     train(config, data, str(tmp_path / "job"))
-    names = ["clicked_item_id", "clicked_log_prob", "clicked_vector", "query_word"]
-    batch = next(iter(TrainingData(data, config, names, ["vector", "log_prob"]).batches()))["requests"]
+    model = build_model(config, json.loads(Path(data, "spec.json").read_text()))
+    batches = TrainingData(data, config, model.request_columns, model.item_columns).batches()
+    batch = next(iter(batches))["requests"]
     given = {tuple(np.array(one.get("vector", [0] * WIDTH), np.float32)) for one in records()}
     assert len(batch["clicked_vector"].values) > 32
     assert {tuple(one) for one in batch["clicked_vector"].values.numpy()} <= given
@@ -223,6 +225,6 @@ def test_data_without_vectors_is_told(
     for write in (export, refresh):
         with pytest.raises(UserError, match=f"its items have no vectors, but the towers read {WIDTH}"):
             write(config, trained("dnn", True), bare, str(tmp_path / "models"))
-    with pytest.raises(UserError, match=r"has no vector; preprocessing\.input\.catalog\.vector_width"):
+    with pytest.raises(UserError, match=r"has no clicked_vector, .*; preprocessing\.input\.catalog\.vector_width"):
         sets = ["trainer.model=dnn", "trainer.dnn.vector=true"]
         train(load_section(experiment, "trainer", TrainerConfig, sets), bare, str(tmp_path / "job"))

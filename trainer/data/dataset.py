@@ -15,6 +15,7 @@ Features = dict[str, Any]  # name -> Tensor or RaggedTensor
 COMPRESSION = "GZIP"
 KEYS = 2**62  # of items, from 0 on
 _GRAINS = "text decides which grains there are"
+_VECTORS = "input.catalog.vector_width whether there are any"
 
 
 def requests(
@@ -60,7 +61,7 @@ def select(features: Iterable[Mapping[str, Any]], names: Collection[str] | None)
     if names is not None:
         unknown = set(names) - {feature.name for feature in described}
         if unknown:
-            decides = "input.catalog.vector_width whether there is a vector" if VECTOR in unknown else _GRAINS
+            decides = _VECTORS if all(name.endswith(VECTOR) for name in unknown) else _GRAINS
             raise UserError(f"the data has no {', '.join(sorted(unknown))}; preprocessing.{decides}")
         described = [feature for feature in described if feature.name in names]
     return parsing_spec(described)
