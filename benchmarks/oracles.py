@@ -2,11 +2,11 @@
 
 Each oracle ranks the catalogue for the searches of the last three days: by BM25 over titles; by the words as sellers
 and searchers mean them, unsaid things unknown; by the true leaf and attributes that the words name; by these and what
-everybody likes; by these and the brands and price bands of what the user did before; by these and the user's own true
-taste instead. Recall@10 of ordered and of clicked items and the share of relevant items are means over searches; ties
-are broken at random. If taste does not lead the best that knows nothing of the user by 30 %, the market is too easy to
-tell models apart. Below stand figures of the log beside those of real ones; docs/data.md has their sources. The last
-line of stdout is one JSON object.
+everybody clicked before, at all and after the same words; by these and the brands and price bands of what the user did
+before; by these and the user's own true taste instead. Recall@10 of ordered and of clicked items and the share of
+relevant items are means over searches; ties are broken at random. If taste does not lead the best that knows nothing of
+the user by 30 %, the market is too easy to tell models apart. Below stand figures of the log beside those of real ones;
+docs/data.md has their sources. The last line of stdout is one JSON object.
 
 examples:
   python -m benchmarks.oracles
@@ -34,7 +34,7 @@ from preprocessing.command.flags import Flags
 from preprocessing.marketplace.engine import words_of
 from preprocessing.marketplace.lexicon import ATTRIBUTES
 from preprocessing.marketplace.profiles import PROFILES
-from preprocessing.marketplace.taste import FIT, POPULARITY, appeal
+from preprocessing.marketplace.taste import FIT, appeal
 from preprocessing.marketplace.truth import GOOD, grades_of
 from preprocessing.marketplace.world import World, make_world
 from preprocessing.simulate import simulate
@@ -42,7 +42,7 @@ from preprocessing.simulate import simulate
 logging.getLogger("bm25s").setLevel(logging.WARNING)  # it speaks at DEBUG by itself
 
 K, LEAD = 10, 0.3
-_EXPOSED = 2  # how much more popularity counts than in the clicks on a page: the shop's engine shows it first
+_CLICKED = 0.5  # what a click after any words says beside one after the same words
 
 
 class Search(NamedTuple):
@@ -51,6 +51,8 @@ class Search(NamedTuple):
     query: str
     user: int
     past: np.ndarray  # what the user acted on before these days
+    same_words: np.ndarray  # what was clicked after the same words before these days, click by click
+    clicks: np.ndarray  # [items], how often each was clicked before these days, after whatever words
     leaf: int
     asked: np.ndarray  # [attributes], -1 where the words do not say
     ordered: np.ndarray
@@ -75,9 +77,11 @@ def by_leaf(world: World, search: Search) -> np.ndarray:
     return FIT * (world.catalog.leaf == search.leaf) * (0.45 + 0.55 * same)
 
 
-def by_popularity(world: World, search: Search) -> np.ndarray:
-    """The same, with titles that say it before those that do not, as engines have it, and what everybody likes."""
-    return by_leaf(world, search) + by_words(world, search) + _EXPOSED * POPULARITY * world.catalog.popularity
+def by_clicks(world: World, search: Search) -> np.ndarray:
+    """The same, with titles that say it before those that do not, as engines have it, and what everybody clicked."""
+    after_these = np.bincount(search.same_words, minlength=len(search.clicks))
+    clicked = _CLICKED * np.log1p(search.clicks) + np.log1p(after_these)
+    return by_leaf(world, search) + by_words(world, search) + clicked
 
 
 def by_past(world: World, search: Search) -> np.ndarray:
@@ -85,21 +89,21 @@ def by_past(world: World, search: Search) -> np.ndarray:
     catalog, past = world.catalog, search.past
     brands = np.bincount(catalog.brand[past], minlength=len(catalog.brands.names))
     bands = np.bincount(catalog.band[past], minlength=3) / max(len(past), 1)
-    return by_popularity(world, search) + np.log1p(brands)[catalog.brand] + bands[catalog.band]
+    return by_clicks(world, search) + np.log1p(brands)[catalog.brand] + bands[catalog.band]
 
 
 def by_taste(world: World, search: Search) -> np.ndarray:
     """The same, and what this user likes: the brands, the prices, the style, the colour and the use of the day."""
     catalog, users = world.catalog, world.users
-    return by_popularity(world, search) + appeal(catalog, users, np.array([search.user]), _everything(world))[0]
+    return by_clicks(world, search) + appeal(catalog, users, np.array([search.user]), _everything(world))[0]
 
 
-PAST = "words, leaf, popularity and past"
-TASTE = "words, leaf, popularity and taste"
+PAST = "words, leaf, clicks and past"
+TASTE = "words, leaf, clicks and taste"
 ORACLES: dict[str, Oracle] = {
     "words": by_words,
     "words and leaf": by_leaf,
-    "words, leaf and popularity": by_popularity,
+    "words, leaf and clicks": by_clicks,
     PAST: by_past,
     TASTE: by_taste,
 }
@@ -110,7 +114,7 @@ def searches_of(world: World, log: Log) -> list[Search]:
     row = {item_id: index for index, item_id in enumerate(world.catalog.item_ids)}
     user = {user_id: index for index, user_id in enumerate(world.users.user_ids)}
     leaf = {name: index for index, name in enumerate(world.lexicon.leaves)}
-    past = _pasts(log, row)
+    past, same_words, clicks = _before(log, row)
     found = []
     for one in log.searches:
         truth, acted = log.truth.get(one["request_id"]), log.acted.get(one["request_id"])
@@ -122,8 +126,8 @@ def searches_of(world: World, log: Log) -> list[Search]:
             np.array([item for item in sorted(part) if world.catalog.in_stock[item]]) for part in (ordered, clicked)
         ]
         asked = np.array(_asked(world, truth["asked"]))
-        of_user = user[one["user_id"]], past[one["user_id"]]
-        found.append(Search(one["query"], *of_user, leaf[truth["leaf"]], asked, *live))
+        before = past[one["user_id"]], same_words[one["query"]], clicks
+        found.append(Search(one["query"], user[one["user_id"]], *before, leaf[truth["leaf"]], asked, *live))
     return found
 
 
@@ -169,15 +173,25 @@ def ask(world: World, searches: list[Search], seed: int) -> dict[str, dict[str, 
     return {name: figures(rows, searches, world) for name, rows in ranked.items()}
 
 
-def _pasts(log: Log, row: dict[str, int]) -> dict[str, np.ndarray]:
-    """The items each user acted on before the last days, action by action."""
+def _before(log: Log, row: dict[str, int]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], np.ndarray]:
+    """What was acted on before the last days: by user, by the words of the search, and each item's clicks."""
     since = min(one["ts"] for one in log.searches if one["request_id"] in log.truth)
-    found: dict[str, list[int]] = collections.defaultdict(list)
+    by_user: dict[str, list[int]] = collections.defaultdict(list)
+    by_query: dict[str, list[int]] = collections.defaultdict(list)
+    clicks = np.zeros(len(row))
     for one in log.actions:
         if one["ts"] < since:
-            found[one["user_id"]].append(row[one["item_id"]])
-    none = np.zeros(0, np.int64)
-    return collections.defaultdict(lambda: none, {one: np.array(items) for one, items in found.items()})
+            by_user[one["user_id"]].append(row[one["item_id"]])
+            clicks[row[one["item_id"]]] += one["action"] == "click"
+    for one in log.searches:
+        if one["ts"] < since:
+            by_query[one["query"]] += [row[item_id] for item_id in log.acted.get(one["request_id"], ())]
+    return _arrays(by_user), _arrays(by_query), clicks
+
+
+def _arrays(lists: dict[str, list[int]]) -> dict[str, np.ndarray]:
+    nothing = np.zeros(0, np.int64)
+    return collections.defaultdict(lambda: nothing, {name: np.array(items, np.int64) for name, items in lists.items()})
 
 
 def _leaves_meant(world: World, query: str) -> list[int]:

@@ -33,7 +33,8 @@ def a_search(world: World, leaf: int, colour: int) -> oracles.Search:
     asked = np.array([colour, -1, -1, -1])
     nothing = np.zeros(0, np.int64)
     text = f"{world.lexicon.values[0][colour].query[0]} {world.lexicon.leaf_names[leaf].query[0]}"
-    return oracles.Search(text, 0, nothing, leaf, asked, nothing, nothing)
+    clicks = np.zeros(len(world.catalog.item_ids))
+    return oracles.Search(text, 0, nothing, nothing, clicks, leaf, asked, nothing, nothing)
 
 
 def test_the_oracle_of_leaves_puts_what_is_asked_first(world: World) -> None:
@@ -52,6 +53,15 @@ def test_the_oracle_of_words_does_not_know_what_a_title_leaves_unsaid(world: Wor
     mouse = world.lexicon.leaves.index("computer_mouse"), world.lexicon.leaves.index("cat_toy")
     meant = oracles.by_words(world, search._replace(query="mouse", leaf=mouse[0], asked=np.full(4, -1)))
     assert set(world.catalog.leaf[meant > 0].tolist()) == set(mouse)
+
+
+def test_clicks_after_the_same_words_count_before_other_clicks(world: World) -> None:
+    search = a_search(world, leaf=1, colour=2)
+    alike = np.flatnonzero((oracles.by_words(world, search) == 2) & (oracles.by_leaf(world, search) > 3))[:3]
+    clicks = search.clicks.copy()
+    clicks[alike[:2]] = 2
+    scores = oracles.by_clicks(world, search._replace(clicks=clicks, same_words=alike[[1, 1]]))
+    assert scores[alike[1]] > scores[alike[0]] > scores[alike[2]]
 
 
 def test_ties_are_broken_at_random_and_only_what_is_for_sale_is_found(world: World) -> None:
@@ -76,7 +86,7 @@ def test_taste_leads_by_far_and_the_past_tells_a_part_of_it(raw: Path, capsys: p
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert result["hard_enough"] and result["lead_of_taste"] > oracles.LEAD
     recall = {name: one["recall"] for name, one in result["oracles"].items()}
-    assert recall[oracles.TASTE] > recall[oracles.PAST] > recall["words, leaf and popularity"] > recall["words"]
+    assert recall[oracles.TASTE] > recall[oracles.PAST] > recall["words, leaf and clicks"] > recall["words"]
     assert set(result["log"]) == set(TARGETS)
 
 
