@@ -91,13 +91,14 @@ def export(
     from serving.release.sharded_publish import ShardedRelease
     from serving.release.shards import SHARDS
 
-    changes = read_changes(fresh, tombstones, read_spec(data_dir)["vector_width"])
+    changed = fresh is not None or tombstones is not None
     if vectors is not None and job_dir is None:
         raise UserError("--vectors goes with --job-dir: the version in place keeps its own")
-    if job_dir is None and not any(part is not None for part in changes):
+    if job_dir is None and not changed:
         raise UserError("name --job-dir to build a version, or --fresh or --tombstones to change the one in place")
-    if shards is not None and (shards < 1 or job_dir is None or any(part is not None for part in changes)):
+    if shards is not None and (shards < 1 or job_dir is None or changed):
         raise UserError("--shards takes a number from 1, goes with --job-dir, and not with --fresh or --tombstones")
+    changes = read_changes(fresh, tombstones, read_spec(data_dir)["vector_width"] if changed else 0)
     in_shards = shards is not None or (job_dir is None and Path(output, SHARDS).exists())
     release = (ShardedRelease if in_shards else Release)(config, data_dir, output, vectors)
     with locked(output, "--output"):

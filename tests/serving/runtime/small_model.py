@@ -128,6 +128,7 @@ def write_version(
         "created": "2026-01-01T00:00:00+00:00",
         "towers_hash": f"towers {seed}",
         "data_hash": "data",
+        "encoding": {"vocabularies": {}, "text": {}, "vector_width": 0},
     }
     (base / f"manifest-{version}.json").write_text(json.dumps(manifest))
     os.rename(aside, base / str(version))
