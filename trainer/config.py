@@ -72,7 +72,9 @@ class LossConfig(Section):
 
     @property
     def positive_stages(self) -> tuple[str, ...]:
-        """Whose items are positives."""
+        """Whose items are positives, and the batch's part of the pool."""
+        if self.levels:
+            return ("ordered", "clicked")
         return tuple(stage for stage, weight in self.stage_weights.items() if weight)
 
     @property

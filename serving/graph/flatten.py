@@ -16,6 +16,7 @@ from tensorflow.core.protobuf import config_pb2, device_properties_pb2, meta_gra
 from tensorflow.python.framework import meta_graph, tensor_util
 from tensorflow.python.grappler import cluster, tf_optimizer
 
+from serving.graph.fixed_weights import fix_weights
 from serving.graph.flat_functions import merge_functions
 from serving.graph.flat_nodes import Names, drop_idle_order, merge_equal, node_of, prune, unite
 from serving.graph.short_names import shorten
@@ -39,6 +40,7 @@ def flatten(model: Path) -> None:
     _run(meta, _INLINE)
     _merge(meta)
     _without_paths(meta)
+    fix_weights(meta.graph_def, str(model / "variables" / "variables"))
     _merge(meta)
     _one_table_a_file(meta.graph_def)
     for _ in range(2):  # what is merged can be folded, and what is folded merged

@@ -203,18 +203,18 @@ def _written(servable: Servable, signature: Signature, wanted: list[str], answer
 
 
 def _arrays(signature: Signature, inputs: Any) -> list[np.ndarray]:
-    needed = {name for name, one in signature.inputs.items() if one.default is None}
-    if not len(needed) <= len(inputs) <= len(signature.inputs):
-        raise _size_mismatch(signature, set(inputs))
-    extra = sorted(set(inputs) - set(signature.inputs))
-    if extra or needed - set(inputs):
+    sent, needed = set(inputs), signature.needed
+    if not len(needed) <= len(sent) <= len(signature.inputs):
+        raise _size_mismatch(signature, sent)
+    wrong = sorted(sent - signature.inputs.keys()) or sorted(needed - sent)
+    if wrong:
         raise invalid(
-            f"input tensor alias not found in signature: {(extra or sorted(needed - set(inputs)))[0]}. Inputs expected "
-            f"to be in the set {{{','.join(signature.inputs)}}}."
+            f"input tensor alias not found in signature: {wrong[0]}. Inputs expected to be in the set "
+            f"{{{','.join(signature.inputs)}}}."
         )
     arrays = []
     for place, (name, one) in enumerate(signature.inputs.items()):
-        arrays.append(one.check(place, inputs[name]) if name in inputs or one.default is None else one.default)
+        arrays.append(one.check(place, inputs[name]) if name in sent or one.default is None else one.default)
     return arrays
 
 

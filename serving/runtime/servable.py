@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -69,6 +70,11 @@ class Signature:
     batchable: bool
     definition: Any = field(repr=False)
 
+    @functools.cached_property
+    def needed(self) -> frozenset[str]:
+        """The inputs that a request cannot leave out."""
+        return frozenset(name for name, one in self.inputs.items() if one.default is None)
+
     @property
     def values_a_row(self) -> int | None:
         """How many values, names and brackets a row has in JSON; None where a list may be of any length."""
@@ -80,12 +86,12 @@ class Signature:
             total += 2 + math.prod(size for size in inner if size is not None)
         return total
 
-    @property
+    @functools.cached_property
     def takes_k(self) -> bool:
         """Whether requests say how many answers they want, best first."""
         return "k" in self.inputs
 
-    @property
+    @functools.cached_property
     def place_of_k(self) -> int:
         """Where k stands among the inputs."""
         return list(self.inputs).index("k")

@@ -41,19 +41,20 @@ def dtype_of(number: int) -> Any:
 
 def to_array(name: str, proto: tensor_pb2.TensorProto) -> np.ndarray:
     """A request's tensor; fewer values than its shape has places repeat the last one, as TensorFlow does."""
-    if proto.dtype not in _KINDS:
-        raise invalid(f"tensor parsing error: {name} (tensors of {type_name(proto.dtype)} are not served)")
-    field, dtype = _KINDS[proto.dtype]
-    shape = [one.size for one in proto.tensor_shape.dim]
-    if proto.tensor_shape.unknown_rank or any(size < 0 for size in shape):
+    number, described, content = proto.dtype, proto.tensor_shape, proto.tensor_content  # each look makes a new object
+    if number not in _KINDS:
+        raise invalid(f"tensor parsing error: {name} (tensors of {type_name(number)} are not served)")
+    field, dtype = _KINDS[number]
+    shape = [one.size for one in described.dim]
+    if described.unknown_rank or min(shape, default=0) < 0:
         raise invalid(f"tensor parsing error: {name} (its shape is not known)")
     size = math.prod(shape)
-    if proto.tensor_content and dtype.hasobject:
-        return _strings(name, proto.tensor_content, size).reshape(shape)
-    if proto.tensor_content:
-        if len(proto.tensor_content) != size * dtype.itemsize:
-            raise invalid(f"tensor parsing error: {name} ({len(proto.tensor_content)} bytes do not fill {shape})")
-        return np.frombuffer(proto.tensor_content, dtype).reshape(shape)
+    if content and dtype.hasobject:
+        return _strings(name, content, size).reshape(shape)
+    if content:
+        if len(content) != size * dtype.itemsize:
+            raise invalid(f"tensor parsing error: {name} ({len(content)} bytes do not fill {shape})")
+        return np.frombuffer(content, dtype).reshape(shape)
     values = getattr(proto, field)
     if len(values) != size:
         values = _filled(name, list(values), size, shape, dtype)

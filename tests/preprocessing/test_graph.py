@@ -13,7 +13,7 @@ from apache_beam.testing.util import BeamAssertException, assert_that, equal_to
 from apache_beam.transforms.window import FixedWindows, TimestampedValue
 
 from preprocessing.command.runners import beam_options, runner_of
-from preprocessing.config import InputConfig, PreprocessingConfig, StreamConfig
+from preprocessing.config import CatalogConfig, InputConfig, PreprocessingConfig
 from preprocessing.data.write_folder import DataParts
 from preprocessing.graph import METRICS, MakeExamples, Partitions
 
@@ -135,7 +135,7 @@ def test_windows_of_the_callers_do_not_divide_the_log() -> None:
 
 def test_columns_by_other_names_and_one_stream_that_holds_both() -> None:
     theirs = [{"sku" if name == "item_id" else name: value for name, value in item.items()} for item in ITEMS]
-    config = PreprocessingConfig(input=InputConfig(catalog=StreamConfig(pattern="", columns={"item_id": "sku"})))
+    config = PreprocessingConfig(input=InputConfig(catalog=CatalogConfig(pattern="", columns={"item_id": "sku"})))
     queries = [
         {"query_id": one["request_id"], "timestamp": one["ts"], "client_id": "u", "user_query": one["query"]}
         for one in SEARCHES

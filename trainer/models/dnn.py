@@ -10,7 +10,7 @@ from preprocessing.data.features import HORIZONS
 from trainer.config_models import DnnConfig
 from trainer.towers.embeddings import Tables
 from trainer.towers.item_vector import ItemVector
-from trainer.towers.lists import present
+from trainer.towers.lists import Lists
 
 
 def mlp(hidden: tuple[int, ...], dim: int, name: str) -> tf.keras.Sequential:
@@ -37,9 +37,10 @@ class DnnQueryTower(tf.keras.layers.Layer):
         del training
         past = []
         for horizon in self._horizons:
-            mask = present(features[f"{horizon}_item"])  # an item is there, whatever attribute it has not
-            for name in self._config.attributes:
-                past.append(self.tables.mean_by(name, features[f"{horizon}_{name}"], mask))
+            lists = Lists.of(features[f"{horizon}_item"])  # an item is there, whatever attribute it has not
+            names = self._config.attributes
+            members = lists.members(*(features[f"{horizon}_{name}"] for name in names))
+            past += [self.tables.mean_of(name, ids, lists) for name, ids in zip(names, members, strict=True)]
         return self._vector(features, past)
 
     def query_alone(self, features: dict[str, Any]) -> tf.Tensor:

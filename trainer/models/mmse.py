@@ -7,7 +7,6 @@ from typing import Any
 import tensorflow as tf
 
 from trainer.config_models import MmseConfig
-from trainer.towers.dense import Dense
 from trainer.towers.embeddings import Tables
 from trainer.towers.horizons import horizon_layers
 from trainer.towers.item_views import ItemViews
@@ -44,7 +43,7 @@ class FusedRepresentation(tf.keras.layers.Layer):
     def __init__(self, levels: int, config: MmseConfig) -> None:
         super().__init__(name="fused_representation")
         self._width = levels * config.dim
-        self._matrix = Dense(self._width, use_bias=False, name="matrix")
+        self._matrix = tf.keras.layers.Dense(self._width, use_bias=False, name="matrix")
         self._length = levels**0.5 if config.normalize else None  # scores up to G, as G levels of length 1 have them
 
     def call(self, levels: tf.Tensor) -> tf.Tensor:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from trainer.towers.dense import Dense, HeadsMatrix, LayerNormalization
+from trainer.towers.layer_norm import LayerNormalization
+from trainer.towers.sequences import Sequences
 
 _NEVER = -1e9
 
@@ -47,8 +48,11 @@ def grouped_attention(queries: tf.Tensor, rows: tf.Tensor, mask: tf.Tensor, zero
     Returns:
       `[B, g, d]`.
     """
-    scores = tf.einsum("bgd,bknd->bgkn", queries, rows)
-    return tf.einsum("bgkn,bknd->bgd", _weights(scores, mask[:, None, None], zero_vector), rows)
+    _, groups, each, dim = rows.shape
+    every = tf.reshape(rows, [-1, groups * each, dim])
+    scores = tf.reshape(tf.matmul(queries, every, transpose_b=True), [-1, queries.shape[1], groups, each])
+    weights = _weights(scores, mask[:, None, None], zero_vector)
+    return tf.matmul(tf.reshape(weights, [-1, queries.shape[1], groups * each]), every)
 
 
 def _weights(scores: tf.Tensor, mask: tf.Tensor, zero_vector: bool) -> tf.Tensor:
@@ -59,23 +63,56 @@ def _weights(scores: tf.Tensor, mask: tf.Tensor, zero_vector: bool) -> tf.Tensor
     return tf.nn.softmax(tf.pad(scores + _never(mask, scores.dtype), in_front), axis=-1)[..., 1:]
 
 
-class SelfAttention(tf.keras.layers.Layer):
-    """Multi-head self-attention over rows among which some are not there."""
+class _Heads(tf.keras.layers.Layer):
+    """Multi-head self-attention within sequences, but for the matrix behind it."""
 
     def __init__(self, dim: int, heads: int, name: str) -> None:
         super().__init__(name=name)
         if dim % heads:
             raise ValueError(f"{name}: {heads} heads do not divide {dim} dimensions")
-        size = dim // heads
-        self._scale = size**-0.5
-        self._project = HeadsMatrix([dim, 3 * dim], [dim, 3, heads, size], "bnd,dkhs->bnkhs", "query_key_value")
-        self._output = HeadsMatrix([dim, dim], [heads, size, dim], "bnhs,hsd->bnd", "output")
+        self._heads, self._size = heads, dim // heads
+        self._project = tf.keras.layers.Dense(3 * dim, use_bias=False, name="query_key_value")
+        self._output = tf.keras.layers.Dense(dim, use_bias=False, name="output")
 
-    def call(self, rows: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-        """`[B, n, d]`, of which those in `mask` `[B, n]` are there -> `[B, n, d]`."""
-        query, key, value = tf.unstack(self._project(rows), axis=2)
-        scores = tf.einsum("bnhs,bmhs->bhnm", query * self._scale, key)
-        return self._output(tf.einsum("bhnm,bmhs->bnhs", masked_softmax(scores, mask[:, None, None]), value))
+    def build(self, shape: tf.TensorShape) -> None:
+        """Makes the matrices."""
+        for matrix in (self._project, self._output):
+            with tf.name_scope(matrix.name):
+                matrix.build(shape)
+        super().build(shape)
+
+    def _side_by_side(self, rows: tf.Tensor, sequences: Sequences) -> tf.Tensor:
+        """What the heads find for each place: `[u, T, d]` of rows `[n, d]`."""
+        projected = sequences.side_by_side(self._project(rows))  # [u, T, 3 d]
+        places = tf.unstack(tf.shape(projected)[:2])
+        by_head = tf.reshape(projected, [*places, 3, self._heads, self._size])
+        query, key, value = tf.unstack(tf.transpose(by_head, [2, 0, 3, 1, 4]))  # [u, heads, T, size] each
+        scores = tf.matmul(query * self._size**-0.5, key, transpose_b=True)
+        found = tf.matmul(masked_softmax(scores, sequences.mask[:, None, None]), value)
+        return tf.reshape(tf.transpose(found, [0, 2, 1, 3]), [*places, self._heads * self._size])
+
+
+class SelfAttention(_Heads):
+    """Multi-head self-attention within sequences."""
+
+    def call(self, rows: tf.Tensor, sequences: Sequences) -> tf.Tensor:
+        """Rows of the sequences' members `[n, d]` -> `[n, d]`."""
+        return self._output(sequences.by_member(self._side_by_side(rows, sequences)))
+
+
+class AskedSelfAttention(_Heads):
+    """`query_attention` to the rows that `SelfAttention` gives.
+
+    Q . (H O)^T = (Q O^T) . H^T, and of queries and of what they find there are fewer than of rows.
+    """
+
+    def call(self, queries: tf.Tensor, rows: tf.Tensor, sequences: Sequences, zero_vector: bool) -> tf.Tensor:
+        """Queries of each sequence `[u, g, d]`, rows of the members `[n, d]` -> `[u, g, d]`."""
+        flat, shape = [-1, self._heads * self._size], tf.shape(queries)
+        matrix = tf.cast(self._output.kernel, queries.dtype)
+        asking = tf.reshape(tf.matmul(tf.reshape(queries, flat), matrix, transpose_b=True), shape)
+        found = query_attention(asking, self._side_by_side(rows, sequences), sequences.mask, zero_vector)
+        return tf.reshape(tf.matmul(tf.reshape(found, flat), matrix), shape)
 
 
 class TransformerBlock(tf.keras.layers.Layer):
@@ -85,14 +122,12 @@ class TransformerBlock(tf.keras.layers.Layer):
         super().__init__(name=name)
         self._attention = SelfAttention(dim, heads, "attention")
         self._norms = [LayerNormalization(name=f"norm_{place}") for place in ("met", "fed")]
-        self._hidden = Dense(hidden, "relu", name="hidden")
-        self._output = Dense(dim, name="output")
+        self._hidden = tf.keras.layers.Dense(hidden, "relu", name="hidden")
+        self._output = tf.keras.layers.Dense(dim, name="output")
         self._positions = self.add_weight(f"{name}/positions", [longest, dim], initializer="zeros")
 
-    def call(self, rows: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-        """`[B, n, d]`, of which those in `mask` `[B, n]` are there -> `[B, n, d]`."""
-        there = tf.cast(mask, tf.int32)
-        places = there * tf.cumsum(there, axis=1, exclusive=True)  # a place that holds nothing counts for none
-        rows = rows + tf.gather(tf.cast(self._positions, rows.dtype), places)
-        met = self._norms[0](rows + self._attention(rows, mask))
+    def call(self, rows: tf.Tensor, sequences: Sequences) -> tf.Tensor:
+        """Rows of the sequences' members `[n, d]` -> `[n, d]`."""
+        rows = rows + tf.gather(tf.cast(self._positions, rows.dtype), sequences.places[:, 1])
+        met = self._norms[0](rows + self._attention(rows, sequences))
         return self._norms[1](met + self._output(self._hidden(met)))

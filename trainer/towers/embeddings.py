@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from trainer.towers.lists import Ids, flat, mean_listed, padded, present
+from trainer.towers.lists import Ids, Lists
 from trainer.towers.noise import Noise
 
 _STDDEV = 0.1
@@ -81,22 +81,16 @@ class Tables(tf.keras.layers.Layer):
 
     def rows(self, name: str, ids: tf.Tensor) -> tf.Tensor:
         """Vectors of ids: `[..., width]`."""
-        rows = tf.gather(self._rows[name], ids)
-        if name == "word" and self._outside is not None:
-            rows += self._outside(ids)
-        return tf.cast(rows, self._compute)
-
-    def listed(self, name: str, ids: Ids) -> tf.Tensor:
-        """Vectors of lists of ids: `[..., (L)]` -> `[..., L, width]`."""
-        return padded(self.rows(name, flat(ids)), ids)
+        return tf.cast(self._whole_rows(name, ids), self._compute)
 
     def mean(self, name: str, ids: Ids) -> tf.Tensor:
-        """The mean vector of each list of ids `[..., (L)]`: `[..., width]`."""
-        return self.mean_by(name, ids, present(ids))
+        """The mean vector of each innermost list of ids `[..., (L)]`: `[lists, width]`."""
+        lists = Lists.of(ids)
+        return self.mean_of(name, lists.members(ids)[0], lists)
 
-    def mean_by(self, name: str, ids: Ids, mask: tf.Tensor) -> tf.Tensor:
-        """The same over the places in `mask` `[..., L]`, at which an id of 0 counts, too: it is "none", not padding."""
-        return mean_listed(self.rows(name, flat(ids)), ids, mask)
+    def mean_of(self, name: str, members: tf.Tensor, lists: Lists) -> tf.Tensor:
+        """The mean vector of each list of which the members `[n]` are given: `[lists, width]`."""
+        return tf.cast(lists.mean(self._whole_rows(name, members)), self._compute)
 
     def mean_of_none(self, name: str, lists: Ids) -> tf.Tensor:
         """The mean vector of as many empty lists as `lists` `[n, (L)]` are: zeros `[n, width]`."""
@@ -107,3 +101,7 @@ class Tables(tf.keras.layers.Layer):
         shape = tf.shape(ids)
         unknown = self._noise.integers(shape, "unknown item", 1, 1 + self._item_buckets)
         return tf.where(self._noise.uniform(shape, "forgotten item") < rate, unknown, ids)
+
+    def _whole_rows(self, name: str, ids: tf.Tensor) -> tf.Tensor:
+        rows = tf.gather(self._rows[name], ids)
+        return rows + self._outside(ids) if name == "word" and self._outside is not None else rows

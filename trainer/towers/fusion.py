@@ -27,12 +27,15 @@ class ClsFusion(tf.keras.layers.Layer):
 
     def call(self, rows: tf.Tensor) -> tf.Tensor:
         """`[B, n, d]` -> `[B, d]`."""
-        cls = tf.cast(self._cls, rows.dtype)
+        cls, query, key, value, output = (
+            tf.cast(one, rows.dtype) for one in (self._cls, self._query, self._key, self._value, self._output)
+        )
         rows = tf.concat([tf.zeros_like(rows[:, :1]) + cls, rows], axis=1)
-        asked = tf.einsum("hds,hs->dh", self._key, tf.einsum("d,hds->hs", cls, self._query))
-        weights = tf.nn.softmax(tf.einsum("bnd,dh->bhn", rows, asked) * self._size**-0.5, axis=-1)
-        values = tf.einsum("bhd,hds->bhs", tf.matmul(weights, rows), self._value)
-        return tf.matmul(tf.reshape(values, [-1, rows.shape[-1]]), self._output)
+        asked = tf.matmul(key, tf.matmul(cls[None], query), transpose_b=True)[..., 0]  # [heads, d]
+        weights = tf.nn.softmax(tf.matmul(asked, rows, transpose_b=True) * self._size**-0.5, axis=-1)  # [B, heads, n]
+        means = tf.transpose(tf.matmul(weights, rows), [1, 0, 2])  # [heads, B, d]
+        values = tf.transpose(tf.matmul(means, value), [1, 0, 2])
+        return tf.matmul(tf.reshape(values, [-1, rows.shape[-1]]), output)
 
 
 def _fan_average(dim: int) -> tf.keras.initializers.Initializer:

@@ -8,12 +8,12 @@ import tensorflow as tf
 
 from trainer.config_models import HorizonsConfig, LongConfig, RealtimeConfig, ShortConfig
 from trainer.towers.action_signals import ActionSignals
-from trainer.towers.attention import SelfAttention, grouped_attention, query_attention
-from trainer.towers.dense import Dense
+from trainer.towers.attention import AskedSelfAttention, grouped_attention, query_attention
 from trainer.towers.embeddings import Tables
-from trainer.towers.lists import flat, oldest_first, padded, present, side_by_side
+from trainer.towers.lists import Lists, one_below_other
 from trainer.towers.lstm import Lstm
 from trainer.towers.noise import Noise
+from trainer.towers.sequences import Sequences
 
 
 class BehaviourItems(tf.keras.layers.Layer):
@@ -25,17 +25,17 @@ class BehaviourItems(tf.keras.layers.Layer):
         self._attributes, self._signals = config.attributes, config.signals
         if config.signals:
             self._of_actions = ActionSignals(dim, config.signals, config.signal_dropout, noise)
-        self._project = Dense(dim, use_bias=False, name="project")
+        self._project = tf.keras.layers.Dense(dim, use_bias=False, name="project")
 
-    def call(self, features: dict[str, Any], horizon: str, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
-        """-> `[B, n, d]`, newest first, and which are there `[B, n]`: an item is, whatever attribute it has not."""
-        items = features[f"{horizon}_item"]
-        parts = [self.tables.rows(name, flat(features[f"{horizon}_{name}"])) for name in self._attributes]
-        rows = self._project(tf.concat(parts, axis=-1))
+    def call(self, features: dict[str, Any], horizon: str, training: bool = False) -> tuple[tf.Tensor, Lists]:
+        """-> `[n, d]` of all requests, each newest first; an item counts, whatever attribute it has not."""
+        lists = Lists.of(features[f"{horizon}_item"])
+        names = (*self._attributes, *self._signals)
+        members = dict(zip(names, lists.members(*(features[f"{horizon}_{name}"] for name in names)), strict=True))
+        rows = self._project(tf.concat([self.tables.rows(name, members[name]) for name in self._attributes], axis=-1))
         if self._signals:
-            signals = {name: flat(features[f"{horizon}_{name}"]) for name in self._signals}
-            rows += self._of_actions(signals, horizon, training=training)
-        return padded(rows, items), present(items)
+            rows += self._of_actions({name: members[name] for name in self._signals}, horizon, training=training)
+        return rows, lists
 
     def columns(self, horizon: str) -> set[str]:
         """What it reads of one."""
@@ -52,25 +52,19 @@ class Realtime(tf.keras.layers.Layer):
         self._zero_vector = zero_vector
         self._noise = noise
         self._lstms = [Lstm(dim, f"lstm_{n}") for n in range(config.lstm_layers)]
-        self._attention = SelfAttention(dim, config.heads, "self_attention")
+        self._attention = AskedSelfAttention(dim, config.heads, "self_attention")
         self.columns = items.columns("realtime")
 
     def call(self, features: dict[str, Any], grains: tf.Tensor, training: bool = False) -> tf.Tensor:
         """H_real `[B, g, d]` for Q_mgs `[B, g, d]`."""
-        rows, mask = self._items(features, "realtime", training=training)
-        if not training:
-            return self._found(rows, mask, grains, training)
-        acted = tf.where(tf.reduce_any(mask, axis=1))[:, 0]  # most users come with an empty day: a third of the LSTM
-        rows, mask, asking = (tf.gather(one, acted) for one in (rows, mask, grains))
-        found = self._found(rows, mask, asking, training)
-        return tf.scatter_nd(acted[:, None], found, tf.shape(grains, tf.int64))
-
-    def _found(self, rows: tf.Tensor, mask: tf.Tensor, grains: tf.Tensor, training: bool) -> tf.Tensor:
-        rows, mask = oldest_first(rows, mask)
+        rows, lists = self._items(features, "realtime", training=training)
+        today = Sequences.of(lists, backwards=True)  # as it went
         for number, lstm in enumerate(self._lstms):
             inputs = self._noise.dropout(rows, self._config.dropout, f"lstm {number}") if training else rows
-            rows = rows + tf.cast(lstm(inputs, training=training), rows.dtype)
-        return query_attention(grains, self._attention(rows, mask), mask, self._zero_vector)
+            outputs = lstm(today.side_by_side(inputs), training=training)
+            rows = rows + tf.cast(today.by_member(outputs), rows.dtype)
+        found = self._attention(tf.gather(grains, today.lists), rows, today, self._zero_vector)
+        return today.by_list(found, grains)
 
 
 class ShortTerm(tf.keras.layers.Layer):
@@ -80,15 +74,19 @@ class ShortTerm(tf.keras.layers.Layer):
         super().__init__(name="short")
         self._items = items
         self._zero_vector = zero_vector
-        self._attention = SelfAttention(dim, config.heads, "self_attention") if config.self_attention else None
+        self._attention = AskedSelfAttention(dim, config.heads, "self_attention") if config.self_attention else None
         self.columns = items.columns("short")
 
     def call(self, features: dict[str, Any], grains: tf.Tensor, training: bool = False) -> tf.Tensor:
         """H_short `[B, g, d]` for Q_mgs `[B, g, d]`."""
-        rows, mask = self._items(features, "short", training=training)
+        rows, lists = self._items(features, "short", training=training)
+        before = Sequences.of(lists)
+        asking = tf.gather(grains, before.lists)
         if self._attention is not None:
-            rows = self._attention(rows, mask)
-        return query_attention(grains, rows, mask, self._zero_vector)
+            found = self._attention(asking, rows, before, self._zero_vector)
+        else:
+            found = query_attention(asking, before.side_by_side(rows), before.mask, self._zero_vector)
+        return before.by_list(found, grains)
 
 
 class LongTerm(tf.keras.layers.Layer):
@@ -99,20 +97,29 @@ class LongTerm(tf.keras.layers.Layer):
         self.tables = tables
         self._config = config
         self._zero_vector = zero_vector
-        self._project = {name: Dense(dim, use_bias=False, name=f"project_{name}") for name in config.attributes}
+        self._project = {
+            name: tf.keras.layers.Dense(dim, use_bias=False, name=f"project_{name}") for name in config.attributes
+        }
         self.columns = {f"{action}_{name}" for action in config.actions for name in {"item", *config.attributes}}
 
     def call(self, features: dict[str, Any], grains: tf.Tensor, training: bool = False) -> tf.Tensor:
         """H_long `[B, g, d]` for Q_mgs `[B, g, d]`."""
         del training
-        names = list(dict.fromkeys(["item", *self._config.attributes]))
-        by_action = [[features[f"{action}_{name}"] for name in names] for action in self._config.actions]
-        lists = dict(zip(names, side_by_side(by_action), strict=True))  # the actions [B, 3, (n)] in one pass
-        mask = present(lists["item"])
-        means = [self.tables.mean_by(name, lists[name], mask) for name in self._config.attributes]
-        rows = [project(mean) for project, mean in zip(self._project.values(), means, strict=True)]  # [B, 3, d] each
-        acted = tf.reduce_any(mask, axis=-1)
-        return grouped_attention(grains, tf.stack(rows, axis=1), acted, self._zero_vector)
+        actions, attributes = self._config.actions, self._config.attributes
+        of_action = [Lists.of(features[f"{action}_item"]) for action in actions]
+        members = [
+            lists.members(*(features[f"{action}_{name}"] for name in attributes))
+            for action, lists in zip(actions, of_action, strict=True)
+        ]
+        lists = one_below_other(of_action)  # the actions in one pass
+        rows = [
+            project(self.tables.mean_of(name, tf.concat(ids, axis=0), lists))  # [actions * B, d]
+            for (name, project), *ids in zip(self._project.items(), *members, strict=True)
+        ]
+        by_action = [len(actions), -1]
+        means = tf.reshape(tf.stack(rows, axis=1), [*by_action, len(rows), grains.shape[-1]])
+        acted = tf.transpose(tf.reshape(lists.filled(), by_action))
+        return grouped_attention(grains, tf.transpose(means, [1, 2, 0, 3]), acted, self._zero_vector)
 
 
 def horizon_layers(tables: Tables, dim: int, config: HorizonsConfig, noise: Noise) -> list[tf.keras.layers.Layer]:

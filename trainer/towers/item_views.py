@@ -8,7 +8,6 @@ from typing import Any
 import tensorflow as tf
 
 from trainer.config_models import MmseConfig
-from trainer.towers.dense import Dense
 from trainer.towers.embeddings import Tables
 from trainer.towers.item_vector import ItemVector
 
@@ -18,9 +17,9 @@ class ItemView(tf.keras.layers.Layer):
 
     def __init__(self, dim: int, name: str) -> None:
         super().__init__(name=name)
-        self._hidden = Dense(2 * dim, "relu", name="hidden")
+        self._hidden = tf.keras.layers.Dense(2 * dim, "relu", name="hidden")
         # A bias here would add the same to every item of a query: a softmax never sees it.
-        self._output = Dense(dim, use_bias=False, name="output")
+        self._output = tf.keras.layers.Dense(dim, use_bias=False, name="output")
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """`[N, w]` -> `[N, d]`."""

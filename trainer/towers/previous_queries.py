@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from trainer.towers.attention import masked_softmax
 from trainer.towers.embeddings import Tables
-from trainer.towers.lists import Ids, present
+from trainer.towers.lists import Ids, Lists, by_outer_list
 
 
 def attend_previous(words: tf.Tensor, history: Ids, tables: Tables) -> tf.Tensor:
@@ -20,7 +20,9 @@ def attend_previous(words: tf.Tensor, history: Ids, tables: Tables) -> tf.Tensor
     Returns:
       `[B, d]`, zeros for a user without previous queries.
     """
-    mask = present(history)
-    vectors = tables.mean_by("word", history, mask)
-    weights = masked_softmax(tf.einsum("bd,bnd->bn", words, vectors), tf.reduce_any(mask, axis=-1))
-    return tf.einsum("bn,bnd->bd", weights, vectors)  # a query that is none has the vector zero
+    lists = Lists.of(history)
+    vectors = by_outer_list(tables.mean_of("word", lists.members(history)[0], lists), history)  # [B, n, d]
+    mask = by_outer_list(lists.filled(), history)
+    scores = tf.matmul(vectors, words[:, :, None])[:, :, 0]
+    weights = masked_softmax(scores, mask)
+    return tf.matmul(weights[:, None], vectors)[:, 0]  # a query that is none has the vector zero

@@ -9,8 +9,9 @@ import tensorflow as tf
 from trainer.config_models import GrainsConfig
 from trainer.towers.attention import TransformerBlock
 from trainer.towers.embeddings import Tables
-from trainer.towers.lists import Ids, mean_rows, present
+from trainer.towers.lists import Ids, Lists
 from trainer.towers.previous_queries import attend_previous
+from trainer.towers.sequences import Sequences
 
 
 class QueryGrains(tf.keras.layers.Layer):
@@ -43,5 +44,6 @@ class QueryGrains(tf.keras.layers.Layer):
 
     def _read(self, words: Ids) -> tf.Tensor:
         """q_seg_seq: the mean of the Transformer's outputs over the words."""
-        mask = present(words)
-        return mean_rows(self._sequence(self.tables.listed("word", words), mask), mask)
+        lists = Lists.of(words)
+        rows = self.tables.rows("word", lists.members(words)[0])
+        return lists.mean(self._sequence(rows, Sequences.of(lists)))

@@ -92,7 +92,7 @@ def test_levels_beside_the_ranking(levelled: Case) -> None:
 
 def test_levels_and_mixed_negatives(levelled: Case) -> None:
     """Each own item has its mixtures with the pool's hardest, the same at every level that it is a positive of."""
-    hard = HardNegativesConfig(count=1, alpha=(0.4, 0.6))
+    hard = HardNegativesConfig(count=1, alpha=(0.4, 0.6), mask=())
     config = LossConfig(levels=WEIGHTS, correction=False, hard_negatives=hard)
     items = [pair for rows, one in levelled.stages.values() for pair in zip(rows, one, strict=True)]
     alpha = Noise(3).uniform(tf.constant([len(items), 1]), "alpha", 0.4, 0.6).numpy()[:, 0]
@@ -129,3 +129,9 @@ def test_any_items_give_finite_losses_and_gradients(items: list[tuple[float, flo
         ]
         found = level_loss(OwnItems(logits, others, rows, stages), tf.constant(3), {level: weight})
         assert float(found) == pytest.approx(weight * np.mean(costs) if costs else 0.0, rel=1e-4, abs=1e-4)
+
+
+def test_the_batch_brings_both_stages_whatever_their_weights() -> None:
+    only_orders = {"ordered": 1.0, "clicked": 0.0}
+    assert LossConfig(levels=WEIGHTS, stage_weights=only_orders).positive_stages == ("ordered", "clicked")
+    assert LossConfig(stage_weights=only_orders).positive_stages == ("ordered",)

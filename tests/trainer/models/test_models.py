@@ -120,8 +120,8 @@ def test_a_query_alone_is_that_of_a_user_without_a_past(
 @pytest.mark.parametrize(
     "settings, most, most_alone",
     [
-        (("mgdspr",), 215, 110),
-        (("mmse",), 215, 110),
+        (("mgdspr",), 420, 170),
+        (("mmse",), 410, 170),
         (("dnn", "dnn.attributes=[item,leaf]", "dnn.behaviours=true"), 150, 50),
         (("tfrs",), 12, 12),
     ],
@@ -223,7 +223,7 @@ def test_half_precision_rounds_and_no_more(
         assert all(one.dtype == tf.float32 and np.all(np.isfinite(tf.convert_to_tensor(one))) for one in gradients)
         losses.append(float(loss))
         vectors.append(tf.cast(model.query_tower(batch["requests"]), tf.float32))
-    assert losses[0] != losses[1] and losses[1] == pytest.approx(losses[0], rel=0.01)
+    assert losses[1] == pytest.approx(losses[0], rel=0.01) and tf.reduce_any(vectors[0] != vectors[1])
     cosine = -tf.keras.losses.cosine_similarity(*vectors).numpy()
     assert cosine.min() > 0.99
 

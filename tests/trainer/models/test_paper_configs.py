@@ -84,9 +84,10 @@ def test_every_line_of_mmse_says_whose_it_is() -> None:
 @pytest.mark.parametrize("name", ["mgdspr", "mmse"])
 def test_a_paper_config_trains(name: str, data: str, spec: dict[str, Any]) -> None:
     """At its own widths; on a small market there are fewer items than the paper mixes negatives of."""
-    config = resolved(name, "data.batch=64", "data.shuffle=200", "loss.catalog_negatives=256")
+    small = ("data.batch=64", "data.shuffle=200", "loss.catalog_negatives=256", "optimizer.warmup_steps=0")
+    config = resolved(name, *small)
     model = build_model(config, spec)
     batches = TrainingData(data, config, model.request_columns, model.item_columns)
-    model.compile(build_optimizer(model, config.optimizer, 6))
-    shown = model.fit(batches.batches(), steps_per_epoch=3, epochs=2, verbose=0)
+    model.compile(build_optimizer(model, config.optimizer, 16))
+    shown = model.fit(batches.batches(), steps_per_epoch=8, epochs=2, verbose=0)
     assert np.all(np.isfinite(shown.history["loss"])) and shown.history["loss"][1] < shown.history["loss"][0]

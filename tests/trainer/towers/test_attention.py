@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from trainer.towers.attention import SelfAttention, TransformerBlock, masked_softmax, query_attention
+from trainer.towers.attention import (
+    AskedSelfAttention,
+    SelfAttention,
+    TransformerBlock,
+    grouped_attention,
+    masked_softmax,
+    query_attention,
+)
+from trainer.towers.lists import Lists
+from trainer.towers.sequences import Sequences
 
 DRAW = np.random.default_rng(9)
 
@@ -40,9 +49,21 @@ def test_query_attention(zero_vector: bool) -> None:
         assert found[case] == pytest.approx(expected, abs=1e-5)
 
 
+@pytest.mark.parametrize("zero_vector", [True, False])
+def test_grouped_attention(zero_vector: bool) -> None:
+    queries, rows, mask = normal(3, 2, 4), normal(3, 5, 6, 4), tf.sequence_mask([6, 2, 0], 6)
+    found = grouped_attention(queries, rows, mask, zero_vector)
+    expected = sum(query_attention(queries, rows[:, group], mask, zero_vector) for group in range(5))
+    assert found.numpy() == pytest.approx(expected.numpy(), abs=1e-5)
+
+
+def sequences_of(lengths: list[int]) -> Sequences:
+    return Sequences.of(Lists.of(tf.cast(tf.sequence_mask(lengths), tf.int32)))
+
+
 def test_self_attention() -> None:
     layer, rows = SelfAttention(4, 2, "layer"), tf.RaggedTensor.from_row_lengths(normal(7, 4), [3, 0, 4])
-    found = layer(rows.to_tensor(1e3), tf.sequence_mask(rows.row_lengths()))
+    found = rows.with_values(layer(rows.values, sequences_of([3, 0, 4])))
     project, output = (weight.numpy() for weight in layer.weights)
     for case in (0, 2):
         x = rows[case].numpy()
@@ -50,27 +71,37 @@ def test_self_attention() -> None:
         heads = []
         for head in (slice(0, 2), slice(2, 4)):
             heads.append(softmax(query[:, head] @ key[:, head].T / 2**0.5) @ value[:, head])
-        assert found[case].numpy()[: len(x)] == pytest.approx(np.concatenate(heads, 1) @ output, abs=1e-5)
+        assert found[case].numpy() == pytest.approx(np.concatenate(heads, 1) @ output, abs=1e-5)
+
+
+@pytest.mark.parametrize("zero_vector", [True, False])
+def test_queries_that_ask_self_attention(zero_vector: bool) -> None:
+    rows, queries, sequences = normal(7, 4), normal(2, 3, 4), sequences_of([3, 4])
+    layer, asked = SelfAttention(4, 2, "layer"), AskedSelfAttention(4, 2, "asked")
+    asked(queries, rows, sequences, zero_vector), layer(rows, sequences)
+    layer.set_weights(asked.get_weights())
+    found = asked(queries, rows, sequences, zero_vector)
+    there = sequences.side_by_side(layer(rows, sequences))
+    expected = query_attention(queries, there, sequences.mask, zero_vector)
+    assert found.numpy() == pytest.approx(expected.numpy(), abs=1e-5)
 
 
 def test_the_transformer_sees_order() -> None:
     layer = TransformerBlock(4, 2, 8, longest=5, name="block")
-    words, mask = normal(1, 3, 4), tf.ones([1, 3], tf.bool)
-    layer(words, mask)
+    words, sequences = normal(3, 4), sequences_of([3])
+    layer(words, sequences)
     layer.weights[0].assign(normal(*layer.weights[0].shape))
-    backwards = words[:, ::-1]
-    assert not np.allclose(layer(words, mask).numpy(), layer(backwards, mask).numpy()[:, ::-1], atol=1e-3)
+    assert not np.allclose(layer(words, sequences).numpy(), layer(words[::-1], sequences).numpy()[::-1], atol=1e-3)
 
 
-def test_the_transformer_skips_places_that_hold_nothing() -> None:
+def test_the_transformer_reads_each_sequence_by_itself() -> None:
     layer = TransformerBlock(4, 2, 8, longest=3, name="block")
-    words = normal(1, 3, 4)
-    layer(words, tf.ones([1, 3], tf.bool))
+    one, other = normal(3, 4), normal(2, 4)
+    layer(one, sequences_of([3]))
     layer.weights[0].assign(normal(*layer.weights[0].shape))
-    whole = layer(words, tf.ones([1, 3], tf.bool)).numpy()
-    apart = np.insert(words, [0, 2, 3], 1e3, axis=1)
-    found = layer(apart, tf.constant([[False, True, True, False, True, False]])).numpy()
-    assert found[:, [1, 2, 4]] == pytest.approx(whole, abs=1e-5)
+    both = layer(np.concatenate([one, other]), sequences_of([3, 0, 2])).numpy()
+    assert both[:3] == pytest.approx(layer(one, sequences_of([3])).numpy(), abs=1e-5)
+    assert both[3:] == pytest.approx(layer(other, sequences_of([2])).numpy(), abs=1e-5)
 
 
 def test_heads_that_do_not_divide() -> None:

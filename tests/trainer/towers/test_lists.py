@@ -2,61 +2,65 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pytest
 import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from trainer.towers.lists import flat, mean_listed, oldest_first, padded, present, side_by_side
+from trainer.towers.lists import Lists, by_outer_list, one_below_other
 
 ROWS = [[3, 1], [], [2], []]
 DENSE = tf.constant([[3, 1, 0], [0, 0, 0], [0, 2, 0], [0, 0, 0]])  # a place in the middle may be empty
+RAGGED = tf.ragged.constant(ROWS, tf.int64)
 
 
-def vectors(ids: tf.Tensor) -> tf.Tensor:
-    return tf.stack([tf.cast(ids, tf.float32), 1.0 / tf.cast(ids, tf.float32)], axis=-1)
+@pytest.mark.parametrize("ids", [RAGGED, DENSE], ids=["ragged", "padded"])
+def test_members(ids: tf.Tensor | tf.RaggedTensor) -> None:
+    lists = Lists.of(ids)
+    assert lists.numbers.numpy().tolist() == [0, 0, 2] and int(lists.count) == 4
+    assert [one.numpy().tolist() for one in lists.members(ids)] == [[3, 1, 2]]
+    assert [one.numpy().tolist() for one in lists.members(ids, ids + 1)] == [[3, 1, 2], [4, 2, 3]]
+    assert lists.filled().numpy().tolist() == [True, False, True, False]
 
 
-def test_means_of_ragged_and_of_padded_lists() -> None:
-    ragged = tf.ragged.constant(ROWS, tf.int32)
-    expected = [[2.0, 2 / 3], [0.0, 0.0], [2.0, 0.5], [0.0, 0.0]]
-    filled = tf.where(DENSE == 0, 9, DENSE)  # what stands where no id is does not count
-    assert tf.reduce_max(tf.abs(mean_listed(vectors(flat(ragged)), ragged, present(ragged)) - expected)) < 1e-6
-    assert tf.reduce_max(tf.abs(mean_listed(vectors(filled), DENSE, present(DENSE)) - expected)) < 1e-6
+@pytest.mark.parametrize("dtype", [tf.float32, tf.bfloat16])
+def test_means(dtype: tf.DType) -> None:
+    values = tf.constant([[1.0, 2.0], [3.0, 4.0], [5.0, 7.0]], dtype)
+    for ids in (RAGGED, DENSE):
+        assert Lists.of(ids).mean(values).numpy().tolist() == [[2, 3], [0, 0], [5, 7], [0, 0]]
 
 
-def test_means_of_lists_of_lists() -> None:
-    ragged = tf.ragged.constant([[[4], [1, 3]], [], [[2]]], tf.int32)
-    dense = ragged.to_tensor()
-    expected = [[4.0, 2.0], [0.0, 0.0], [2.0, 0.0]]
-    found = mean_listed(vectors(flat(ragged)), ragged, present(ragged))
-    assert found[..., 0].numpy().tolist() == expected
-    filled = tf.where(dense == 0, 9, dense)
-    assert mean_listed(vectors(filled), dense, present(dense))[..., 0].numpy().tolist() == expected
+def test_lists_of_lists() -> None:
+    ragged = tf.ragged.constant([[[4], [1, 3]], [], [[2]]], tf.int64)
+    for ids in (ragged, ragged.to_tensor()):
+        lists = Lists.of(ids)
+        means = lists.mean(tf.cast(lists.members(ids)[0], tf.float32)[:, None])
+        assert by_outer_list(means, ids)[..., 0].numpy().tolist() == [[4.0, 2.0], [0.0, 0.0], [2.0, 0.0]]
+        filled = [[True, True], [False, False], [True, False]]
+        assert by_outer_list(lists.filled(), ids).numpy().tolist() == filled
 
 
-def test_padded() -> None:
-    ragged = tf.ragged.constant(ROWS, tf.int32)
-    assert padded(vectors(flat(ragged)), ragged)[..., 0].numpy().tolist() == [[3, 1], [0, 0], [2, 0], [0, 0]]
-    assert padded(DENSE, DENSE) is DENSE
-    assert present(ragged).numpy().tolist() == [[True, True], [False] * 2, [True, False], [False] * 2]
-    assert present(DENSE).numpy()[2].tolist() == [False, True, False]
+def test_nothing_at_all() -> None:
+    for ids in (tf.zeros([0, 3], tf.int32), tf.zeros([2, 0], tf.int32), tf.zeros([2, 3], tf.int32)):
+        lists = Lists.of(ids)
+        assert lists.members(ids)[0].shape == [0]
+        assert lists.mean(tf.zeros([0, 5])).numpy().tolist() == [[0.0] * 5] * ids.shape[0]
 
 
-def test_lists_side_by_side() -> None:
-    ragged = tf.ragged.constant(ROWS, tf.int32)
-    ids, others = side_by_side([[ragged, ragged + 1], [ragged[::-1], ragged[::-1]]])
-    assert ids.to_list() == [[[3, 1], []], [[], [2]], [[2], []], [[], [3, 1]]]
-    assert others.to_list() == [[[4, 2], []], [[], [2]], [[3], []], [[], [3, 1]]]
-    wider = tf.pad(DENSE, [[0, 0], [0, 1]])
-    groups = [[DENSE, DENSE + 1], [wider, wider]]
-    both, others = side_by_side(groups)
-    assert both.shape == [4, 2, 4] and both[0].numpy().tolist() == [[3, 1, 0, 0], [3, 1, 0, 0]]
-    assert others[0].numpy().tolist() == [[4, 2, 1, 0], [3, 1, 0, 0]]
-    unknown = tf.function(side_by_side, input_signature=[[[tf.TensorSpec([None, None], tf.int32)] * 2] * 2])
-    assert [one.numpy().tolist() for one in unknown(groups)] == [both.numpy().tolist(), others.numpy().tolist()]
+def test_one_below_other() -> None:
+    wider = tf.pad(DENSE, [[0, 0], [1, 0]])
+    for groups in ([RAGGED, RAGGED[::-1]], [DENSE, wider[::-1]]):
+        lists = one_below_other([Lists.of(ids) for ids in groups])
+        assert lists.numbers.numpy().tolist() == [0, 0, 2, 5, 7, 7] and int(lists.count) == 8
 
 
-def test_oldest_first() -> None:
-    rows, mask = oldest_first(tf.cast(DENSE, tf.float32)[..., None], DENSE != 0)
-    assert rows[..., 0].numpy()[mask.numpy()].tolist() == [1.0, 3.0, 2.0]
-    assert mask.numpy().tolist() == [[True, True], [False] * 2, [True, False], [False] * 2]
-    rows, mask = oldest_first(tf.zeros([2, 0, 3]), tf.zeros([2, 0], tf.bool))
-    assert rows.shape == [2, 1, 3] and not tf.reduce_any(mask)
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.lists(st.integers(0, 3), min_size=4, max_size=4), min_size=1, max_size=5))
+def test_padded_and_ragged_are_one(rows: list[list[int]]) -> None:
+    dense = tf.constant(rows, tf.int64)
+    ragged = tf.ragged.constant([[one for one in row if one] for row in rows], tf.int64, ragged_rank=1)
+    values = np.random.default_rng(1).normal(size=[np.count_nonzero(rows), 3]).astype(np.float32)
+    for mine, theirs in zip(Lists.of(dense)[:2], Lists.of(ragged)[:2], strict=True):
+        assert mine.numpy().tolist() == theirs.numpy().tolist()
+    assert Lists.of(dense).mean(values).numpy().tolist() == Lists.of(ragged).mean(values).numpy().tolist()
