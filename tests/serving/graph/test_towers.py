@@ -33,7 +33,8 @@ def test_the_towers_of_both_systems_are_served(system: str, kind: str, data: str
     config = load_section(experiment, "serving", ServingConfig, [f"serving.index={kind}"])
     assert export(config, job, data, str(tmp_path / "models")) == 0
     client, items = Client(tmp_path / "models", 1), shelf(data)
-    vectors = client.model.call("embed_item", items.inputs)["embedding"]
+    asked = client.model.signatures["embed_item"].inputs
+    vectors = client.model.call("embed_item", {name: items.inputs[name] for name in asked})["embedding"]
     k = len(items.ids)
     requests = [{"query": "shoes", "k": k}, {"query": "red bag", "k": k, "long_click_items": items.ids[:3]}]
     queries, found = client.embed(*requests), client.retrieve(*requests)
