@@ -72,13 +72,12 @@ class Version(NamedTuple):
 def embed_job(job_dir: str | None, model: str | None, max_batch: int, **shared: Any) -> Job:
     """Items to vectors, by a job's item tower or by a version's."""
     if job_dir is not None:
-        from serving.graph.towers import no_towers, towers_hash  # TensorFlow comes with it
+        from serving.graph.towers import towers_hash  # TensorFlow comes with it
 
         path = job_dir.rstrip("/")
-        if not FileSystems.exists(f"{path}/towers/item/saved_model.pb"):
-            raise no_towers(path, "item")
+        encoding = tower_encoding(path)
         tower: JobItemTower | SavedModel = JobItemTower(path)
-        towers, encoding = towers_hash(path), tower_encoding(path)
+        towers = towers_hash(path)
     else:
         version = find_version(str(model))
         tower = SavedModel(version.path, "embed_item", version.scann)
@@ -90,7 +89,11 @@ def embed_job(job_dir: str | None, model: str | None, max_batch: int, **shared: 
 
 def tower_encoding(job_dir: str) -> dict[str, Any]:
     """What the ids of a job's towers hang on, and how wide the vectors are that its item tower reads."""
+    from serving.graph.towers import no_towers
+
     path = f"{job_dir}/towers/encoding.json"
+    if not FileSystems.exists(f"{job_dir}/towers/item/saved_model.pb"):
+        raise no_towers(job_dir, "item")
     if not FileSystems.exists(path):
         raise UserError(f"--job-dir {job_dir}: no towers/encoding.json in it; train it with python -m trainer.task")
     with FileSystems.open(path) as file:
