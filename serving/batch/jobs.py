@@ -89,10 +89,10 @@ def embed_job(job_dir: str | None, model: str | None, max_batch: int, **shared: 
 
 def tower_encoding(job_dir: str) -> dict[str, Any]:
     """What the ids of a job's towers hang on, and how wide the vectors are that its item tower reads."""
-    from serving.graph.towers import no_towers
-
     path = f"{job_dir}/towers/encoding.json"
     if not FileSystems.exists(f"{job_dir}/towers/item/saved_model.pb"):
+        from serving.graph.towers import no_towers  # TensorFlow comes with it
+
         raise no_towers(job_dir, "item")
     if not FileSystems.exists(path):
         raise UserError(f"--job-dir {job_dir}: no towers/encoding.json in it; train it with python -m trainer.task")

@@ -24,7 +24,9 @@ def test_the_folder_is_as_designed(finished: Run) -> None:
         for split, count in (("train", 8), ("validation", 1), ("eval", 2), ("catalog", 2))
         for number in range(count)
     ]
-    words = [f"vocab/{name}.txt" for name in ("char", "bigram", "word", "item", "brand", "shop", "leaf", "top", "price")]
+    words = [
+        f"vocab/{name}.txt" for name in ("char", "bigram", "word", "item", "brand", "shop", "leaf", "top", "price")
+    ]
     fixed = {*shards, *words, "spec.json", "stats.json", "config.yaml", "_SUCCESS"}
     files = {path for path in market.content(finished.data) if not path.startswith("rejected/")}
     assert files == fixed
