@@ -14,7 +14,7 @@ import pytest
 import tensorflow as tf
 
 from preprocessing.command.console import UserError
-from tests.trainer.conftest import command, finish, flags, write_config
+from tests.trainer.conftest import SMALL, command, finish, flags, write_config
 from trainer import evaluate
 from trainer.config import TrainerConfig
 from trainer.data.dataset import requests
@@ -29,7 +29,8 @@ from trainer.training.distribution import Placement
 def trained(data: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
     """A dnn job, whole: its config and its folder."""
     folder = tmp_path_factory.mktemp("trained")
-    settings = write_config(folder, model="dnn")
+    loss = {**SMALL["loss"], "temperature": 0.05}
+    settings = write_config(folder, model="dnn", dnn={**SMALL["dnn"], "normalize": True}, loss=loss)
     main(list(flags(settings, data, folder / "job")))
     return settings, folder / "job"
 

@@ -74,4 +74,5 @@ def _rows(ids: tf.Tensor) -> tf.Tensor:
     """Padded ids `[..., L]` as `[lists, L]`."""
     if ids.shape.rank == 2:
         return ids
-    return tf.reshape(ids, [-1, tf.shape(ids)[-1]])
+    shape = tf.shape(ids)  # -1 would say nothing of lists that are all of no width
+    return tf.reshape(ids, tf.stack([tf.reduce_prod(shape[:-1]), shape[-1]]))

@@ -339,7 +339,9 @@ def test_prices_are_read_where_they_are_named(config: Make, spec: dict[str, Any]
         "clicked_price",
     }
     before = query(model, batch["requests"])
-    for name in horizons:
+    acted = {name for name in horizons if len(batch["requests"][name].values)}
+    assert len(acted) >= 3
+    for name in acted:
         ids = batch["requests"][name]
         other = ids.with_values(1 + (ids.values + 3) % 11)
         assert np.abs(query(model, batch["requests"] | {name: other}) - before).max() > 1e-4
