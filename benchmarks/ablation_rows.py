@@ -23,6 +23,7 @@ NO_BEHAVIOURS = (
     "mgdspr.horizons.short.on=false",
     "mgdspr.horizons.long.on=false",
 )
+RAW = ("mgdspr.normalize=false", "loss.temperature=1", "optimizer.embedding_rate=0.4")
 ONE_GRAIN = (
     "mgdspr.grains.grams=[word]",
     "mgdspr.grains.sequence=false",
@@ -33,19 +34,14 @@ ONE_GRAIN = (
 MODELS = (
     Row("mgdspr", "mgdspr", "mgdspr"),
     Row("mmse", "mmse", "mmse"),
-    Row("dnn", "dnn", "dnn"),
+    Row("dnn", "dnn with ids, attributes and behaviours", "dnn"),
     Row("tfrs", "tfrs", "tfrs"),
-    Row(
-        "dnn-behaviours",
-        "dnn with ids, attributes and behaviours",
-        "dnn",
-        ("dnn.attributes=[item, brand, shop, leaf, top]", "dnn.behaviours=true"),
-    ),
+    Row("dnn-words", "dnn of words alone, as its paper has it", "dnn", ("dnn.attributes=[]", "dnn.behaviours=false")),
     Row(
         "dnn-prices",
-        "the same with prices",
+        "dnn with prices",
         "dnn",
-        ("dnn.attributes=[item, brand, shop, leaf, top, price]", "dnn.behaviours=true"),
+        ("dnn.attributes=[item, brand, shop, leaf, top, price]",),
     ),
 )
 PRICES = (
@@ -55,13 +51,15 @@ PRICES = (
 )
 
 MGDSPR_PARTS = (
+    Row("raw", "raw inner products, temperature 1", "mgdspr", RAW),
+    Row("raw-2", "raw inner products, temperature 2", "mgdspr", (*RAW, "loss.temperature=2")),
     Row(
-        "relevance",
-        "with temperature 2 and mixed hard negatives",
+        "raw-2-mixed",
+        "the same with mixed hard negatives: the paper's relevance",
         "mgdspr",
-        ("loss.temperature=2", "loss.hard_negatives.count=200"),
+        (*RAW, "loss.temperature=2", "loss.hard_negatives.count=200"),
     ),
-    Row("temperature", "temperature 2 alone", "mgdspr", ("loss.temperature=2",)),
+    Row("temperature", "temperature 0.1 for unit vectors", "mgdspr", ("loss.temperature=0.1",)),
     Row(
         "mixed-blindly",
         "mixed hard negatives alone, none left out",
@@ -82,7 +80,7 @@ MGDSPR_PARTS = (
     ),
     Row("same-leaf", "200 more negatives of the positive's leaf", "mgdspr", ("loss.same_leaf_negatives=200",)),
     Row("catalog-requests", "0.3 of a batch made of the catalogue", "mgdspr", ("data.catalog_requests=0.3",)),
-    Row("hinge", "pairwise hinge instead of softmax", "mgdspr", ("loss.kind=hinge",)),
+    Row("hinge", "pairwise hinge instead of softmax", "mgdspr", ("loss.kind=hinge", "loss.hinge_margin=4")),
     Row("one-grain", "words alone for a query", "mgdspr", ONE_GRAIN),
     Row("no-transformer", "no Transformer over the words", "mgdspr", ("mgdspr.grains.sequence=false",)),
     Row("no-behaviours", "no behaviours, no previous queries", "mgdspr", NO_BEHAVIOURS),

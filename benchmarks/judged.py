@@ -38,11 +38,11 @@ _COLD: tuple[str, ...] = ("horizons.realtime.on=false", "horizons.short.on=false
 _COLD += ("grains.history=false", "item.id=false")
 MODELS: dict[str, tuple[str, ...]] = {
     "tfrs": ("tfrs.dim=64",),
-    "dnn": (),
+    "dnn": ("dnn.attributes=[brand, shop, leaf, top]", "dnn.behaviours=false"),
     "mgdspr": tuple(f"mgdspr.{one}" for one in _COLD),
     "mmse": tuple(f"mmse.{one}" for one in _COLD),
 }
-_TRAINING: tuple[str, ...] = ("data.batch=256", "training.histograms=false", "loss.catalog_negatives=1024")
+_TRAINING: tuple[str, ...] = ("training.histograms=false",)
 # The requests to validate on are the fold's own: the one validation is at the end, and chooses nothing.
 _TRAINING += ("validation.every_steps=1000000", "validation.requests=64")
 
