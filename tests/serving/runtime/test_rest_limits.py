@@ -130,7 +130,7 @@ def test_large_bodies_are_few_at_a_time_and_small_ones_go_on(rest: Rest) -> None
     until(lambda: Http(port).post(PREDICT, b" " * 1_000_000)[0] == 400)
 
 
-@pytest.mark.parametrize("body", [b"no gzip", gzip.compress(b"{}" * 99)[:-9]])
+@pytest.mark.parametrize("body", [b"no gzip", gzip.compress(b"{}" * 99)[:-9]], ids=["no gzip", "cut short"])
 def test_a_body_that_cannot_be_unpacked_is_the_clients_mistake(rest: Rest, body: bytes) -> None:
     assert zipped(rest().port, body) == 400
 
