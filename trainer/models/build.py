@@ -56,7 +56,8 @@ def _mmse(
 ) -> tuple[Any, Any]:
     model = config.mmse
     names: set[str] = {*model.grains.grams}
-    if behaviours := _behaviour_tables(model.horizons):
+    behaviours = _behaviour_tables(model.horizons)
+    if behaviours or model.grains.mix:
         names |= behaviours | _attribute_tables(model.item)
     tables = Tables(spec, _widths(names, model.dim, model.tables), noise, word_vectors)
     query_tower = MmseQueryTower(tables, model, noise, spec["text"]["max_words"])

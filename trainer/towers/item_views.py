@@ -29,8 +29,8 @@ class ItemView(tf.keras.layers.Layer):
 class ItemViews(tf.keras.layers.Layer):
     """A gram's level reads the title in that gram; the levels made of words, words; a horizon, id and attributes.
 
-    The words in order are read with their bigrams, the mix with every gram. The catalogue's own vector, where it is on,
-    is one more input of every level.
+    The words in order are read with their bigrams, the mix with every gram, id and attributes. The catalogue's own
+    vector, where it is on, is one more input of every level.
     """
 
     def __init__(self, tables: Tables, config: MmseConfig, grains: Sequence[str], horizons: Sequence[str]) -> None:
@@ -38,13 +38,13 @@ class ItemViews(tf.keras.layers.Layer):
         self.tables = tables
         self._item = config.item
         self._grams: tuple[str, ...] = config.grains.grams
-        self._horizons = horizons
+        self._attributed = [level for level in (*grains, *horizons) if level == "mix" or level in horizons]
         ordered: tuple[str, ...] = tuple(gram for gram in ("bigram", "word") if gram in self._grams)
         of_words: dict[str, tuple[str, ...]] = {"sequence": ordered, "history": ("word",), "mix": self._grams}
         self._titles = {grain: of_words.get(grain, (grain,)) for grain in grains}
         self._views = {level: ItemView(config.dim, f"view_{level}") for level in (*grains, *horizons)}
         self.columns = {f"title_{gram}" for gram in self._grams}
-        if horizons:
+        if self._attributed:
             self.columns |= {*(["item"] if config.item.id else []), *config.item.side}
         self._vector = ItemVector(config.dim) if config.item.vector else None
         self.columns |= ItemVector.columns if config.item.vector else set()
@@ -53,8 +53,9 @@ class ItemViews(tf.keras.layers.Layer):
         """Features of `[N]` items -> `[N, G, d]`."""
         means = {gram: self.tables.mean(gram, items[f"title_{gram}"]) for gram in self._grams}
         inputs = {level: [means[gram] for gram in grams] for level, grams in self._titles.items()}
-        if self._horizons:
-            inputs |= dict.fromkeys(self._horizons, self._attributes(items, training))
+        if self._attributed:
+            attributes = self._attributes(items, training)
+            inputs |= {level: [*inputs.get(level, []), *attributes] for level in self._attributed}
         of_all = [self._vector(items)] if self._vector is not None else []
         views = [view(tf.concat([*inputs[level], *of_all], axis=-1)) for level, view in self._views.items()]
         return tf.stack(views, axis=1)

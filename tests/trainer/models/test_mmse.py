@@ -24,7 +24,7 @@ INPUTS = {
     "word": {"title_word"},
     "sequence": {"title_bigram", "title_word"},
     "history": {"title_word"},
-    "mix": {"title_char", "title_bigram", "title_word"},
+    "mix": {"title_char", "title_bigram", "title_word", "item", "brand", "shop", "leaf", "top"},
     **{horizon: {"item", "brand", "shop", "leaf", "top"} for horizon in ("realtime", "short", "long")},
 }
 
