@@ -120,8 +120,8 @@ def test_a_query_alone_is_that_of_a_user_without_a_past(
 @pytest.mark.parametrize(
     "settings, most, most_alone",
     [
-        (("mgdspr",), 420, 170),
-        (("mmse",), 410, 170),
+        (("mgdspr",), 425, 170),
+        (("mmse",), 415, 170),
         (("dnn", "dnn.attributes=[item,leaf]", "dnn.behaviours=true"), 150, 50),
         (("tfrs",), 12, 12),
     ],
