@@ -71,10 +71,10 @@ class DnnItemTower(tf.keras.layers.Layer):
         """-> `[N, d]`."""
         parts = [self.tables.mean(gram, items[f"title_{gram}"]) for gram in self._config.title_grams]
         for name in self._config.attributes:
-            ids = items[name]
-            if name == "item" and training and self._config.id_dropout:
-                ids = self.tables.forget_some(ids, self._config.id_dropout)
-            parts.append(self.tables.rows(name, ids))
+            if name == "item":
+                parts.append(self.tables.item_rows(items[name], self._config.id_dropout, training))
+            else:
+                parts.append(self.tables.rows(name, items[name]))
         if self._vector is not None:
             parts.append(self._vector(items))
         vector = self._mlp(tf.concat(parts, axis=-1))

@@ -96,6 +96,10 @@ class Tables(tf.keras.layers.Layer):
         """The mean vector of as many empty lists as `lists` `[n, (L)]` are: zeros `[n, width]`."""
         return tf.zeros([tf.shape(lists)[0], self._rows[name].shape[1]], self._compute)
 
+    def item_rows(self, ids: tf.Tensor, forgotten: float, training: bool) -> tf.Tensor:
+        """Vectors of item ids `[n]`, while training of some as of unknown ones."""
+        return self.rows("item", self.forget_some(ids, forgotten) if training and forgotten else ids)
+
     def forget_some(self, ids: tf.Tensor, rate: float) -> tf.Tensor:
         """Item ids `[n]`, some replaced by an id of the unknown: that is how a new item will be served."""
         shape = tf.shape(ids)

@@ -28,10 +28,7 @@ class ItemTower(tf.keras.layers.Layer):
         """Features of `[N]` items -> `[N, d]`."""
         parts = []
         if self._config.id:
-            ids = items["item"]
-            if training and self._config.id_dropout:
-                ids = self.tables.forget_some(ids, self._config.id_dropout)
-            parts.append(self.tables.rows("item", ids))
+            parts.append(self.tables.item_rows(items["item"], self._config.id_dropout, training))
         if self._side is not None:
             side = [self.tables.rows(name, items[name]) for name in self._config.side]
             parts.append(self._side(tf.concat(side, axis=-1)))

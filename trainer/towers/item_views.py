@@ -38,7 +38,7 @@ class ItemViews(tf.keras.layers.Layer):
         self.tables = tables
         self._item = config.item
         self._grams: tuple[str, ...] = config.grains.grams
-        self._attributed = [level for level in (*grains, *horizons) if level == "mix" or level in horizons]
+        self._attributed = [*(["mix"] if "mix" in grains else []), *horizons]
         ordered: tuple[str, ...] = tuple(gram for gram in ("bigram", "word") if gram in self._grams)
         of_words: dict[str, tuple[str, ...]] = {"sequence": ordered, "history": ("word",), "mix": self._grams}
         self._titles = {grain: of_words.get(grain, (grain,)) for grain in grains}
@@ -64,8 +64,5 @@ class ItemViews(tf.keras.layers.Layer):
         """Id and attributes, `[N, w]` each."""
         parts = [self.tables.rows(name, items[name]) for name in self._item.side]
         if self._item.id:
-            ids = items["item"]
-            if training and self._item.id_dropout:
-                ids = self.tables.forget_some(ids, self._item.id_dropout)
-            parts.append(self.tables.rows("item", ids))
+            parts.append(self.tables.item_rows(items["item"], self._item.id_dropout, training))
         return parts
