@@ -60,7 +60,19 @@ def batches(server: ModelServer) -> tuple[float, float]:
     return count or 0, rows or 0
 
 
-def test_what_waits_is_one_batch_and_each_gets_its_own_answer(export: Path, serve: Callable[..., ModelServer]) -> None:
+def assert_same_answer(one: dict[str, np.ndarray], other: dict[str, np.ndarray], exactly: bool) -> None:
+    """The same request alone and in a batch: ScaNN's candidates hang on the batch, the score of an item does not."""
+    if exactly:
+        np.testing.assert_array_equal(one["item_ids"], other["item_ids"])
+    scores, others = (dict(zip(found["item_ids"][0], found["scores"][0], strict=True)) for found in (one, other))
+    shared = scores.keys() & others.keys()
+    assert len(shared) >= 0.5 * len(scores)
+    np.testing.assert_allclose([scores[item] for item in shared], [others[item] for item in shared], rtol=1e-5)
+
+
+def test_what_waits_is_one_batch_and_each_gets_its_own_answer(
+    export: Path, kind: str, serve: Callable[..., ModelServer]
+) -> None:
     server = serve(export, batching=BatchingLimits(num_batch_threads=2), limits=RequestLimits(max_rows=MOST_ROWS))
     with grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel:
         stubs = Stubs(channel)
@@ -74,8 +86,7 @@ def test_what_waits_is_one_batch_and_each_gets_its_own_answer(export: Path, serv
         together = [answer_of(call) for call in calls]
         assert batches(server) == (before[0] + 1, before[1] + len(QUERIES))
         for one, other in zip(alone, together, strict=True):
-            np.testing.assert_array_equal(one["item_ids"], other["item_ids"])
-            np.testing.assert_allclose(one["scores"], other["scores"], rtol=1e-5)
+            assert_same_answer(one, other, exactly=kind != "scann")
         for signature, definition in servable.signatures.items():
             assert definition.batchable, signature
 
