@@ -82,7 +82,7 @@ def main(argv: list[str] | None = None) -> int:
     steps.run("records", "preprocessing.pipeline", "--config", "configs/demo.yaml", "--input", raw, "--output", data)
     seconds = {row.name: _train(steps, row, data, jobs, given.seeds, given.set) for row in ROWS}
     others = [part for row in ROWS[1:] for part in ("--compare", str(jobs / row.name))]
-    judged = ("--judgments", f"{raw}/truth/judgments.jsonl.gz", "--fuse", "bm25")
+    judged = ("--judgments", f"{raw}/truth/judgments.jsonl.gz", "--fuse", "words")
     # The training times stand in the command, so that a row trained anew is evaluated anew.
     steps.run(
         f"evaluate {seconds}",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Literal
 
 import numpy as np
@@ -22,7 +22,7 @@ class QueryKinds(tf.Module):
     Args:
       way: "word_count": one word, two, or more. "new_words": whether training knew all of the words (0) or not (1).
         "clicked": whether the query led to a click in training (1) or not (0).
-      known: int64, rising: of what training knew, the hashes of words or queries; "word_count" needs none.
+      known: int64, rising: the hashes of the words or the queries that training knew; of no use to "word_count".
     """
 
     def __init__(self, way: Way, known: np.ndarray) -> None:
@@ -41,23 +41,33 @@ class QueryKinds(tf.Module):
         new = words.with_values(tf.cast(~self._has(_word_hashes(words.values)), tf.int32))
         return tf.cast(tf.reduce_sum(new, axis=1) > 0, tf.int32)
 
+    def of_texts(self, queries: Sequence[bytes], max_chars: int, max_words: int) -> np.ndarray:
+        """The kinds int32 `[n]` of queries as they are asked."""
+        found = [self(words).numpy() for words in _words(queries, max_chars, max_words)]
+        return np.concatenate([np.zeros(0, np.int32), *found])
+
     def _has(self, hashes: tf.Tensor) -> tf.Tensor:
         known = self._known.read_value()
         return tf.gather(known, tf.searchsorted(known, hashes)) == hashes
 
 
-def hashes_of_words(words: Sequence[bytes]) -> np.ndarray:
-    """What `QueryKinds` knows of words as the analyser gives them."""
-    return np.unique(_word_hashes(tf.constant(list(words), tf.string)).numpy())
+def ways_to_tell(
+    words: Sequence[bytes], clicked: Collection[bytes], max_chars: int, max_words: int
+) -> dict[Way, QueryKinds]:
+    """All ways, the plainest first, by the words and the queries of training, where each query led to a click."""
+    hashes = [_query_hashes(one).numpy() for one in _words(list(clicked), max_chars, max_words)]
+    known: dict[Way, np.ndarray] = {
+        "word_count": np.zeros(0, np.int64),
+        "new_words": _word_hashes(tf.constant(list(words), tf.string)).numpy(),
+        "clicked": np.concatenate([np.zeros(0, np.int64), *hashes]),
+    }
+    return {way: QueryKinds(way, np.unique(one)) for way, one in known.items()}
 
 
-def hashes_of_queries(queries: Sequence[bytes], max_chars: int, max_words: int) -> np.ndarray:
-    """The same of queries as they were asked."""
-    found = [np.zeros(0, np.int64)]
+def _words(queries: Sequence[bytes], max_chars: int, max_words: int) -> Iterator[tf.RaggedTensor]:
     for begin in range(0, len(queries), _TOGETHER):
         texts = tf.constant(list(queries[begin : begin + _TOGETHER]), tf.string)
-        found.append(_query_hashes(analyser.analyse(texts, ["word"], max_chars, max_words)["word"]).numpy())
-    return np.unique(np.concatenate(found))
+        yield analyser.analyse(texts, ["word"], max_chars, max_words)["word"]
 
 
 def _word_hashes(words: tf.Tensor) -> tf.Tensor:
