@@ -1,0 +1,1 @@
+"""Retrieval by words: BM25 over inverted lists, in core TensorFlow ops."""
