@@ -133,7 +133,7 @@ def recall(rows: np.ndarray, relevant: Sequence[np.ndarray]) -> np.ndarray:
 
 def figures(queries: Sequence[str], recalls: Mapping[str, np.ndarray], seed: int) -> dict[str, Any]:
     """Means with intervals by retriever, and each one's paired difference to BM25."""
-    from trainer.evaluation.bootstrap import Bootstrap
+    from preprocessing.words.bootstrap import Bootstrap
 
     by_query = Bootstrap(np.array(queries), seed)
 

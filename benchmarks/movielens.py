@@ -137,7 +137,7 @@ def measure(data_dir: str, job_dir: str, seed: int) -> dict[str, Any]:
     """Both, on the same requests."""
     import tensorflow as tf
 
-    from trainer.evaluation.bootstrap import Bootstrap
+    from preprocessing.words.bootstrap import Bootstrap
     from trainer.evaluation.catalogue import Catalogue
     from trainer.evaluation.eval_requests import EvalRequests
     from trainer.evaluation.retrievers import Setting, ask_job

@@ -116,7 +116,7 @@ def _metrics(measured: Sequence[Measured], job: str, setting: Setting, seed: int
     """What `metrics.json` holds."""
     import numpy as np
 
-    from trainer.evaluation.bootstrap import Bootstrap
+    from preprocessing.words.bootstrap import Bootstrap
     from trainer.evaluation.summary import metrics_of
 
     by_user = Bootstrap(setting.eval_requests.users, seed)
