@@ -33,7 +33,7 @@ def order_nodes(function: function_pb2.FunctionDef) -> None:
             node.input.extend([second, first, *waits])
             inputs[:2] = inputs[1::-1]
         keys[node.name] = hashlib.sha256(repr((node.op, attributes(node), inputs)).encode()).hexdigest()
-    ordered = [node for node in _needed(nodes, [*wanted, *sorted(nodes, key=lambda name: keys[name])])]
+    ordered = _needed(nodes, [*wanted, *sorted(nodes, key=lambda name: keys[name])])
     kept = function_pb2.FunctionDef(node_def=ordered)
     function.ClearField("node_def")
     function.node_def.extend(kept.node_def)
