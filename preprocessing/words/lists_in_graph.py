@@ -45,6 +45,7 @@ class ListsInGraph(tf.Module):
     item_terms: tf.Variable
     item_impacts: tf.Variable
     item_offsets: tf.Variable
+    item_once: tf.Variable
     means: tf.Variable
     boosts: tf.Variable
 
