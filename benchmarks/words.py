@@ -1,10 +1,10 @@
 """python -m benchmarks.words: the channel of words beside bm25s, on one thread.
 
-Items are made, their words as rare as Zipf says, each once in a title; a query is some neighbouring words of an item's title. Both answer one
-query after another, in turns: ours as a traced function, from hashes to the best rows; bm25s from its own tokens.
-`cpu_ms` is milliseconds of CPU of one call, ours less an empty one. `recall` is the mean share of bm25s' exact list that
-ours finds, where an item as good as the last of them is as good, by number of words. The last line of stdout is one JSON
-object.
+Items are made, their words as rare as Zipf says, each once in a title; a query is some neighbouring words of a title.
+Both answer one query after another, in turns: ours as a traced function, from hashes to the best rows; bm25s from its
+own tokens. `cpu_ms` is milliseconds of CPU of one call, ours less an empty one. `recall` is the mean share of bm25s'
+exact list that ours finds, where an item as good as the last of them is as good, by number of words. The last line of
+stdout is one JSON object.
 
 examples:
   python -m benchmarks.words --items 1000000
@@ -29,9 +29,9 @@ from preprocessing.command.console import run_command
 from preprocessing.command.flags import Flags
 from preprocessing.words.config import FieldsConfig
 from preprocessing.words.item_words import ItemWords
-from preprocessing.words.lists import K1, B, build_word_lists, terms_of
 from preprocessing.words.lists_in_graph import ListsInGraph
-from preprocessing.words.search import MAX_WORDS, NO_SCORE, WordSearch
+from preprocessing.words.word_lists import K1, B, build_word_lists, terms_of
+from preprocessing.words.word_search import MAX_WORDS, NO_SCORE, WordSearch
 
 _SEED = 29
 _LONGEST = 4  # words of a query

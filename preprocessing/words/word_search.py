@@ -14,8 +14,8 @@ import tensorflow as tf
 
 from preprocessing.text.branches import lazy_loop
 from preprocessing.words.item_words import word_hashes
-from preprocessing.words.lists import NO_TERM, terms_of
 from preprocessing.words.lists_in_graph import ListsInGraph, flat
+from preprocessing.words.word_lists import NO_TERM, terms_of
 
 MAX_WORDS = 16  # of a query; further ones are not looked for
 NO_SCORE = -float("inf")
