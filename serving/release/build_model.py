@@ -44,7 +44,7 @@ from serving.release.variable_files import read_variables
 from serving.release.warmup_requests import write_warmup
 
 _BATCH = 64
-PRIOR = Fusion("scores", ((0.5, 0.5),))
+PRIOR, VECTORS_ALONE = Fusion("scores", ((0.5, 0.5),)), Fusion("ranks", ((1.0, 0.0),))
 
 
 class Built(NamedTuple):
@@ -97,7 +97,7 @@ class Builder:
         queries = encoded(embedder.query_encoder, requests, unseen)
         found = self.searched(vectors, table, items, queries, f"{aside.parent.name}/{aside.name}", clock)
         retrieval, config = found.retrieval, self._config
-        channels = self.channels(found, PRIOR, widths)
+        channels = self.channels(found, PRIOR if config.channels.words.on else VECTORS_ALONE, widths)
         model = Retrieval(embedder, Searcher(items, retrieval, widths), channels, widths, config.default_k)
         signatures = model.signatures()
         save(model, str(aside / "model"), signatures)
