@@ -81,7 +81,7 @@ def ask_fold(own: Path) -> tuple[list[str], dict[str, np.ndarray]]:
     data = str(own / "data")
     catalogue = Catalogue(data)
     eval_requests = EvalRequests(data, catalogue, None)
-    setting = Setting(data, catalogue, eval_requests, None, None, min(max(_KS), len(catalogue)), _MEMORY)
+    setting = Setting(data, catalogue, eval_requests, None, min(max(_KS), len(catalogue)), _MEMORY)
     bm25 = ask_bm25(setting)
     jobs = [ask_job(name, str(own / name), setting) for name in MODELS]
     relevant = [

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 By = Literal["ranks", "scores"]
@@ -16,7 +17,19 @@ CONSTANT = 60.0  # of reciprocal ranks: how little the first few places differ
 LEAST_DEPTH = 100  # of both lists, however few items are asked for
 _ROWS = 2**32  # more than there are
 _NOTHING = -float("inf")
+_TOGETHER = 64  # requests, outside of a graph
 NEITHER, VECTOR, WORDS, BOTH = range(4)  # channels that an item was found by
+
+
+class Found(NamedTuple):
+    """One channel's list of each request outside of a graph, best first."""
+
+    scores: np.ndarray  # float32 [n, D], -inf behind the last
+    rows: np.ndarray  # int32 [n, D], -1 behind the last
+
+    def part(self, requests: slice | np.ndarray) -> Found:
+        """The lists of some requests."""
+        return Found(self.scores[requests], self.rows[requests])
 
 
 class Entries(NamedTuple):
@@ -87,6 +100,18 @@ def fuse(
         tf.pad(tf.where(kept, tf.gather(rows, places, batch_dims=1), -1), missing, constant_values=-1),
         tf.pad(tf.where(kept, channels, NEITHER), missing, constant_values=NEITHER),
     )
+
+
+def fuse_lists(fusion: Fusion, kinds: np.ndarray, vector: Found, words: Found, k: int) -> Found:
+    """The same outside of a graph, of requests whose kinds int `[n]` are known: the `k` best."""
+    found = [Found(np.zeros((0, k), np.float32), np.zeros((0, k), np.int32))]
+    for begin in range(0, len(kinds), _TOGETHER):
+        part = slice(begin, begin + _TOGETHER)
+        own, other = ((tf.constant(one.scores[part]), tf.constant(one.rows[part])) for one in (vector, words))
+        weights = fusion.of(tf.constant(kinds[part]))
+        scores, rows, _ = fuse(fusion.by, own, other, weights, tf.fill(tf.shape(weights)[:1], k), tf.constant(k))
+        found.append(Found(scores.numpy(), rows.numpy()))
+    return Found(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
 
 
 def side_by_side(by: By, vector: Candidates, words: Candidates, asked: tf.Tensor, k: tf.Tensor) -> Entries:

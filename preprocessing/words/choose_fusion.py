@@ -9,7 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 from preprocessing.words.bootstrap import Bootstrap
-from preprocessing.words.channel_fusion import By, Fusion, merged, side_by_side
+from preprocessing.words.channel_fusion import By, Found, Fusion, merged, side_by_side
+from preprocessing.words.query_kinds import Way
 
 DEPTHS = (10, 100, 1000)
 LEAST = 20  # owners of labelled requests; with fewer nothing is chosen
@@ -22,26 +23,19 @@ _TOGETHER = 64  # requests
 CANDIDATES: list[tuple[By, float]] = [(by, share) for by in get_args(By) for share in (0.0, *_SHARES, 1.0)]
 
 
-class Found(NamedTuple):
-    """One channel's list of each request, best first."""
-
-    scores: np.ndarray  # float32 [n, D], -inf behind the last
-    rows: np.ndarray  # int32 [n, D], -1 behind the last
-
-
 class Labelled(NamedTuple):
     """What is known of n requests."""
 
     positives: Sequence[np.ndarray]  # the distinct rows that each should find, one at least
     owners: np.ndarray  # [n], users or queries; what one owns is one fact
-    kinds: Mapping[str, np.ndarray]  # ways to tell queries apart, each int [n] from 0 on
+    kinds: Mapping[Way, np.ndarray]  # ways to tell queries apart, each int [n] from 0 on
 
 
 class Chosen(NamedTuple):
     """A fusion, and what speaks for it."""
 
     fusion: Fusion
-    kinds: str | None  # the way to tell queries apart, where the weights differ by it
+    kinds: Way | None  # the way to tell queries apart, where the weights differ by it
     chosen_on: str  # "validation", or "prior" where there was nothing to choose on
     requests: int
     recall: dict[str, dict[int, float]]  # by channel and depth
@@ -50,7 +44,7 @@ class Chosen(NamedTuple):
 class _Plan(NamedTuple):
     """A candidate for each kind of query."""
 
-    kinds: str | None
+    kinds: Way | None
     candidates: np.ndarray  # int [kinds], places in CANDIDATES, all of one `by`
 
 
@@ -109,10 +103,10 @@ class _Choice:
     def _values(self, plan: _Plan) -> np.ndarray:
         return self.reached(plan).mean(axis=1)
 
-    def _kinds_of(self, kinds: str | None) -> np.ndarray:
+    def _kinds_of(self, kinds: Way | None) -> np.ndarray:
         return np.zeros(self._recalls.shape[1], int) if kinds is None else self._kinds[kinds]
 
-    def _fit(self, kinds: str | None, counted: np.ndarray) -> np.ndarray:
+    def _fit(self, kinds: Way | None, counted: np.ndarray) -> np.ndarray:
         """The best candidate for each kind over the counted requests; a kind with few takes what is best for all."""
         of_kind = self._kinds_of(kinds)
         best: tuple[float, np.ndarray] | None = None
@@ -129,7 +123,7 @@ class _Choice:
         assert best is not None
         return best[1]
 
-    def _cross_validated(self, kinds: str | None) -> np.ndarray:
+    def _cross_validated(self, kinds: Way | None) -> np.ndarray:
         """What each request has from candidates that were chosen without it and its owner's others, `[n]`."""
         of_kind, values = self._kinds_of(kinds), np.zeros(self._recalls.shape[1])
         for fold in range(_FOLDS):
@@ -163,12 +157,8 @@ def recalls_of(vector: Found, words: Found, positives: Sequence[np.ndarray]) -> 
     parts = []
     for begin in range(0, len(positives), _TOGETHER):
         part = slice(begin, begin + _TOGETHER)
-        parts.append(_recalls(_part(vector, part), _part(words, part), positives[part]))
+        parts.append(_recalls(vector.part(part), words.part(part), positives[part]))
     return np.concatenate(parts, axis=1) if parts else np.zeros((len(CANDIDATES), 0, len(DEPTHS)))
-
-
-def _part(found: Found, part: slice) -> Found:
-    return Found(found.scores[part], found.rows[part])
 
 
 def _recalls(vector: Found, words: Found, positives: Sequence[np.ndarray]) -> np.ndarray:
