@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from preprocessing.text.branches import lazy_cond
 from preprocessing.words.item_words import word_hashes
-from preprocessing.words.lists import NO_TERM, terms_of
+from preprocessing.words.word_lists import NO_TERM, terms_of
 from serving.catalogue.data_records import Strings
 from serving.graph.item_lookup import ItemLookup
 from serving.graph.posting_lists import PostingLists

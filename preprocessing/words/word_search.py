@@ -14,8 +14,8 @@ import tensorflow as tf
 
 from preprocessing.text.branches import lazy_loop
 from preprocessing.words.item_words import word_hashes
-from preprocessing.words.lists import NO_TERM, terms_of
 from preprocessing.words.lists_in_graph import ListsInGraph, flat
+from preprocessing.words.word_lists import NO_TERM, terms_of
 
 MAX_WORDS = 16  # of a query; further ones are not looked for
 NO_SCORE = -float("inf")
@@ -118,9 +118,8 @@ class WordSearch(tf.Module):
             long_terms = tf.where(is_long)[:, 0]
             weights = tf.gather(asked.weights, long_terms)
             passed = lists.pass_filters(rows, tf.gather(begins, long_terms))
-            # A long word counts in an item as much as that of its words does for which it was read.
-            impacts = tf.math.unsorted_segment_max(impacts, places, tf.size(rows))
-            estimates += impacts * tf.linalg.matvec(passed, weights)
+            once = tf.cast(tf.gather(lists.item_once.read_value(), rows), tf.float32)
+            estimates += once * tf.linalg.matvec(passed, weights)
         return rows, estimates
 
 
