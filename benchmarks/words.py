@@ -1,10 +1,10 @@
 """python -m benchmarks.words: the channel of words beside bm25s, on one thread.
 
-Items are made, their words as rare as Zipf says; a query is some neighbouring words of an item's title. Both answer one
-query after another, in turns: ours as a traced function, from hashes to the best rows; bm25s from its own tokens, with
-numba where that is installed. `cpu_ms` are medians and means of milliseconds of CPU, less an empty call of the same kind.
-`recall` is the mean share of bm25s' exact list, ties of its last place counted as one, by number of words. The last
-line of stdout is one JSON object.
+Items are made, their words as rare as Zipf says, each once in a title; a query is some neighbouring words of a title.
+Both answer one query after another, in turns: ours as a traced function, from hashes to the best rows; bm25s from its
+own tokens. `cpu_ms` is milliseconds of CPU of one call, ours less an empty one. `recall` is the mean share of bm25s'
+exact list that ours finds, where an item as good as the last of them is as good, by number of words. The last line of
+stdout is one JSON object.
 
 examples:
   python -m benchmarks.words --items 1000000
@@ -24,23 +24,39 @@ import numpy as np
 import tensorflow as tf
 
 import preprocessing  # noqa: F401 (sets up TensorFlow's environment)
-from benchmarks.made_items import LENGTH, market
+from benchmarks.made_items import market
 from preprocessing.command.console import run_command
 from preprocessing.command.flags import Flags
 from preprocessing.words.config import FieldsConfig
 from preprocessing.words.item_words import ItemWords
-from preprocessing.words.lists import K1, B, build_word_lists, terms_of
 from preprocessing.words.lists_in_graph import ListsInGraph
-from preprocessing.words.search import MAX_WORDS, NO_SCORE, WordSearch
+from preprocessing.words.word_lists import K1, B, build_word_lists, terms_of
+from preprocessing.words.word_search import MAX_WORDS, NO_SCORE, WordSearch
 
 _SEED = 29
+_LONGEST = 4  # words of a query
+
+
+def made_words(items: int) -> ItemWords:
+    """Those of a market's titles, each once: what a shop calls a thing seldom says a word twice."""
+    words = market(items).words
+    rows = np.repeat(np.arange(items), words.lengths)
+    _, firsts = np.unique(rows * 2**40 + words.words % 2**40, return_index=True)
+    kept = np.sort(firsts)
+    ends = np.append(0, np.cumsum(np.bincount(rows[kept], minlength=items)))
+    return ItemWords(words.words[kept], words.fields[kept], ends)
 
 
 def made_queries(words: ItemWords, count: int) -> list[np.ndarray]:
     """Hashes of one to four neighbouring words of titles."""
     random = np.random.default_rng(_SEED)
-    begins = random.integers(0, len(words), count) * LENGTH + random.integers(0, LENGTH - 3, count)
-    return [words.words[begin : begin + 1 + place % 4] for place, begin in enumerate(begins)]
+    titles = random.choice(np.flatnonzero(words.lengths >= _LONGEST), count)
+    return [
+        words.words[words.ends[title] + random.integers(0, words.lengths[title] - _LONGEST + 1) :][
+            : 1 + place % _LONGEST
+        ]
+        for place, title in enumerate(titles)
+    ]
 
 
 class Ours:
@@ -113,7 +129,7 @@ def main(argv: list[str] | None = None) -> int:
     given = flags.parse_args(argv)
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
-    words = market(given.items).words
+    words = made_words(given.items)
     ours, theirs = Ours(words), Theirs(words)
     queries = made_queries(words, given.queries)
     times: dict[str, list[float]] = {"ours": [], "theirs": []}

@@ -1,1 +1,1 @@
-"""Words as a retrieval channel, and how its answers and the vectors' become one list."""
+"""Retrieval by words, BM25 over inverted lists in core TensorFlow ops, and how it is fused with the vectors."""

@@ -77,7 +77,7 @@ class Channels(tf.Module):
         named = (int(one.shape[1]) for one in (conditions.leaves, conditions.brands, conditions.excluded))
         return lazy_cond(
             conditions.any_given(),
-            lambda: self.words.filter.look_up(conditions),
+            lambda: self.vectors.filter.look_up(conditions),
             lambda: no_clauses(tf.shape(conditions.prices)[0], *named),
         )
 
@@ -88,5 +88,6 @@ class Channels(tf.Module):
         return self.vectors(embeddings, depth, conditions, clauses)
 
     def _words(self, words: tf.RaggedTensor, depth: tf.Tensor, clauses: Clauses) -> Candidates:
+        assert self.words is not None
         sifted = self.vectors.amended | tf.reduce_any(clauses.given)
         return self.words(self.words.search.asked(words), depth, clauses, sifted)

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from preprocessing.text.branches import lazy_cond, lazy_loop
-from preprocessing.words.lists import NO_TERM
+from preprocessing.words.word_lists import NO_TERM
 from serving.graph.conditions import Clauses, Conditions, among, look_up
 from serving.graph.item_lookup import ItemLookup
 from serving.graph.posting_lists import PostingLists

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from preprocessing.words.choose_fusion import described as described_channels
 from preprocessing.words.lists_in_graph import ListsInGraph
-from preprocessing.words.search import WordSearch
+from preprocessing.words.word_search import WordSearch
 from serving.catalogue.attribute_ids import attribute_ids
 from serving.catalogue.data_records import Requests, Strings, catalog_batches, check_vectors
 from serving.catalogue.postings import build_postings

@@ -12,8 +12,8 @@ from preprocessing.words.channel_fusion import Found, Fusion
 from preprocessing.words.choose_fusion import DEPTHS, MOST_REQUESTS, Chosen
 from preprocessing.words.lists_in_graph import ListsInGraph
 from preprocessing.words.query_kinds import MOST_TRAINING, QueryKinds, ways_to_tell
-from preprocessing.words.search import WordSearch
 from preprocessing.words.weigh_channels import Asked, Words, weigh_channels
+from preprocessing.words.word_search import WordSearch
 from serving.catalogue.data_records import Requests, training_queries
 from serving.catalogue.table import Table
 from serving.index.ground_truth import exact_rows
