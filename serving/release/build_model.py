@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from preprocessing.words.channel_fusion import Fusion
-from preprocessing.words.search import WordSearch
+from preprocessing.words.word_search import WordSearch
 from serving.catalogue.attribute_ids import attribute_ids
 from serving.catalogue.data_records import Requests, Strings, catalog_batches, check_vectors
 from serving.catalogue.postings import build_postings
@@ -136,7 +136,9 @@ class Builder:
 
     def embed(self, aside: Path) -> tuple[Table, np.ndarray]:
         """The table of the catalogue, and its vectors `[N, dim]` mapped from a file aside."""
-        return embed_catalogue(self._data_dir, self._spec, self.item_encoder, str(aside / "vectors"), self._precomputed)
+        described = self._config.channels.words.fields.description > 0
+        path = str(aside / "vectors")
+        return embed_catalogue(self._data_dir, self._spec, self.item_encoder, path, self._precomputed, described)
 
     def searched(
         self, vectors: np.ndarray, table: Table, items: ItemLookup, queries: Queries, name: str, clock: Clock

@@ -17,7 +17,7 @@ from preprocessing.logs.records import Item, Rejected, parse_item
 from preprocessing.text.vocabulary_files import Vocabularies
 from preprocessing.words.word_lists import Statistics
 from serving.catalogue.attribute_ids import attribute_ids
-from serving.catalogue.data_records import Strings
+from serving.catalogue.data_records import DESCRIPTION, Strings
 from serving.catalogue.postings import fresh_terms
 from serving.catalogue.table import NAMED, Table, TableBuilder
 from serving.graph.item_lookup import NO_ITEM
@@ -114,8 +114,11 @@ def _embedded(new: list[Item], side: ItemSide) -> tuple[Table, list[np.ndarray]]
     vectors = []
     for begin in range(0, len(new), _BLOCK):
         part = new[begin : begin + _BLOCK]
-        columns = zip(*((one.item_id, one.title, one.brand, one.shop, one.leaf, one.top) for one in part), strict=True)
-        names = ("item_id", "title", *NAMED.values())
+        columns = zip(
+            *((one.item_id, one.title, one.description, one.brand, one.shop, one.leaf, one.top) for one in part),
+            strict=True,
+        )
+        names = ("item_id", "title", DESCRIPTION, *NAMED.values())
         batch = {name: tf.constant(values, tf.string) for name, values in zip(names, columns, strict=True)}
         batch[ITEM_PRICE] = tf.constant([one.price for one in part], tf.float32)
         inputs = batch | ({VECTOR: _own_vectors(part, side.vector_width)} if side.vector_width else {})
