@@ -104,7 +104,7 @@ class Builder:
         counts = {"fresh": 0, "tombstones": 0}
         if changes != Changes():
             vocabularies = self.towers.vocabularies
-            side = ItemSide(self.item_encoder, vocabularies.text_limits, vocabularies, vocabularies.vector_width)
+            side = ItemSide(self.item_encoder, vocabularies, vocabularies.vector_width)
             counts = amend(aside / "model", len(table), changes, side)
         clock.lap("save")
         exact = exact_answers(aside / "model", vectors, queries.tuned_by, found.tuned, config.tuning.target_recall)

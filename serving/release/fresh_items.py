@@ -41,7 +41,6 @@ class ItemSide(NamedTuple):
     """By what a fresh item becomes all that a model holds of it."""
 
     embed: Embed
-    text_limits: tuple[int, int]
     vocabularies: Vocabularies | None  # of a model that encodes queries, which may name the item; a shard does not
     vector_width: int  # of the items' own vectors, 0 where none are read
 
@@ -110,7 +109,7 @@ def amend(model: Path, size: int, changes: Changes, side: ItemSide) -> dict[str,
 
 def _embedded(new: list[Item], side: ItemSide) -> tuple[Table, list[np.ndarray]]:
     """The table of new items and their vectors `[n, dim]`, from what their records say."""
-    builder = TableBuilder(*side.text_limits)
+    builder = TableBuilder()
     vectors = []
     for begin in range(0, len(new), _BLOCK):
         part = new[begin : begin + _BLOCK]
@@ -193,7 +192,7 @@ class StoredTower:
 def side_of(path: str, manifest: dict[str, Any], embed: Embed) -> ItemSide:
     """That of the version at `path`, which encodes queries."""
     vocabularies = Vocabularies(f"{path}/assets", manifest["encoding"], manifest["encoding"]["vocabularies"])
-    return ItemSide(embed, vocabularies.text_limits, vocabularies, vocabularies.vector_width)
+    return ItemSide(embed, vocabularies, vocabularies.vector_width)
 
 
 def amended_version(

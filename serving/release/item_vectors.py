@@ -42,7 +42,7 @@ def embed_catalogue(
     Returns:
       The table of N items, and their vectors `[N, dim]`, mapped from `path`.
     """
-    builder = TableBuilder(*encoder.vocabularies.text_limits)
+    builder = TableBuilder()
     wanted = item_inputs(encoder.vocabularies.encoding)
     embed = tf.function(encoder, reduce_retracing=True, autograph=False)
     with open(path, "wb") as file, progress("items embedded", total=spec["items"]) as bar:
