@@ -73,7 +73,7 @@ def _words(data_dir: str, catalogue: Catalogue, spec: dict, config: WordsConfig)
     limits = spec["text"]["max_chars"], spec["text"]["max_words"]
     texts = {"title": catalogue.titles, "brand": catalogue.brands}
     texts |= {"description": catalogue.descriptions} if config.fields.description else {}
-    items = read_words({name: one.tolist() for name, one in texts.items()}, *limits)
+    items = read_words({name: one.tolist() for name, one in texts.items()})
     lists = ListsInGraph(build_word_lists(items, config.fields.boosts))
     with tf.io.gfile.GFile(f"{data_dir}/vocab/word.txt", "rb") as file:
         known = file.read().split(b"\n")[:-1]
