@@ -81,7 +81,7 @@ def ask_fold(own: Path) -> tuple[list[str], dict[str, np.ndarray]]:
     data = str(own / "data")
     catalogue = Catalogue(data)
     eval_requests = EvalRequests(data, catalogue, None)
-    setting = Setting(data, catalogue, eval_requests, None, None, min(max(_KS), len(catalogue)), _MEMORY)
+    setting = Setting(data, catalogue, eval_requests, None, min(max(_KS), len(catalogue)), _MEMORY)
     bm25 = ask_bm25(setting)
     jobs = [ask_job(name, str(own / name), setting) for name in MODELS]
     relevant = [
@@ -133,7 +133,7 @@ def recall(rows: np.ndarray, relevant: Sequence[np.ndarray]) -> np.ndarray:
 
 def figures(queries: Sequence[str], recalls: Mapping[str, np.ndarray], seed: int) -> dict[str, Any]:
     """Means with intervals by retriever, and each one's paired difference to BM25."""
-    from trainer.evaluation.bootstrap import Bootstrap
+    from preprocessing.words.bootstrap import Bootstrap
 
     by_query = Bootstrap(np.array(queries), seed)
 

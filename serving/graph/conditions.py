@@ -9,9 +9,9 @@ import numpy as np
 import tensorflow as tf
 
 from preprocessing.text.branches import lazy_cond
+from preprocessing.words.item_words import word_hashes
+from preprocessing.words.lists import NO_TERM, terms_of
 from serving.catalogue.data_records import Strings
-from serving.catalogue.postings import NO_TERM, terms_of
-from serving.catalogue.table import word_hashes
 from serving.graph.item_lookup import ItemLookup
 from serving.graph.posting_lists import PostingLists
 

@@ -153,7 +153,7 @@ class Builder:
             chosen = tune(twin, queries.tuned_by, truth, config.tuning).chosen
             compared["float32"] = {"bytes": twin.bytes, **chosen.described()}
         clock.lap("tune")
-        lists = PostingLists(build_postings(table))
+        lists = PostingLists(build_postings(table, config.channels.words.fields.boosts))
         clock.lap("postings")
         efforts = growing_efforts(served_effort(tuned), index.size)
         retrieval = OverRetrieval(index, ItemFilter(items, lists), efforts, config.max_k)
