@@ -13,12 +13,14 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import preprocessing  # noqa: F401 (sets up TensorFlow's environment)
 from benchmarks.ablation_rows import ROWS, Row
 from benchmarks.ablation_tables import write_results
+from benchmarks.claims import CLAIMS, rivals
 from preprocessing.command.console import UserError, run_command
 from preprocessing.command.flags import Flags
 
@@ -52,12 +54,20 @@ class Steps:
 
 
 def _train(steps: Steps, row: Row, data: str, jobs: Path, seeds: int, extra: list[str]) -> float:
-    """Trains a row; returns the seconds of one seed."""
+    """Trains a row, a main one with every seed; returns the seconds of one seed."""
     overrides = [part for one in (*row.overrides, *extra) for part in ("--set", f"trainer.{one}")]
     config = f"configs/{row.config}.yaml"
     place = ("--data", data, "--job-dir", str(jobs / row.name))
-    name, seeded = (row.name, []) if seeds == 1 else (f"{row.name} of {seeds} seeds", ["--seeds", str(seeds)])
-    return steps.run(name, "trainer.task", "--config", config, *place, *seeded, *overrides) / seeds
+    count = seeds if row.main else 1
+    name, seeded = (row.name, []) if count == 1 else (f"{row.name} of {count} seeds", ["--seeds", str(count)])
+    return steps.run(name, "trainer.task", "--config", config, *place, *seeded, *overrides) / count
+
+
+def _evaluate(steps: Steps, whole: str, others: Sequence[str], place: Sequence[str], jobs: Path, trained: str) -> Any:
+    """The metrics of a row beside others; `trained` stands in the step's name: a row trained anew is evaluated anew."""
+    compared = [part for name in others for part in ("--compare", str(jobs / name))]
+    steps.run(f"evaluate {whole} {trained}", "trainer.evaluate", "--job-dir", str(jobs / whole), *place, *compared)
+    return json.loads((jobs / whole / "metrics.json").read_text())
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -70,7 +80,9 @@ def main(argv: list[str] | None = None) -> int:
     flags.add_argument(
         "--set", action="append", default=[], metavar="A.B=C", help="overrides a trainer key in every row"
     )
-    flags.add_argument("--seeds", type=int, default=1, help="seeds of each row (default %(default)s)")
+    flags.add_argument(
+        "--seeds", type=int, default=1, help="seeds of the models and main parts, others have one (default %(default)s)"
+    )
     given = flags.parse_args(argv)
     if given.seeds < 1:
         raise UserError(f"--seeds {given.seeds}: at least 1")
@@ -81,21 +93,13 @@ def main(argv: list[str] | None = None) -> int:
     steps.run("simulate", "preprocessing.simulate", "--output", raw)
     steps.run("records", "preprocessing.pipeline", "--config", "configs/demo.yaml", "--input", raw, "--output", data)
     seconds = {row.name: _train(steps, row, data, jobs, given.seeds, given.set) for row in ROWS}
-    others = [part for row in ROWS[1:] for part in ("--compare", str(jobs / row.name))]
-    judged = ("--judgments", f"{raw}/truth/judgments.jsonl.gz", "--fuse", "bm25")
-    # The training times stand in the command, so that a row trained anew is evaluated anew.
-    steps.run(
-        f"evaluate {seconds}",
-        "trainer.evaluate",
-        "--data",
-        data,
-        "--job-dir",
-        str(jobs / ROWS[0].name),
-        *others,
-        *judged,
-    )
-    metrics = json.loads((jobs / ROWS[0].name / "metrics.json").read_text())
-    write_results(Path(given.results), metrics, seconds, jobs)
+    place = ("--data", data, "--judgments", f"{raw}/truth/judgments.jsonl.gz")
+    first, *others = [row.name for row in ROWS]
+    wholes = list(dict.fromkeys(claim.whole for claim in CLAIMS))
+    compared = {whole: others if whole == first else rivals(whole) for whole in wholes}
+    found = {whole: _evaluate(steps, whole, compared[whole], place, jobs, str(seconds)) for whole in wholes}
+    metrics = found[first]
+    write_results(Path(given.results), found, seconds, jobs)
     main_figures = {name: metrics["models"][name]["recall@10/ordered"]["mean"] for name in metrics["models"]}
     print(json.dumps({"recall@10/ordered": main_figures, "train_seconds": seconds}))
     return 0

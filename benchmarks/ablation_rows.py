@@ -15,6 +15,7 @@ class Row(NamedTuple):
     says: str  # in the table
     config: str
     overrides: tuple[str, ...] = ()
+    main: bool = False  # a model, or a part that a paper's claim hangs on: trained with every seed
 
 
 NO_BEHAVIOURS = (
@@ -32,11 +33,17 @@ ONE_GRAIN = (
 )
 
 MODELS = (
-    Row("mgdspr", "mgdspr", "mgdspr"),
-    Row("mmse", "mmse", "mmse"),
-    Row("dnn", "dnn with ids, attributes and behaviours", "dnn"),
-    Row("tfrs", "tfrs", "tfrs"),
-    Row("dnn-words", "dnn of words alone, as its paper has it", "dnn", ("dnn.attributes=[]", "dnn.behaviours=false")),
+    Row("mgdspr", "mgdspr", "mgdspr", main=True),
+    Row("mmse", "mmse", "mmse", main=True),
+    Row("dnn", "dnn with ids, attributes and behaviours", "dnn", main=True),
+    Row("tfrs", "tfrs", "tfrs", main=True),
+    Row(
+        "dnn-words",
+        "dnn of words alone, as its paper has it",
+        "dnn",
+        ("dnn.attributes=[]", "dnn.behaviours=false"),
+        main=True,
+    ),
     Row(
         "dnn-prices",
         "dnn with prices",
@@ -51,13 +58,14 @@ PRICES = (
 )
 
 MGDSPR_PARTS = (
-    Row("raw", "raw inner products, temperature 1", "mgdspr", RAW),
-    Row("raw-2", "raw inner products, temperature 2", "mgdspr", (*RAW, "loss.temperature=2")),
+    Row("raw", "raw inner products, temperature 1", "mgdspr", RAW, main=True),
+    Row("raw-2", "raw inner products, temperature 2", "mgdspr", (*RAW, "loss.temperature=2"), main=True),
     Row(
         "raw-2-mixed",
         "the same with mixed hard negatives: the paper's relevance",
         "mgdspr",
         (*RAW, "loss.temperature=2", "loss.hard_negatives.count=200"),
+        main=True,
     ),
     Row("temperature", "temperature 0.1 for unit vectors", "mgdspr", ("loss.temperature=0.1",)),
     Row(
@@ -80,11 +88,11 @@ MGDSPR_PARTS = (
     ),
     Row("same-leaf", "200 more negatives of the positive's leaf", "mgdspr", ("loss.same_leaf_negatives=200",)),
     Row("catalog-requests", "0.3 of a batch made of the catalogue", "mgdspr", ("data.catalog_requests=0.3",)),
-    Row("hinge", "pairwise hinge instead of softmax", "mgdspr", ("loss.kind=hinge", "loss.hinge_margin=4")),
-    Row("one-grain", "words alone for a query", "mgdspr", ONE_GRAIN),
-    Row("no-transformer", "no Transformer over the words", "mgdspr", ("mgdspr.grains.sequence=false",)),
-    Row("no-behaviours", "no behaviours, no previous queries", "mgdspr", NO_BEHAVIOURS),
-    Row("no-zero-vector", "no zero vector", "mgdspr", ("mgdspr.horizons.zero_vector=false",)),
+    Row("hinge", "pairwise hinge instead of softmax", "mgdspr", ("loss.kind=hinge", "loss.hinge_margin=4"), main=True),
+    Row("one-grain", "words alone for a query", "mgdspr", ONE_GRAIN, main=True),
+    Row("no-transformer", "no Transformer over the words", "mgdspr", ("mgdspr.grains.sequence=false",), main=True),
+    Row("no-behaviours", "no behaviours, no previous queries", "mgdspr", NO_BEHAVIOURS, main=True),
+    Row("no-zero-vector", "no zero vector", "mgdspr", ("mgdspr.horizons.zero_vector=false",), main=True),
     Row("no-cls", "mean instead of [CLS]", "mgdspr", ("mgdspr.fusion=mean",)),
     Row("no-item-id", "no item id", "mgdspr", ("mgdspr.item.id=false",)),
     Row("no-id-dropout", "no item-id dropout", "mgdspr", ("mgdspr.item.id_dropout=0",)),
@@ -101,14 +109,16 @@ def _without(stage: str) -> str:
 
 
 MMSE_PARTS = (
-    Row("mmse-representations", "one fused representation, as wide", "mmse", ("mmse.fusion=representations",)),
+    Row(
+        "mmse-representations", "one fused representation, as wide", "mmse", ("mmse.fusion=representations",), main=True
+    ),
     Row("mmse-no-weights", "levels weighed alike", "mmse", ("mmse.level_weights=false",)),
     Row("mmse-no-ordered", "no ordered items", "mmse", ("loss.stage_weights={clicked: 1}", _without("ordered"))),
     Row("mmse-no-clicked", "no clicked items", "mmse", ("loss.stage_weights={ordered: 2}", _without("clicked"))),
     Row("mmse-no-shown", "no items shown in vain", "mmse", (_without("shown"),)),
     Row("mmse-no-random", "no random items in the ranking", "mmse", (_without("random"),)),
     Row("mmse-no-catalog", "no random items in the softmax", "mmse", ("loss.catalog_negatives=0", _without("random"))),
-    Row("mmse-no-ranking", "no ranking loss", "mmse", ("loss.ranking.weight=0",)),
+    Row("mmse-no-ranking", "no ranking loss", "mmse", ("loss.ranking.weight=0",), main=True),
     Row("mmse-levels", "a softmax a level", "mmse", ("loss.levels={purchase: 2, click: 1, exposure: 0.25}",)),
     Row("mmse-position", "what was shown in vain weighed by its position", "mmse", ("loss.ranking.position=true",)),
 )

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.ablation_rows import MGDSPR_PARTS, MMSE_PARTS, MODELS, Row
+from benchmarks.ablation_rows import MGDSPR_PARTS, MMSE_PARTS, MODELS, ROWS, Row
+from benchmarks.claims import claims_table
 from trainer.evaluation import plots
 from trainer.evaluation.eval_requests import SEGMENTS
 from trainer.evaluation.training_curves import scalar
@@ -22,6 +23,7 @@ _FIGURES = (
 )
 _PARTS_FIGURES = ("recall@10/ordered", "recall@10/clicked", "recall@10/clicked/unseen items", "p_good_share@10")
 _PAST = "similar past queries"
+_ONE_SEED = "*"
 _HEAD = """# Results
 
 Written by `python -m benchmarks.ablation`: it simulates the default market (`python -m preprocessing.simulate`), makes
@@ -35,8 +37,9 @@ these logs, not on a shop's own.
 """
 
 
-def write_results(path: Path, metrics: Mapping[str, Any], seconds: Mapping[str, float], jobs: Path) -> None:
-    """The page and its plots beside it."""
+def write_results(path: Path, found: Mapping[str, Any], seconds: Mapping[str, float], jobs: Path) -> None:
+    """The page and its plots beside it; `found` has the metrics of each row that a claim is about."""
+    metrics = next(iter(found.values()))
     path.parent.mkdir(parents=True, exist_ok=True)
     images = path.parent / "results"
     images.mkdir(exist_ok=True)
@@ -51,7 +54,7 @@ def write_results(path: Path, metrics: Mapping[str, Any], seconds: Mapping[str, 
     }
     for name, drawing in drawings.items():
         (images / f"{name}.svg").write_text(drawing)
-    path.write_text("\n".join(_page(metrics, seconds)) + "\n")
+    path.write_text("\n".join(_page(metrics, found, seconds)) + "\n")
 
 
 def _validations(jobs: Path, names: Sequence[str]) -> dict[str, Any]:
@@ -59,23 +62,32 @@ def _validations(jobs: Path, names: Sequence[str]) -> dict[str, Any]:
     return {name: curve for name, curve in found.items() if curve is not None}
 
 
-def _page(metrics: Mapping[str, Any], seconds: Mapping[str, float]) -> Iterator[str]:
+def _page(metrics: Mapping[str, Any], found: Mapping[str, Any], seconds: Mapping[str, float]) -> Iterator[str]:
     seeds = metrics["seeds"][metrics["job"]]
-    said, over = ("one seed", "users") if seeds == 1 else (f"{seeds} seeds each", "users and seeds")
+    said, over = ("one seed", "users") if seeds == 1 else (f"{seeds} seeds each ({_ONE_SEED}: one)", "users and seeds")
     yield _HEAD.format(rows=len(seconds), items=metrics["items"], requests=metrics["requests"], seeds=said, over=over)
     yield "## Models\n"
-    fused = f"{metrics['job']} + BM25"
     plain = [("BM25", "BM25 (title and brand)"), (_PAST, _PAST)]
-    rows = [*plain, *((r.name, r.says) for r in MODELS), (fused, "mgdspr and BM25, fused")]
+    rows = [*plain, *((row.name, _said(row, metrics)) for row in MODELS)]
     yield from _table([(says, metrics["models"][name], seconds.get(name)) for name, says in rows])
     yield "![Recall by K](results/recall_by_k.svg)\n\n![Recall by segment](results/recall_by_segment.svg)\n"
+    yield "## What the papers claim\n"
+    yield "`comes out` where the interval of the difference lies above zero, `does not` where it lies below.\n"
+    minus = {whole: one["job_minus"] for whole, one in found.items()}
+    yield from claims_table(minus, {row.name: row.says for row in ROWS})
     yield "## MGDSPR without its parts\n"
     yield "How much more the whole system has than it has without a part; bold where the interval excludes zero.\n"
     yield from _parts(metrics, MGDSPR_PARTS, metrics["job_minus"])
     yield "![Softmax and hinge](results/softmax_and_hinge.svg)\n"
     yield "## MMSE without its parts\n"
     rows_of_mmse = [Row("mmse", "mmse", "mmse"), *MMSE_PARTS]
-    yield from _table([(row.says, metrics["models"][row.name], seconds[row.name]) for row in rows_of_mmse])
+    yield from _table([(_said(row, metrics), metrics["models"][row.name], seconds[row.name]) for row in rows_of_mmse])
+
+
+def _said(row: Row, metrics: Mapping[str, Any]) -> str:
+    """What a row is called, with a mark where it has one seed and the job has more."""
+    seeds = metrics["seeds"]
+    return f"{row.says}{_ONE_SEED}" if seeds[row.name] < seeds[metrics["job"]] else row.says
 
 
 def _table(rows: Sequence[tuple[str, Mapping[str, Any], float | None]]) -> Iterator[str]:
@@ -94,7 +106,7 @@ def _parts(metrics: Mapping[str, Any], rows: Sequence[Row], minus: Mapping[str, 
     whole = metrics["models"][metrics["job"]]
     yield f"| **{metrics['job']}, whole** | {' | '.join(_cell(whole.get(name)) for name in names)} |"
     for row in rows:
-        yield f"| {row.says} | {' | '.join(_difference(minus[row.name].get(name)) for name in names)} |"
+        yield f"| {_said(row, metrics)} | {' | '.join(_difference(minus[row.name].get(name)) for name in names)} |"
     yield ""
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import gzip
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from benchmarks import judged, movielens
 from benchmarks.ablation_rows import ROWS, Row
+from benchmarks.claims import CLAIMS, claims_table, rivals
 from preprocessing.adapters.movielens import TEST_AT
 from preprocessing.adapters.raw_folder import ACTIONS, SEARCHES
 from preprocessing.command.experiment import load_section
@@ -54,3 +56,21 @@ def test_a_row_of_the_ablation_changes_its_config(row: Row) -> None:
     whole = load_section(path, "trainer", TrainerConfig)
     less = load_section(path, "trainer", TrainerConfig, [f"trainer.{one}" for one in row.overrides])
     assert less != whole and len({other.name for other in ROWS}) == len(ROWS)
+
+
+def test_claims_are_about_rows_of_the_ablation_that_have_every_seed() -> None:
+    main = {row.name for row in ROWS if row.main}
+    assert {name for claim in CLAIMS for name in (claim.whole, claim.less)} <= main
+    assert all(claim.less in rivals(claim.whole) for claim in CLAIMS)
+
+
+@pytest.mark.parametrize(
+    "low, high, said", [(0.01, 0.02, "comes out"), (-0.02, -0.01, "does not"), (-0.01, 0.01, "cannot be told")]
+)
+def test_an_interval_decides_a_claim(low: float, high: float, said: str) -> None:
+    difference = {"mean": (low + high) / 2, "low": low, "high": high}
+    minus: dict[str, Any] = {}
+    for claim in CLAIMS:
+        minus.setdefault(claim.whole, {}).setdefault(claim.less, {})[claim.figure] = difference
+    table = list(claims_table(minus, {row.name: row.says for row in ROWS}))
+    assert sum(line.endswith(f"| {said} |") for line in table) == len(CLAIMS)

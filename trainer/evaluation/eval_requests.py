@@ -8,12 +8,15 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from preprocessing.data.features import STAGES
+from preprocessing.data.features import HORIZONS, STAGES
 from trainer.data.dataset import requests
 from trainer.evaluation.catalogue import Catalogue
 
 POSITIVE_STAGES = ("ordered", "clicked")
-SEGMENTS = ("head", "torso", "tail", "known users", "new users", "unseen items")
+PAST_ELSEWHERE = "past elsewhere"  # a past in which nothing is of the leaf of what was chosen now
+SEGMENTS = ("head", "torso", "tail", "known users", "new users", PAST_ELSEWHERE, "unseen items")
+_CHOSEN_LEAVES = tuple(f"{stage}_leaf" for stage in POSITIVE_STAGES)
+_PAST_LEAVES = tuple(f"{horizon}_leaf" for horizon in HORIZONS)
 _BATCH = 512
 
 
@@ -44,14 +47,16 @@ class EvalRequests:
 
     def __init__(self, data_dir: str, catalogue: Catalogue, limit: int | None) -> None:
         stages = [f"{stage}_item_id" for stage in STAGES]
-        batches = list(eval_batches(data_dir, {"user_id", "query", *stages}, limit))
+        batches = list(eval_batches(data_dir, {"user_id", "query", *stages, *_CHOSEN_LEAVES, *_PAST_LEAVES}, limit))
         self.users = _column(batches, "user_id")
         self.queries = _column(batches, "query")
         self.stages: dict[str, Lists] = {}
         for stage, name in zip(STAGES, stages, strict=True):
             ids = Lists.join([batch[name] for batch in batches]) if batches else Lists(np.array([]), np.zeros(1, int))
             self.stages[stage] = Lists(catalogue.rows(ids.values.tolist()), ids.splits)
+        elsewhere = [_past_is_elsewhere(batch).numpy() for batch in batches]
         self.segments = _segments(data_dir, self.queries, self.users)
+        self.segments[PAST_ELSEWHERE] = np.concatenate(elsewhere) if elsewhere else np.zeros(0, bool)
 
     def __len__(self) -> int:
         return len(self.queries)
@@ -60,6 +65,14 @@ class EvalRequests:
 def eval_batches(data_dir: str, columns: set[str], limit: int | None) -> tf.data.Dataset:
     """The first `limit` eval requests, or all."""
     return requests(data_dir, "eval", _BATCH, columns, -1 if limit is None else limit)
+
+
+def _past_is_elsewhere(batch: dict[str, tf.RaggedTensor]) -> tf.Tensor:
+    """Who has a past, and in it nothing of the leaves of what was chosen: bool `[B]`."""
+    past, chosen = (tf.concat([batch[name] for name in names], 1) for names in (_PAST_LEAVES, _CHOSEN_LEAVES))
+    there, wanted = past.to_tensor(-1), chosen.to_tensor(-2)
+    meets = tf.reduce_any(there[:, :, None] == wanted[:, None, :], axis=[1, 2])
+    return (past.row_lengths() > 0) & ~meets
 
 
 def _column(batches: list[dict], name: str) -> np.ndarray:

@@ -1,0 +1,68 @@
+"""What the papers claim, each by two rows of the ablation and the figure in which they must differ."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from trainer.evaluation.eval_requests import PAST_ELSEWHERE
+
+_ORDERED, _CLICKED, _RELEVANT = "recall@10/ordered", "recall@10/clicked", "p_good_share@10"
+
+
+class Claim(NamedTuple):
+    """That `whole` has more of a figure than `less`."""
+
+    says: str
+    whole: str  # rows of the ablation
+    less: str
+    figure: str
+
+
+CLAIMS = (
+    Claim("MGDSPR finds more than alpha-DNN", "mgdspr", "dnn-words", _ORDERED),
+    Claim("and more than one with ids, attributes and behaviours", "mgdspr", "dnn", _ORDERED),
+    Claim("softmax over the catalogue beats the pairwise hinge", "mgdspr", "hinge", _ORDERED),
+    Claim("several grains find more than words alone", "mgdspr", "one-grain", _ORDERED),
+    Claim("several grains are more relevant", "mgdspr", "one-grain", _RELEVANT),
+    Claim("the Transformer over the words finds more", "mgdspr", "no-transformer", _ORDERED),
+    Claim("the Transformer is more relevant", "mgdspr", "no-transformer", _RELEVANT),
+    Claim("behaviours find more", "mgdspr", "no-behaviours", _ORDERED),
+    Claim("the zero vector helps", "mgdspr", "no-zero-vector", _CLICKED),
+    Claim(
+        "the zero vector helps where the past does not concern the query",
+        "mgdspr",
+        "no-zero-vector",
+        f"{_CLICKED}/{PAST_ELSEWHERE}",
+    ),
+    Claim("temperature 2 on raw inner products is more relevant", "raw-2", "raw", _RELEVANT),
+    Claim("mixed hard negatives are more relevant", "raw-2-mixed", "raw-2", _RELEVANT),
+    Claim("fused similarities find more than one fused representation", "mmse", "mmse-representations", _ORDERED),
+    Claim("the ranking loss orders a request's stages", "mmse", "mmse-no-ranking", "pairwise/clicked>shown"),
+    Claim("MMSE orders a request's stages better than MGDSPR", "mmse", "mgdspr", "pairwise/clicked>shown"),
+    Claim("and what was ordered above what was only clicked", "mmse", "mgdspr", "pairwise/ordered>clicked"),
+)
+
+
+def rivals(whole: str) -> list[str]:
+    """The rows that claims set against one."""
+    return list(dict.fromkeys(claim.less for claim in CLAIMS if claim.whole == whole))
+
+
+def verdict(difference: Mapping[str, float]) -> str:
+    """What an interval says of a claim that the difference is above zero."""
+    if difference["low"] > 0:
+        return "comes out"
+    return "does not" if difference["high"] < 0 else "cannot be told"
+
+
+def claims_table(minus: Mapping[str, Mapping[str, Any]], said: Mapping[str, str]) -> Iterator[str]:
+    """A row a claim: `minus` has the differences of each `whole` to its rivals, `said` what a row is called."""
+    yield "| claim | rows | figure | difference | |"
+    yield "|---|---|---|---|---|"
+    for claim in CLAIMS:
+        difference = minus[claim.whole][claim.less][claim.figure]
+        interval = "{mean:+.4f} [{low:+.4f}, {high:+.4f}]".format(**difference)
+        rows = f"{said[claim.whole]} - {said[claim.less]}"
+        yield f"| {claim.says} | {rows} | {claim.figure} | {interval} | {verdict(difference)} |"
+    yield ""
