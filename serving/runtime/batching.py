@@ -100,9 +100,10 @@ class Batcher:
     def _slot_of_one_alone(self, lane: Lane, task: Task) -> ThreadPoolExecutor | None:
         """The slot of a short request to an idle server, which the loop's own thread may run: nothing is handed over.
 
-        Nobody else is taken in meanwhile, so it is not for those who have company.
+        Nobody else is taken in meanwhile, so it is not for those who have company, nor for more than one row.
         """
-        if self.limits.batch_timeout_micros or not lane.expected(task.rows) < _SHORT or not self._loop.waited:
+        short = task.rows == 1 and lane.expected(1) < _SHORT
+        if not short or self.limits.batch_timeout_micros or not self._loop.waited:
             return None
         with self._lock:
             if self._running or self._lanes or not self._free:

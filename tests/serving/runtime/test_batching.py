@@ -324,7 +324,9 @@ def test_who_is_alone_is_answered_in_the_loops_own_thread() -> None:
     assert len(batcher._free) == batcher.limits.num_batch_threads
 
 
-@pytest.mark.parametrize("case", ["a loop at work", "a slow model", "one that waits for company", "others run"])
+@pytest.mark.parametrize(
+    "case", ["a loop at work", "two rows", "a slow model", "one that waits for company", "others run"]
+)
 def test_who_may_keep_others_waiting_is_not(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     model, batcher, lane = asked(batch_timeout_micros=1000 * (case == "one that waits for company"))
     monkeypatch.setattr(IdleLoop, "waited", case != "a loop at work")
@@ -332,7 +334,8 @@ def test_who_may_keep_others_waiting_is_not(case: str, monkeypatch: pytest.Monke
         lane.took(1, 60.0)
     if case == "others run":
         batcher._begin(batcher._free.pop(), Lane("other", model, True), 1)
-    assert asyncio.run(batcher.answer(lane, task(1.0)))[0].tolist() == [2.0]
+    rows = [1.0] * (1 + (case == "two rows"))
+    assert asyncio.run(batcher.answer(lane, task(*rows)))[0].tolist() == [2.0] * len(rows)
     assert model.seen[0].startswith("batch-")
 
 
