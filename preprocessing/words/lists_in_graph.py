@@ -7,7 +7,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from preprocessing.words.item_words import DESCRIPTION
-from preprocessing.words.lists import BEST, NO_TERM, WordLists
+from preprocessing.words.word_lists import BEST, NO_TERM, WordLists
 
 
 class Span(NamedTuple):
@@ -30,7 +30,7 @@ class Flat(NamedTuple):
 
 
 class ListsInGraph(tf.Module):
-    """`preprocessing.words.lists.WordLists` as variables, each read whole: to gather from one would copy it once."""
+    """`WordLists` as variables, each read whole: to gather from one would copy it once."""
 
     terms: tf.Variable
     offsets: tf.Variable
@@ -45,6 +45,7 @@ class ListsInGraph(tf.Module):
     item_terms: tf.Variable
     item_impacts: tf.Variable
     item_offsets: tf.Variable
+    item_once: tf.Variable
     means: tf.Variable
     boosts: tf.Variable
 

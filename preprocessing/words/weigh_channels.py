@@ -12,7 +12,7 @@ from preprocessing.text import analyser
 from preprocessing.words.channel_fusion import Found
 from preprocessing.words.choose_fusion import Chosen, Labelled, choose
 from preprocessing.words.query_kinds import QueryKinds, Way
-from preprocessing.words.search import WordSearch
+from preprocessing.words.word_search import WordSearch
 
 _TOGETHER = 64  # queries
 

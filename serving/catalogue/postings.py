@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from preprocessing.words.item_words import word_hashes
-from preprocessing.words.lists import (
+from preprocessing.words.word_lists import (
     NO_TERM,
     Statistics,
     WordLists,

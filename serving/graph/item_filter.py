@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 
 from preprocessing.text.branches import lazy_cond, lazy_loop
-from preprocessing.words.lists import NO_TERM
+from preprocessing.words.word_lists import NO_TERM
 from serving.graph.conditions import Clauses, Conditions, among, look_up
 from serving.graph.item_lookup import ItemLookup
 from serving.graph.posting_lists import PostingLists
@@ -44,6 +45,10 @@ class ItemFilter(tf.Module):
 
     def indexed(self, rows: tf.Tensor, clauses: Clauses) -> tf.Tensor:
         """Which of the index's items are alive and meet one request's clauses: rows `[n]` -> places in them `[m]`."""
+        met = functools.partial(self._indexed, rows, clauses)
+        return lazy_cond(clauses.given, met, lambda: tf.where(self.are_alive(rows))[:, 0])
+
+    def _indexed(self, rows: tf.Tensor, clauses: Clauses) -> tf.Tensor:
         lists, row = self.lists, tf.maximum(rows, 0)
         met = self.are_alive(rows)
         met &= _named(lists.leaf_of, row, clauses.leaves, clauses.leaf_numbers)
@@ -66,6 +71,9 @@ class ItemFilter(tf.Module):
     def fresh(self, clauses: Clauses) -> tf.Tensor:
         """Which of the fresh items are alive and meet one request's clauses: bool `[F]`."""
         rows = self.lists.items + tf.range(self.fresh_count())
+        return lazy_cond(clauses.given, lambda: self._fresh(rows, clauses), lambda: self.are_alive(rows))
+
+    def _fresh(self, rows: tf.Tensor, clauses: Clauses) -> tf.Tensor:
         met = self.are_alive(rows) & _in_range(self.fresh_prices.read_value(), clauses)
         for allowed, terms in ((clauses.leaves, self.fresh_leaves), (clauses.brands, self.fresh_brands)):
             found = tf.reduce_any((terms.read_value()[:, None] == allowed) & (allowed != NO_TERM), axis=1)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from preprocessing.words.lists import NO_TERM
+from preprocessing.words.word_lists import NO_TERM
 from serving.graph.conditions import Clauses
 from serving.graph.posting_lists import PostingLists
 from serving.index.base import Effort, Index

@@ -15,7 +15,7 @@ from preprocessing.command.console import UserError
 from preprocessing.data.features import VECTOR
 from preprocessing.logs.records import Item, Rejected, parse_item
 from preprocessing.text.vocabulary_files import Vocabularies
-from preprocessing.words.lists import Statistics
+from preprocessing.words.word_lists import Statistics
 from serving.catalogue.attribute_ids import attribute_ids
 from serving.catalogue.data_records import Strings
 from serving.catalogue.postings import fresh_terms

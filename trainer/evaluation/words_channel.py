@@ -12,11 +12,11 @@ from preprocessing.words.channel_fusion import Found, fuse_lists
 from preprocessing.words.choose_fusion import DEPTHS, MOST_REQUESTS, Chosen
 from preprocessing.words.config import WordsConfig
 from preprocessing.words.item_words import read_words
-from preprocessing.words.lists import build_word_lists
 from preprocessing.words.lists_in_graph import ListsInGraph
 from preprocessing.words.query_kinds import ways_to_tell
-from preprocessing.words.search import WordSearch
 from preprocessing.words.weigh_channels import Asked, Words, weigh_channels
+from preprocessing.words.word_lists import build_word_lists
+from preprocessing.words.word_search import WordSearch
 from trainer.data.dataset import requests
 from trainer.evaluation.catalogue import Catalogue
 from trainer.evaluation.eval_requests import POSITIVE_STAGES, EvalRequests

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from preprocessing.words.item_words import ItemWords, word_hashes
-from preprocessing.words.lists import K1, B
+from preprocessing.words.word_lists import K1, B
 
 
 class Item(NamedTuple):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from benchmarks.made_items import market
 from preprocessing.words.config import FieldsConfig
 from preprocessing.words.item_words import ItemWords, word_hashes
-from preprocessing.words.lists import NO_TERM, WordLists, terms_of
+from preprocessing.words.word_lists import NO_TERM, WordLists, terms_of
 from serving.catalogue.postings import build_postings
 from serving.catalogue.table import Table
 

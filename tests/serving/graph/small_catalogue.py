@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from preprocessing.words.lists import Statistics
+from preprocessing.words.word_lists import Statistics
 from serving.catalogue.postings import build_postings, fresh_terms
 from serving.catalogue.table import Table, TableBuilder
 from serving.config import ServingConfig

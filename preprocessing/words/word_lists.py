@@ -4,7 +4,7 @@ A term is a word of titles and brands, or a word of descriptions, which is anoth
 of title and brand alone. Title and brand are one field to BM25, a word of each counted by its boost (as in BM25F); a
 word that the title has is not counted again for the brand. Descriptions are a field of their own, times their boost.
 
-What it takes, in bytes: a posting 5 in its list and 5 at its item; an item 4; a term 28, a long one 5 more for each of
+What it takes, in bytes: a posting 5 in its list and 5 at its item; an item 5; a term 28, a long one 5 more for each of
 its BEST and a filter, which has a bit for each item or 8 to 16 bytes for each posting, whatever is less.
 """
 
@@ -52,6 +52,7 @@ class WordLists(NamedTuple):
     item_terms: np.ndarray  # int32 [P], each item's numbers of terms
     item_impacts: np.ndarray  # uint8 [P]
     item_offsets: np.ndarray  # int32 [N + 1]
+    item_once: np.ndarray  # uint8 [N], the impact of a word that the item's title or brand has once
     means: np.ndarray  # float32 [2], the mean length of a title with its brand, and of a description
     boosts: np.ndarray  # float32 [fields]
 
@@ -94,7 +95,8 @@ def build_word_lists(items: ItemWords, boosts: np.ndarray) -> WordLists:
     weights = _weights(terms, lengths, size, boosts)
     statistics = Statistics(means, boosts.astype(np.float32))
     impacts = impacts_of(counted, size, means)
-    return _assembled(np.append(terms, LAST_TERM), weights, lengths, counted.rows, impacts, size, statistics)
+    once = np.rint(STEPS / (1 + _held_back(counted, size, means)[0])).astype(np.uint8)
+    return _assembled(np.append(terms, LAST_TERM), weights, lengths, counted.rows, impacts, once, statistics)
 
 
 def part_of(lists: WordLists, rows: np.ndarray) -> WordLists:
@@ -108,7 +110,8 @@ def part_of(lists: WordLists, rows: np.ndarray) -> WordLists:
     lengths = np.bincount(terms[kept], minlength=len(lists.weights) - 1)
     impacts = lists.impacts[first:][kept]
     statistics = Statistics(lists.means, lists.boosts)
-    return _assembled(lists.terms, lists.weights, lengths, mine[kept], impacts, len(rows), statistics)
+    once = lists.item_once[rows]
+    return _assembled(lists.terms, lists.weights, lengths, mine[kept], impacts, once, statistics)
 
 
 def _assembled(
@@ -117,10 +120,10 @@ def _assembled(
     lengths: np.ndarray,
     rows: np.ndarray,
     impacts: np.ndarray,
-    size: int,
+    once: np.ndarray,
     statistics: Statistics,
 ) -> WordLists:
-    """Lists of int64 `[T]` lengths, their rows and impacts `[P]` one behind the other."""
+    """Lists of int64 `[T]` lengths, their rows and impacts `[P]` one behind the other, of as many items as `once`."""
     ends = np.cumsum(lengths)
     long_terms = np.flatnonzero(lengths > LONG)
     pieces = [slice(ends[one] - lengths[one], ends[one]) for one in long_terms]
@@ -137,10 +140,11 @@ def _assembled(
         weights,
         begins,
         read,
-        *_filters([rows[piece] for piece in pieces], size),
+        *_filters([rows[piece] for piece in pieces], len(once)),
         np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)[by_item],
         impacts[by_item],
-        np.searchsorted(rows[by_item], np.arange(size + 1)).astype(np.int32),
+        np.searchsorted(rows[by_item], np.arange(len(once) + 1)).astype(np.int32),
+        once,
         *statistics,
     )
 
@@ -164,9 +168,13 @@ def count_words(items: ItemWords, boosts: np.ndarray) -> Counted:
 
 def impacts_of(counted: Counted, items: int, means: np.ndarray) -> np.ndarray:
     """uint8 [P]: BM25's share of a word's weight, by how often an item has it, and how many words the item has."""
-    held_back = K1 * (1 - B + B * counted.lengths(items) / np.where(means > 0, means, 1)[:, None])
-    held_back = held_back[are_described(counted.terms).astype(np.int8), counted.rows]
+    held_back = _held_back(counted, items, means)[are_described(counted.terms).astype(np.int8), counted.rows]
     return np.rint(counted.times / (counted.times + held_back) * STEPS).astype(np.uint8)
+
+
+def _held_back(counted: Counted, items: int, means: np.ndarray) -> np.ndarray:
+    """float32 `[2, N]`: how often an item would have to have a word for half of the word's weight."""
+    return K1 * (1 - B + B * counted.lengths(items) / np.where(means > 0, means, 1)[:, None])
 
 
 def are_described(terms: np.ndarray) -> np.ndarray:

@@ -10,11 +10,10 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from preprocessing.words import lists as word_lists
-from preprocessing.words import search as word_search
-from preprocessing.words.lists import build_word_lists, count_words, impacts_of
+from preprocessing.words import word_lists, word_search
 from preprocessing.words.lists_in_graph import ListsInGraph
-from preprocessing.words.search import NO_SCORE, AskedWords, Candidates, WordSearch
+from preprocessing.words.word_lists import build_word_lists, count_words, impacts_of
+from preprocessing.words.word_search import NO_SCORE, AskedWords, Candidates, WordSearch
 from tests.preprocessing.words.plain_bm25 import Item, PlainBm25, ragged, words_of
 
 VOCABULARY = ["red", "blue", "shoe", "bag", "acme", "鞋"]

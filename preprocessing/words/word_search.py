@@ -13,9 +13,9 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from preprocessing.text.branches import lazy_loop
-from preprocessing.words.item_words import DESCRIPTION, word_hashes
-from preprocessing.words.lists import NO_TERM, terms_of
+from preprocessing.words.item_words import word_hashes
 from preprocessing.words.lists_in_graph import ListsInGraph, flat
+from preprocessing.words.word_lists import NO_TERM, terms_of
 
 MAX_WORDS = 16  # of a query; further ones are not looked for
 NO_SCORE = -float("inf")
@@ -47,17 +47,16 @@ class WordSearch(tf.Module):
     def asked(self, words: tf.RaggedTensor) -> AskedWords:
         """The terms of queries' words, strings `[B, (w)]`."""
         hashes = words.with_values(word_hashes(words.values)).to_tensor(NO_TERM, shape=[None, MAX_WORDS])
-        terms = tf.where(hashes == NO_TERM, hashes, terms_of("word", hashes))
-        weights = self.lists.weights.read_value()
-        unheard = tf.fill([MAX_WORDS], weights[-1])
-        if self.lists.has_descriptions:
-            described = tf.where(hashes == NO_TERM, hashes, terms_of("described", hashes))
-            terms = tf.concat([terms, described], axis=1)
-            unheard = tf.concat([unheard, unheard * self.lists.boosts[DESCRIPTION]], axis=0)
-        numbers = self.lists.numbers(terms)
+        kinds = ("word", "described") if self.lists.has_descriptions else ("word",)
+        terms = [tf.where(hashes == NO_TERM, hashes, terms_of(kind, hashes)) for kind in kinds]
+        return self.asked_terms(tf.concat(terms, axis=1))
+
+    def asked_terms(self, terms: tf.Tensor) -> AskedWords:
+        """The same of terms int64 `[B, T]`, NO_TERM for none."""
+        numbers, weights = self.lists.numbers(terms), self.lists.weights.read_value()
+        unheard = tf.where(terms == NO_TERM, 0.0, weights[-1])
         known = tf.gather(weights, tf.maximum(numbers, 0))
-        weights = tf.where(numbers == NO_TERM, tf.where(terms == NO_TERM, 0.0, unheard), known)
-        return AskedWords(terms, numbers, weights)
+        return AskedWords(terms, numbers, tf.where(numbers == NO_TERM, unheard, known))
 
     def search(self, asked: AskedWords, width: tf.Tensor, keep: Keep | None = None) -> Candidates:
         """The `width` best of each request, `[B, width]`, at least 1; of equal ones the earlier row first."""
@@ -119,9 +118,8 @@ class WordSearch(tf.Module):
             long_terms = tf.where(is_long)[:, 0]
             weights = tf.gather(asked.weights, long_terms)
             passed = lists.pass_filters(rows, tf.gather(begins, long_terms))
-            # A long word counts in an item as much as that of its words does for which it was read.
-            impacts = tf.math.unsorted_segment_max(impacts, places, tf.size(rows))
-            estimates += impacts * tf.linalg.matvec(passed, weights)
+            once = tf.cast(tf.gather(lists.item_once.read_value(), rows), tf.float32)
+            estimates += once * tf.linalg.matvec(passed, weights)
         return rows, estimates
 
 
