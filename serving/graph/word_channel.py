@@ -5,8 +5,8 @@ from __future__ import annotations
 import tensorflow as tf
 
 from preprocessing.text.branches import lazy_cond, lazy_loop
-from preprocessing.words.lists import NO_TERM
-from preprocessing.words.search import AskedWords, WordSearch
+from preprocessing.words.word_lists import NO_TERM
+from preprocessing.words.word_search import AskedWords, WordSearch
 from serving.graph.conditions import Clauses
 from serving.graph.item_filter import ItemFilter
 from serving.index.base import NO_SCORE, Candidates, best_of

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from preprocessing.words.channel_fusion import Fusion
-from preprocessing.words.search import WordSearch
+from preprocessing.words.word_search import WordSearch
 from serving.catalogue.attribute_ids import attribute_ids
 from serving.catalogue.data_records import Requests, Strings, catalog_batches, check_vectors
 from serving.catalogue.postings import build_postings

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from preprocessing.words.channel_fusion import Fusion, fuse
-from preprocessing.words.search import NO_SCORE, WordSearch
+from preprocessing.words.word_search import NO_SCORE, WordSearch
 from serving.graph.channels import Channels
 from serving.graph.conditions import Conditions
 from serving.graph.word_channel import WordChannel
