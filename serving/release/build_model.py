@@ -104,7 +104,7 @@ class Builder:
         counts = {"fresh": 0, "tombstones": 0}
         if changes != Changes():
             vocabularies = self.towers.vocabularies
-            side = ItemSide(self.item_encoder, vocabularies.text_limits, vocabularies, vocabularies.vector_width)
+            side = ItemSide(self.item_encoder, vocabularies, vocabularies.vector_width)
             counts = amend(aside / "model", len(table), changes, side)
         clock.lap("save")
         exact = exact_answers(aside / "model", vectors, queries.tuned_by, found.tuned, config.tuning.target_recall)
@@ -136,7 +136,9 @@ class Builder:
 
     def embed(self, aside: Path) -> tuple[Table, np.ndarray]:
         """The table of the catalogue, and its vectors `[N, dim]` mapped from a file aside."""
-        return embed_catalogue(self._data_dir, self._spec, self.item_encoder, str(aside / "vectors"), self._precomputed)
+        described = self._config.channels.words.fields.description > 0
+        path = str(aside / "vectors")
+        return embed_catalogue(self._data_dir, self._spec, self.item_encoder, path, self._precomputed, described)
 
     def searched(
         self, vectors: np.ndarray, table: Table, items: ItemLookup, queries: Queries, name: str, clock: Clock

@@ -72,7 +72,7 @@ class WordsChannel:
 def _words(data_dir: str, catalogue: Catalogue, spec: dict, config: WordsConfig) -> Words:
     limits = spec["text"]["max_chars"], spec["text"]["max_words"]
     texts = {"title": catalogue.titles, "brand": catalogue.brands, "description": catalogue.descriptions}
-    read = read_words({name: one.tolist() for name, one in texts.items()}, *limits)
+    read = read_words({name: one.tolist() for name, one in texts.items()})
     lists = build_word_lists(read, config.fields.boosts)
     with tf.io.gfile.GFile(f"{data_dir}/vocab/word.txt", "rb") as file:
         known = file.read().split(b"\n")[:-1]
