@@ -13,7 +13,7 @@ from preprocessing.words.choose_fusion import DEPTHS, MOST_REQUESTS, Chosen
 from preprocessing.words.config import WordsConfig
 from preprocessing.words.item_words import read_words
 from preprocessing.words.lists_in_graph import ListsInGraph
-from preprocessing.words.query_kinds import ways_to_tell
+from preprocessing.words.query_kinds import MOST_TRAINING, ways_to_tell
 from preprocessing.words.weigh_channels import Asked, Words, weigh_channels
 from preprocessing.words.word_lists import build_word_lists
 from preprocessing.words.word_search import WordSearch
@@ -77,7 +77,7 @@ def _words(data_dir: str, catalogue: Catalogue, spec: dict, config: WordsConfig)
     with tf.io.gfile.GFile(f"{data_dir}/vocab/word.txt", "rb") as file:
         known = file.read().split(b"\n")[:-1]
     clicked: set[bytes] = set()
-    for batch in requests(data_dir, "train", 4096, {"query"}):
+    for batch in requests(data_dir, "train", 4096, {"query"}, MOST_TRAINING):
         clicked.update(batch["query"].numpy().tolist())
     return Words(WordSearch(ListsInGraph(lists)), ways_to_tell(known, clicked, *limits), limits)
 
