@@ -95,9 +95,13 @@ def main(argv: list[str] | None = None) -> int:
     seconds = {row.name: _train(steps, row, data, jobs, given.seeds, given.set) for row in ROWS}
     place = ("--data", data, "--judgments", f"{raw}/truth/judgments.jsonl.gz")
     first, *others = [row.name for row in ROWS]
+    fused = {first: ("--fuse", "words")}
     wholes = list(dict.fromkeys(claim.whole for claim in CLAIMS))
     compared = {whole: others if whole == first else rivals(whole) for whole in wholes}
-    found = {whole: _evaluate(steps, whole, compared[whole], place, jobs, str(seconds)) for whole in wholes}
+    found = {
+        whole: _evaluate(steps, whole, compared[whole], (*place, *fused.get(whole, ())), jobs, str(seconds))
+        for whole in wholes
+    }
     metrics = found[first]
     write_results(Path(given.results), found, seconds, jobs)
     main_figures = {name: metrics["models"][name]["recall@10/ordered"]["mean"] for name in metrics["models"]}

@@ -68,7 +68,8 @@ def _page(metrics: Mapping[str, Any], found: Mapping[str, Any], seconds: Mapping
     yield _HEAD.format(rows=len(seconds), items=metrics["items"], requests=metrics["requests"], seeds=said, over=over)
     yield "## Models\n"
     plain = [("BM25", "BM25 (title and brand)"), (_PAST, _PAST)]
-    rows = [*plain, *((row.name, _said(row, metrics)) for row in MODELS)]
+    fused = (f"{metrics['job']} + words", "mgdspr and words, fused as validation chose")
+    rows = [*plain, *((row.name, _said(row, metrics)) for row in MODELS), fused]
     yield from _table([(says, metrics["models"][name], seconds.get(name)) for name, says in rows])
     yield "![Recall by K](results/recall_by_k.svg)\n\n![Recall by segment](results/recall_by_segment.svg)\n"
     yield "## What the papers claim\n"

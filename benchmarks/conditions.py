@@ -29,6 +29,7 @@ from benchmarks.index_vectors import clusters
 from benchmarks.made_items import BRANDS, LEAVES, in_graph, market
 from preprocessing.command.console import run_command
 from preprocessing.command.flags import Flags
+from preprocessing.words.config import FieldsConfig
 from serving.catalogue.postings import build_postings
 from serving.config import ServingConfig, TuningConfig, WidthsConfig
 from serving.graph.over_retrieval import OverRetrieval, growing_efforts
@@ -71,9 +72,9 @@ def write_model(path: Path, items: int, kind: str) -> dict[str, Any]:
         save(searcher, str(aside / "model"), searcher.signatures(filtered=True))
         os.rename(aside / "model", path)
     begun = time.process_time()
-    postings = build_postings(table)
+    postings = build_postings(table, FieldsConfig().boosts)
     seconds = round(time.process_time() - begun, 2)
-    count = int(postings.offsets[-1]) + len(postings.sorted_prices)
+    count = int(postings.lists.offsets[-1]) + len(postings.sorted_prices)
     return {"postings": count, "bytes_a_posting": round(postings.bytes / count, 2), "postings_cpu_s": seconds}
 
 

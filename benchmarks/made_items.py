@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from preprocessing.words.config import FieldsConfig
+from preprocessing.words.item_words import ItemWords, word_hashes
 from serving.catalogue.postings import build_postings
-from serving.catalogue.table import NAMED, Table, word_hashes
+from serving.catalogue.table import NAMED, Table
 from serving.graph.item_filter import ItemFilter
 from serving.graph.item_lookup import ItemLookup
 from serving.graph.posting_lists import PostingLists
@@ -24,8 +26,10 @@ def ids_alone(count: int) -> Table:
     """Items without words, names and prices."""
     names = {name: np.array([b""], object) for name in NAMED}
     numbers = {name: np.zeros(count, np.int32) for name in NAMED}
-    prices = np.full(count, np.nan, np.float32)
-    return Table(_ids(count), names, numbers, np.zeros(0, np.int64), np.zeros(count + 1, np.int64), prices)
+    prices, none = np.full(count, np.nan, np.float32), np.zeros(0, np.int64)
+    return Table(
+        _ids(count), names, numbers, ItemWords(none, none.astype(np.uint8), np.zeros(count + 1, np.int64)), prices
+    )
 
 
 def market(count: int) -> Table:
@@ -42,7 +46,7 @@ def market(count: int) -> Table:
     numbers["brand"] = random.choice(BRANDS, size=count, p=shares / shares.sum()).astype(np.int32)
     prices = random.lognormal(3, 1, count).astype(np.float32)
     ends = np.arange(0, count * LENGTH + 1, LENGTH, dtype=np.int64)
-    return Table(_ids(count), names, numbers, hashes[words], ends, prices)
+    return Table(_ids(count), names, numbers, ItemWords(hashes[words], np.zeros(len(words), np.uint8), ends), prices)
 
 
 def in_graph(table: Table, aside: Path) -> ItemFilter:
@@ -50,7 +54,7 @@ def in_graph(table: Table, aside: Path) -> ItemFilter:
     (aside / "items.txt").write_bytes(b"".join(one + b"\n" for one in table.ids.tolist()))
     write_fresh_ids(aside, [])
     items = ItemLookup(table, str(aside / "items.txt"), str(aside / FRESH_FILE), 256, 32)
-    return ItemFilter(items, PostingLists(build_postings(table)))
+    return ItemFilter(items, PostingLists(build_postings(table, FieldsConfig().boosts)))
 
 
 def _ids(count: int) -> np.ndarray:

@@ -137,7 +137,7 @@ def measure(data_dir: str, job_dir: str, seed: int) -> dict[str, Any]:
     """Both, on the same requests."""
     import tensorflow as tf
 
-    from trainer.evaluation.bootstrap import Bootstrap
+    from preprocessing.words.bootstrap import Bootstrap
     from trainer.evaluation.catalogue import Catalogue
     from trainer.evaluation.eval_requests import EvalRequests
     from trainer.evaluation.retrievers import Setting, ask_job
@@ -151,7 +151,7 @@ def measure(data_dir: str, job_dir: str, seed: int) -> dict[str, Any]:
         seen_by.setdefault(user, set()).add(row)
     seen = [seen_by.get(user, set()) for user in test.users.tolist()]
 
-    setting = Setting(data_dir, catalogue, eval_requests, None, None, len(catalogue), _MEMORY)
+    setting = Setting(data_dir, catalogue, eval_requests, None, len(catalogue), _MEMORY)
     users, movies = train_tutorial(train, np.unique(catalogue.item_ids), seed)
     scores = tf.matmul(users(tf.constant(test.users)), movies(tf.constant(catalogue.item_ids)), transpose_b=True)
     rankings = {

@@ -3,6 +3,8 @@
     records -> parse -> by user -> logs, item lookups -> by item -> counted items -> vocabularies
                                                                  -> encoded items -> by user -> examples
 
+Of a catalogue alone the items themselves ask, behind "counted items"; all else is the same.
+
 Keys are partitions of users and of items, elements are batches of records: the shuffle moves few and compact
 elements, and one worker holds one partition at a time, whatever the size of the log.
 """
@@ -10,7 +12,7 @@ elements, and one worker holds one partition at a time, whatever the size of the
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import apache_beam as beam
@@ -22,6 +24,7 @@ from preprocessing.command.console import nearest
 from preprocessing.config import PreprocessingConfig
 from preprocessing.data.stats import HISTOGRAMS
 from preprocessing.data.write_folder import DataParts
+from preprocessing.joins.ask_items import CATALOGUE_SPLIT, AskItems
 from preprocessing.joins.build_examples import BuildExamples
 from preprocessing.joins.count_prices import CountPrices
 from preprocessing.joins.count_vocabularies import CountTokens
@@ -54,12 +57,26 @@ class Partitions(NamedTuple):
         return cls(users, max(items, users // 8))  # a log without a catalogue still names its items
 
 
+class JoinedLog(NamedTuple):
+    """Who asked for what, each a PCollection."""
+
+    logs: beam.PCollection  # (partition of users, its logs)
+    items: beam.PCollection  # counted items, each with the partitions that look it up
+    totals: beam.PCollection
+    prices: beam.PCollection
+    tokens: Sequence[beam.PCollection]
+    counts: Sequence[beam.PCollection]
+    split: beam.PCollection
+    cuts: AsSingleton  # of the split
+
+
 class MakeExamples(beam.PTransform):
     """Raw records -> training-ready examples, as one step of any Beam pipeline.
 
     Takes PCollections by stream: "searches" and "actions", or "ubi" with both, and "catalog", without which items are
-    known by their ids alone. An element is a plain dict as docs/data.md has it, names mapped by `config.input`, or a
-    `Block` of them as the command's readers give it. Gives `DataParts`, over all the log in one global window.
+    known by their ids alone; "catalog" alone makes requests of its items' own words. An element is a plain dict as
+    docs/data.md has it, names mapped by `config.input`, or a `Block` of them as the command's readers give it. Gives
+    `DataParts`, over all the log in one global window.
 
         parts = {"catalog": catalog, "searches": searches, "actions": actions} | MakeExamples(PreprocessingConfig())
         parts.train | beam.Values() | beam.io.WriteToTFRecord("train")
@@ -79,38 +96,23 @@ class MakeExamples(beam.PTransform):
         config = self._config
         _check(streams)
         parsed = [self._parse(name, records) for name, records in streams.items()]
-        split = _all(parsed, TIMES) | "Split" >> SplitByTime(config.split, config.history.timezone_offset_h)
-        cuts = AsSingleton(split | "Cuts alone" >> beam.Map(lambda split: split.cuts))
-        users = (
-            {kind: _all(parsed, kind) for kind in ("searches", "actions", "impressions")}
-            | "By user" >> beam.CoGroupByKey()
-            | "Join users"
-            >> beam.ParDo(JoinUsers(config, self._partitions.items), cuts).with_outputs(LOGS, LOOKUPS, TOKENS, COUNTS)
-        )
-        items = (
-            {"catalog": _all(parsed, "catalog"), "lookups": users[LOOKUPS]}
-            | "By item" >> beam.CoGroupByKey()
-            | "Join items"
-            >> beam.ParDo(JoinItems(config, "catalog" in streams)).with_outputs(JOINED, TOTALS, PRICES, TOKENS, COUNTS)
-        )
-        words, frequencies = (
-            (users[TOKENS], items[TOKENS]) | "All tokens" >> beam.Flatten() | CountTokens(config.vocabularies)
-        )
-        vocabularies = (words, items[PRICES] | CountPrices(config.prices.least)) | "Tables of ids" >> beam.Flatten()
+        log = self._ask_items(parsed) if set(streams) == {"catalog"} else self._join_log(parsed, "catalog" in streams)
+        words, frequencies = log.tokens | "All tokens" >> beam.Flatten() | CountTokens(config.vocabularies)
+        vocabularies = (words, log.prices | CountPrices(config.prices.least)) | "Tables of ids" >> beam.Flatten()
         encoder, tables = SharedEncoder(config), AsDict(vocabularies)
-        totals = AsSingleton(items[TOTALS] | "Totals" >> beam.CombineGlobally(SumTotals()))
-        encoded = items[JOINED] | "Encode items" >> beam.ParDo(
-            EncodeItems(config, encoder), tables, totals
-        ).with_outputs(ENCODED, CATALOG)
+        totals = AsSingleton(log.totals | "Totals" >> beam.CombineGlobally(SumTotals()))
+        encoded = log.items | "Encode items" >> beam.ParDo(EncodeItems(config, encoder), tables, totals).with_outputs(
+            ENCODED, CATALOG
+        )
         examples = (
-            {"logs": users[LOGS], "items": encoded[ENCODED]}
+            {"logs": log.logs, "items": encoded[ENCODED]}
             | "Logs and items by user" >> beam.CoGroupByKey()
             | "Build examples"
-            >> beam.ParDo(BuildExamples(config, encoder), tables, cuts).with_outputs(
+            >> beam.ParDo(BuildExamples(config, encoder), tables, log.cuts).with_outputs(
                 TRAIN, VALIDATION, EVAL, REJECTED, COUNTS
             )
         )
-        counts = [*(one[COUNTS] for one in parsed), users[COUNTS], items[COUNTS], examples[COUNTS], frequencies]
+        counts = [*(one[COUNTS] for one in parsed), *log.counts, examples[COUNTS], frequencies]
         return DataParts(
             train=examples[TRAIN],
             validation=examples[VALIDATION],
@@ -119,7 +121,41 @@ class MakeExamples(beam.PTransform):
             vocabularies=vocabularies,
             rejected=[*(one[REJECTED] for one in parsed), examples[REJECTED]] | "All rejected" >> beam.Flatten(),
             counts=counts | "All counts" >> beam.Flatten() | "Count" >> SumCounts(),
-            split=split,
+            split=log.split,
+        )
+
+    def _join_log(self, parsed: Sequence[Any], has_catalog: bool) -> JoinedLog:
+        """Users with what they did, and the items that these look up."""
+        config = self._config
+        split = _all(parsed, TIMES) | "Split" >> SplitByTime(config.split, config.history.timezone_offset_h)
+        cuts = _cuts(split)
+        users = (
+            {kind: _all(parsed, kind) for kind in ("searches", "actions", "impressions")}
+            | "By user" >> beam.CoGroupByKey()
+            | "Join users"
+            >> beam.ParDo(JoinUsers(config, self._partitions.items), cuts).with_outputs(LOGS, LOOKUPS, TOKENS, COUNTS)
+        )
+        items = self._join_items({"catalog": _all(parsed, "catalog"), "lookups": users[LOOKUPS]}, has_catalog)
+        tokens, counts = ((users[name], items[name]) for name in (TOKENS, COUNTS))
+        return JoinedLog(users[LOGS], items[JOINED], items[TOTALS], items[PRICES], tokens, counts, split, cuts)
+
+    def _ask_items(self, parsed: Sequence[Any]) -> JoinedLog:
+        """The same of a catalogue alone, whose items are asked for by their own words."""
+        items = self._join_items({"catalog": _all(parsed, "catalog")}, has_catalog=True)
+        asked = items[JOINED] | "Ask items" >> beam.ParDo(AskItems(self._config, self._partitions.items)).with_outputs(
+            LOGS, JOINED, TOKENS, TIMES
+        )
+        split = asked[TIMES] | "Split" >> SplitByTime(CATALOGUE_SPLIT, 0)
+        tokens = (asked[TOKENS], items[TOKENS])
+        counts, cuts = (items[COUNTS],), _cuts(split)
+        return JoinedLog(asked[LOGS], asked[JOINED], items[TOTALS], items[PRICES], tokens, counts, split, cuts)
+
+    def _join_items(self, sides: Mapping[str, beam.PCollection], has_catalog: bool) -> Any:
+        return (
+            sides
+            | "By item" >> beam.CoGroupByKey()
+            | "Join items"
+            >> beam.ParDo(JoinItems(self._config, has_catalog)).with_outputs(JOINED, TOTALS, PRICES, TOKENS, COUNTS)
         )
 
     def _parse(self, stream: str, records: beam.PCollection) -> Any:
@@ -133,8 +169,12 @@ def _check(streams: Iterable[str]) -> None:
     for name in streams:
         if name not in STREAMS:
             raise ValueError(f"MakeExamples: unknown stream {name!r}{nearest(name, STREAMS)}")
-    if "ubi" not in streams and not {"searches", "actions"} <= set(streams):
-        raise ValueError('MakeExamples: give it "searches" and "actions", or "ubi" that holds both')
+    if not ({"searches", "actions"} <= set(streams) or "ubi" in streams or set(streams) == {"catalog"}):
+        raise ValueError('MakeExamples: give it "searches" and "actions", "ubi" that holds both, or "catalog" alone')
+
+
+def _cuts(split: beam.PCollection) -> AsSingleton:
+    return AsSingleton(split | "Cuts alone" >> beam.Map(lambda split: split.cuts))
 
 
 def _all(parsed: Iterable[Any], output: str) -> beam.PCollection:

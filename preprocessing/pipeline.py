@@ -11,22 +11,23 @@ from collections.abc import Sequence
 from apache_beam.options.pipeline_options import GoogleCloudOptions
 from rich.console import Console
 
-from preprocessing.command.console import counted_progress, fail, run_command
+from preprocessing.command.console import UserError, counted_progress, fail, run_command
 from preprocessing.command.experiment import load_section
 from preprocessing.command.flags import Flags
 from preprocessing.command.runners import beam_options, new_pipeline, run_to_end
-from preprocessing.config import PreprocessingConfig
+from preprocessing.config import InputConfig, PreprocessingConfig, join_path
 from preprocessing.data import stats as statistics
 from preprocessing.data.data_folder import FAILED, DataFolder, finish, finish_inside
 from preprocessing.data.write_folder import WriteDataFolder, shard_counts
 from preprocessing.graph import MakeExamples, Partitions
 from preprocessing.logs.documents import Document
 from preprocessing.logs.parse import Parse, document_loader, parser
-from preprocessing.logs.sources import Read, Source, find, refuse_inside, sniff
+from preprocessing.logs.sources import Read, Source, find, has_files, refuse_inside, sniff
 
 OWN_FLAGS = ("--config", "--input", "--output", "--set")
 _HELP = """\
-Turns raw search logs (catalogue, searches, actions; or UBI) into training-ready TFRecords and vocabularies.
+Turns raw search logs (catalogue, searches, actions; or UBI) into training-ready TFRecords and vocabularies. Of a
+catalogue without searches and actions, each item is asked for by words of its own.
 
 examples:
   python -m preprocessing.pipeline --config configs/demo.yaml --input out/raw --output out/data
@@ -51,20 +52,42 @@ def arguments(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]
         epilog="Every other flag is Beam's own (--runner, --direct_num_workers, --parallelism, ...).",
     )
     flags.add_argument("--config", required=True, help="the experiment's YAML; its `preprocessing` section is read")
-    flags.add_argument("--input", required=True, help="folder of the raw logs; the config's file patterns start here")
+    flags.add_argument(
+        "--input",
+        required=True,
+        help="folder of the raw logs, or of a catalogue alone; the config's file patterns start here",
+    )
     flags.add_argument("--output", required=True, help="folder for the records; an earlier run's files are replaced")
     flags.add_argument("--set", action="append", default=[], metavar="A.B=C", help="overrides one key of the config")
     return flags.parse_known_args(argv)
 
 
+def patterns_of(config: InputConfig, folder: str) -> dict[str, str]:
+    """Where the files of each stream lie; of a log that is not there, the catalogue alone is left."""
+    catalog = {"catalog": config.catalog.pattern} if config.catalog is not None else {}
+    if config.format == "ubi":
+        return {"ubi": config.ubi.pattern, **catalog}
+    log = {"searches": config.searches.pattern, "actions": config.actions.pattern}
+    there = {stream for stream, pattern in (log | catalog).items() if has_files(stream, folder, pattern)}
+    missing = {stream: join_path(folder, log[stream]) for stream in log if stream not in there}
+    if len(missing) == 1:
+        ((stream, path),) = missing.items()
+        (other,) = there & log.keys()
+        raise UserError(
+            f"{stream}: no file matches {path}, though there are {other}; add the {stream}, or take the {other} away "
+            "to train on the catalogue alone"
+        )
+    if missing and catalog and "catalog" not in there:
+        raise UserError(
+            f"no file matches {' or '.join(missing.values())}, nor {join_path(folder, catalog['catalog'])}: neither a "
+            "log nor a catalogue; check --input and preprocessing.input in the config"
+        )
+    return catalog if missing and catalog else log | catalog
+
+
 def sources_of(config: PreprocessingConfig, folder: str) -> list[Source]:
     """The raw files, each looked into."""
-    if config.input.format == "ubi":
-        patterns = {"ubi": config.input.ubi.pattern}
-    else:
-        patterns = {name: getattr(config.input, name).pattern for name in ("searches", "actions")}
-    if config.input.catalog is not None:
-        patterns["catalog"] = config.input.catalog.pattern
+    patterns = patterns_of(config.input, folder)
     sources = [find(stream, folder, pattern) for stream, pattern in patterns.items()]
     for source in sources:
         parse = parser(source.stream, config.input)

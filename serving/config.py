@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from preprocessing.command.experiment import Section
+from preprocessing.words.config import WordsConfig
 
 Kind = Literal["scann", "portable", "brute_force"]
 
@@ -75,6 +76,12 @@ class GateConfig(Section):
     requests: int = Field(1_000, ge=1)
 
 
+class ChannelsConfig(Section):
+    """What finds items besides their vectors."""
+
+    words: WordsConfig = WordsConfig()
+
+
 class ServingConfig(Section):
     """How a model is exported."""
 
@@ -83,6 +90,7 @@ class ServingConfig(Section):
     max_k: int = Field(10_000, ge=1)  # a larger k is cut to it: a request must not be able to ask for the whole memory
     keep_versions: int = Field(3, ge=1)
     shard_target: str = Field("{name}:8500", pattern=r"^[^{}]*(\{name\}[^{}]*)*$")  # where a shard's model is served
+    channels: ChannelsConfig = ChannelsConfig()
     widths: WidthsConfig = WidthsConfig()
     scann: ScannConfig = ScannConfig()
     portable: PortableConfig = PortableConfig()

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import preprocessing  # noqa: F401 (sets up TensorFlow's environment)
 from preprocessing.command.console import UserError, quiet_native_code, run_command
+from preprocessing.command.experiment import load_section
 from preprocessing.command.flags import Flags
 
 if TYPE_CHECKING:  # TensorFlow comes with them
+    from preprocessing.words.config import WordsConfig
     from trainer.evaluation.contest import Measured
     from trainer.evaluation.retrievers import Setting
 
@@ -27,7 +29,7 @@ examples:
   python -m trainer.evaluate --data out/data --job-dir out/mgdspr
   python -m trainer.evaluate --data out/data --job-dir out/mgdspr-seeds --compare out/dnn-seeds
   python -m trainer.evaluate --data out/data --job-dir out/mgdspr --compare out/dnn --compare out/tfrs \\
-      --judgments out/raw/truth/judgments.jsonl.gz --fuse bm25
+      --judgments out/raw/truth/judgments.jsonl.gz --fuse words
 """
 
 
@@ -46,7 +48,14 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     flags.add_argument(
         "--judgments", help="graded relevance, JSON Lines of query, item_id, grade (0 to 3); with user_id: to that user"
     )
-    flags.add_argument("--fuse", choices=["bm25"], help="also evaluate the job fused with BM25 by reciprocal rank")
+    flags.add_argument(
+        "--fuse",
+        choices=["words"],
+        help="also evaluate the words' channel, and the job fused with it as an export would: by what validation says",
+    )
+    flags.add_argument(
+        "--config", help="with --fuse: the experiment's YAML; its `serving.channels.words` is read, defaults without it"
+    )
     flags.add_argument(
         "--without-past", action="store_true", help="also evaluate the job with every user's past emptied"
     )
@@ -77,9 +86,11 @@ def evaluate(flags: argparse.Namespace) -> dict[str, Any]:
     if flags.limit is not None and flags.limit < 1:
         raise UserError(f"--limit {flags.limit}: at least 1")
     from preprocessing.command.console import progress
+    from preprocessing.words.choose_fusion import described
     from trainer.evaluation.contest import Contest, entries
     from trainer.evaluation.html_report import write_report
     from trainer.evaluation.summary import show_table
+    from trainer.evaluation.words_channel import WordsChannel
     from trainer.job.job_folder import Job
 
     data_dir = flags.data.rstrip("/")
@@ -87,8 +98,12 @@ def evaluate(flags: argparse.Namespace) -> dict[str, Any]:
     with progress("evaluating", total=3 + sum(len(entry.jobs) for entry in found)) as bar:
         setting = _setting(flags, data_dir, ks)
         bar.advance()
-        measured = Contest(setting, ks, bar.advance).measured(found, bool(flags.fuse), flags.without_past)
+        words = WordsChannel(setting, _words_config(flags.config)) if flags.fuse else None
+        contest = Contest(setting, ks, bar.advance, words)
+        measured = contest.measured(found, flags.without_past)
     metrics = {**_metrics(measured, found[0].name, setting, flags.seed), "k": ks}
+    if words is not None:
+        metrics["channels"] = [described(one) for one in contest.chosen]
     metrics["seeds"] = {entry.name: len(entry.jobs) for entry in found}
     Job(found[0].folder).write("metrics.json", json.dumps(metrics, indent=1))
     write_report(found, [one.answers for one in measured], metrics, setting)
@@ -98,6 +113,7 @@ def evaluate(flags: argparse.Namespace) -> dict[str, Any]:
 
 def _setting(flags: argparse.Namespace, data_dir: str, ks: list[int]) -> Setting:
     """What all retrievers are asked."""
+    from preprocessing.words.channel_fusion import LEAST_DEPTH
     from trainer.evaluation.catalogue import Catalogue
     from trainer.evaluation.eval_requests import EvalRequests
     from trainer.evaluation.judgments import Judgments
@@ -108,15 +124,21 @@ def _setting(flags: argparse.Namespace, data_dir: str, ks: list[int]) -> Setting
     if not len(eval_requests):
         raise UserError(f"--data {data_dir} has no eval request; set preprocessing.split so that some are left")
     judgments = Judgments(flags.judgments, catalogue) if flags.judgments else None
-    k = min(max(ks), len(catalogue))
-    return Setting(data_dir, catalogue, eval_requests, judgments, flags.limit, k, flags.memory_mb << 20)
+    k = min(max(*ks, LEAST_DEPTH) if flags.fuse else max(ks), len(catalogue))
+    return Setting(data_dir, catalogue, eval_requests, judgments, k, flags.memory_mb << 20)
+
+
+def _words_config(path: str | None) -> WordsConfig:
+    from preprocessing.words.config import WordsConfig
+
+    return load_section(path, "serving.channels.words", WordsConfig) if path else WordsConfig()
 
 
 def _metrics(measured: Sequence[Measured], job: str, setting: Setting, seed: int) -> dict[str, Any]:
     """What `metrics.json` holds."""
     import numpy as np
 
-    from trainer.evaluation.bootstrap import Bootstrap
+    from preprocessing.words.bootstrap import Bootstrap
     from trainer.evaluation.summary import metrics_of
 
     by_user = Bootstrap(setting.eval_requests.users, seed)

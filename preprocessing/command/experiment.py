@@ -23,7 +23,7 @@ class Section(BaseModel):
 
 
 def load_section(path: str, name: str, kind: type[S], overrides: Sequence[str] = ()) -> S:
-    """Reads the YAML at `path`, applies `a.b=c` overrides and validates its section `name` as a `kind`."""
+    """Reads the YAML at `path`, applies `a.b=c` overrides and validates its section, or `a.b` of it, as a `kind`."""
     document = _read_yaml(path)
     for override in overrides:
         _apply(document, override)
@@ -31,7 +31,7 @@ def load_section(path: str, name: str, kind: type[S], overrides: Sequence[str] =
         if key not in SECTIONS:
             raise UserError(f"{path}: unknown section {key!r}{nearest(str(key), SECTIONS)}")
     try:
-        return kind.model_validate(document.get(name) or {})
+        return kind.model_validate(_at(document, name) or {})
     except ValidationError as error:
         key = ".".join(str(part) for part in (name, *_first(error)["loc"]))
         # The last word on a key is an override's, if one set it or what it is a part of.
@@ -60,6 +60,13 @@ def _read_yaml(path: str) -> dict[str, Any]:
         return {}
     if not isinstance(document, dict):
         raise UserError(f"{path}: expected sections {', '.join(SECTIONS)}, found a {type(document).__name__}")
+    return document
+
+
+def _at(document: Any, name: str) -> Any:
+    """What stands under a dotted name; None if nothing does."""
+    for part in name.split("."):
+        document = document.get(part) if isinstance(document, dict) else document
     return document
 
 

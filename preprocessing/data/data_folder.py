@@ -14,7 +14,7 @@ from apache_beam.pvalue import AsIter
 from preprocessing.command.console import UserError
 from preprocessing.command.experiment import resolved_yaml
 from preprocessing.config import InputConfig, PreprocessingConfig, StreamConfig, VocabulariesConfig
-from preprocessing.data.features import PRICE, SCHEMA_VERSION, catalog_features, request_features
+from preprocessing.data.features import CATALOGUE, PRICE, SCHEMA_VERSION, catalog_features, request_features
 from preprocessing.data.stats import summarise, too_many_rejected
 from preprocessing.logs.records import ATTRIBUTES
 
@@ -158,6 +158,7 @@ def describe(config: PreprocessingConfig, sizes: Mapping[str, int], stats: Mappi
     used = [name for name in (*VocabulariesConfig.model_fields, PRICE) if name in sizes]
     return {
         "schema_version": SCHEMA_VERSION,
+        "requests_from": stats["requests_from"],
         "requests": [feature._asdict() for feature in requests],
         "catalog": [feature._asdict() for feature in catalog_features(text.title_grains, width)],
         "vocabularies": {
@@ -207,6 +208,11 @@ def _problem(stats: dict[str, Any], config: PreprocessingConfig) -> str | None:
         return never
     if config.input.vector_width and stats["streams"]["catalog"]["empty_share"]["vector"] == 1.0:
         return "catalog: no record has a vector; name its column in preprocessing.input.catalog.columns"
+    if stats["requests_from"] == CATALOGUE and not all(stats["examples"].values()):
+        return (
+            f"catalog: {sum(stats['examples'].values())} of {stats['items']:,} live items have a word to ask for them "
+            "by; without searches there must be three, one each to train, to validate and to evaluate"
+        )
     validation, evaluation = stats["validation_from"], stats["eval_from"]
     spans = {
         "train": f"before {validation}",

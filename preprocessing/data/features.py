@@ -11,6 +11,7 @@ from preprocessing.logs.records import ACTIONS, ATTRIBUTES, CART, CLICK, COLLECT
 SCHEMA_VERSION = 4  # also to be raised where the same log gives other ids
 PRICE, PRICE_VALUE = "price", "price_value"  # the band, and in the catalogue's records what the log says
 ITEM_IDS = (*ATTRIBUTES, PRICE)  # what a record holds of every item: the ids of its strings, and its price's band
+LOG, CATALOGUE = "log", "catalogue"  # where a folder's requests are from
 STAGES = ("ordered", "clicked", "shown")
 LENGTH = "_length"
 VECTOR = "vector"  # of an item, by any encoder

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from preprocessing.config import STREAM_FIELDS
+from preprocessing.data.features import CATALOGUE, LOG
 
 _QUANTILES = (0.5, 0.9, 0.99, 1.0)
 ATTRIBUTIONS = ("named its request", "fell back on a page", "history alone")
@@ -44,10 +45,14 @@ def summarise(counted: Mapping[str, Any], vocabularies: Mapping[str, int]) -> di
         else:
             _add(streams.setdefault(key[0], _empty_stream()), key[1:], count)
     lengths = histograms["length"]
+    requests_from = LOG if any(streams.get(name, {}).get("in") for name in ("searches", "ubi")) else CATALOGUE
+    if requests_from == CATALOGUE:  # what items ask is no stream
+        streams = {name: stream for name, stream in streams.items() if name == "catalog"}
     validation, evaluation = counted["cuts"]
     for name, stream in streams.items():
         stream["empty_share"] = empty_shares(name, stream["in"], stream.pop("filled"))
     return {
+        "requests_from": requests_from,
         "streams": {name: streams[name] for name in sorted(streams, key=_stream_order)},
         "examples": examples,
         "attribution": attribution,
@@ -190,25 +195,33 @@ def print_table(stats: Mapping[str, Any], console: Console) -> None:
         for what, parts in (("fields left empty", empty), ("values ignored", ignored)):
             if parts:
                 console.print(f"{name} {what}: {_words(parts)}")
-    acted = sum(stats["attribution"].values())
-    console.print(
-        f"actions: {_words(f'{count / max(acted, 1):.0%} {how}' for how, count in stats['attribution'].items())}"
-    )
+    if stats["requests_from"] == LOG:
+        _print_log(stats, console)
+    else:
+        console.print("no log: words of each item ask for it once, and a hash of the item says in which split")
     examples, lengths = stats["examples"], stats["lengths"]
-    stray = stats["searches_of_stray_clocks"]
-    console.print(
-        f"searches {' to '.join(stats['searches_from_to'])}{f' ({stray:,} of stray clocks)' if stray else ''}\n"
-        f"examples: {examples['train']:,} train, "
-        f"{examples['validation']:,} validation (from {stats['validation_from']}), "
-        f"{examples['eval']:,} eval (from {stats['eval_from']}); "
-        f"{_words(f'{name} {size:,}' for name, size in stats['vocabularies'].items())}"
+    since = (
+        {"validation": stats["validation_from"], "eval": stats["eval_from"]} if stats["requests_from"] == LOG else {}
     )
-    console.print(f"clicked by position: {_words(f'{rate:.1%}' for rate in stats['click_rates'][:10])}")
+    splits = (f"{examples[one]:,} {one}{f' (from {since[one]})' if one in since else ''}" for one in examples)
+    console.print(
+        f"examples: {_words(splits)}; {_words(f'{name} {size:,}' for name, size in stats['vocabularies'].items())}"
+    )
     shown = _words(f"{name} {lengths[name]['mean']:.1f}/{lengths[name]['p99']:.0f}" for name in lengths)
     console.print(f"a request holds (mean/p99): {shown}")
     for name, share in stats["frequency"].items():
         top, once = share["top_1_percent_share"], share["once_share"]
         console.print(f"{name}: {share['distinct']:,} distinct; the top 1 % hold {top:.0%}, those seen once {once:.0%}")
+
+
+def _print_log(stats: Mapping[str, Any], console: Console) -> None:
+    acted = sum(stats["attribution"].values())
+    stray = stats["searches_of_stray_clocks"]
+    console.print(
+        f"actions: {_words(f'{count / max(acted, 1):.0%} {how}' for how, count in stats['attribution'].items())}\n"
+        f"searches {' to '.join(stats['searches_from_to'])}{f' ({stray:,} of stray clocks)' if stray else ''}\n"
+        f"clicked by position: {_words(f'{rate:.1%}' for rate in stats['click_rates'][:10])}"
+    )
 
 
 def _by_count(reason: tuple[str, int]) -> int:

@@ -8,15 +8,15 @@ from __future__ import annotations
 import collections
 import functools
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
 
 from preprocessing.config import PricesConfig, TextConfig
 from preprocessing.data.features import PRICE
-from preprocessing.logs.records import ATTRIBUTES
-from preprocessing.text import analyser
+from preprocessing.logs.records import ATTRIBUTES, Item
+from preprocessing.text import analyser, item_queries
 from preprocessing.text.price_bands import PriceBands
 from preprocessing.text.vocabulary import Lookup, TextEncoder, Vocabulary
 
@@ -62,6 +62,33 @@ def count_grains(counts: Mapping[str, int], grains: Sequence[str], config: TextC
             for gram, weight in zip(grams.numpy().tolist(), summed.numpy().tolist(), strict=True):
                 totals[name, gram.decode()] += weight
     return dict(totals)
+
+
+@functools.cache
+def _asker(seed: int) -> tf.types.experimental.PolymorphicFunction:
+    """Items' ids and texts -> what is asked for each, "" where it has no word, and at which moment."""
+
+    def ask(items: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+        drawn = item_queries.draws_of(items["item_id"], seed)
+        return item_queries.asked(item_queries.texts_of(items), drawn), item_queries.moments_of(items["item_id"])
+
+    signature = {name: tf.TensorSpec([None], tf.string) for name in ("item_id", "brand_name", *item_queries.TEXTS)}
+    return tf.function(ask, input_signature=[signature], autograph=False)
+
+
+def queries_of(items: Sequence[Item], seed: int) -> Iterator[tuple[str, int]]:
+    """For each item a query made of its words, "" where it has none, and the moment at which it is asked."""
+    for start in range(0, len(items), _BATCH):
+        batch = items[start : start + _BATCH]
+        texts = {
+            "item_id": [item.item_id for item in batch],
+            "brand_name": [item.brand for item in batch],
+            "title": [item.title for item in batch],
+            "leaf_name": [item.leaf for item in batch],
+            "description": [item.description for item in batch],
+        }
+        queries, moments = _asker(seed)({name: tf.constant(values, tf.string) for name, values in texts.items()})
+        yield from zip((query.decode() for query in queries.numpy()), moments.numpy().tolist(), strict=True)
 
 
 class Encoder:

@@ -52,7 +52,7 @@ class JoinItems(beam.DoFn):
     def process(self, element: tuple[int, Mapping[str, Iterable[bytes]]]) -> Iterator[Any]:
         _, sides = element
         lookups: dict[str, list[ItemLookup]] = collections.defaultdict(list)
-        for batch in sides["lookups"]:
+        for batch in sides.get("lookups", ()):  # of a catalogue alone there are none
             for lookup in unpack(ItemLookup._make, batch):
                 lookups[lookup.item_id].append(lookup)
         counts: Counts = collections.Counter()

@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 
 import apache_beam as beam
 
-from preprocessing.config import PreprocessingConfig, StagesConfig
+from preprocessing.config import PreprocessingConfig, StagesConfig, TextConfig
 from preprocessing.joins.attribution import answers_by_request
 from preprocessing.joins.click_positions import count_positions
+from preprocessing.joins.count_vocabularies import QUERY
 from preprocessing.joins.request_stages import labels_of, positives
 from preprocessing.joins.split import Cuts
 from preprocessing.joins.user_log import UserEvents, UserLog
@@ -91,10 +92,16 @@ class JoinUsers(beam.DoFn):
         """((vocabulary, token), count) of the training time's queries, and the queries themselves."""
         requests = (request for log in logs for request in log.requests)
         queries = collections.Counter(request.query for request in requests if request.ts < cuts.validation)
-        text = self._config.text
-        yield from self._count_grains(queries, text.query_grains, text).items()
-        for query, count in queries.items():
-            yield ("query", query), count
+        yield from query_tokens(queries, self._config.text, self._count_grains)
+
+
+def query_tokens(
+    queries: Mapping[str, int], text: TextConfig, count_grains: Callable[..., dict[tuple[str, str], int]]
+) -> Iterator[tuple[tuple[str, str], int]]:
+    """((vocabulary, token), count) of queries that were asked so often, and the queries themselves."""
+    yield from count_grains(queries, text.query_grains, text).items()
+    for query, count in queries.items():
+        yield (QUERY, query), count
 
 
 def _without_idle_pages(log: UserLog) -> UserLog:

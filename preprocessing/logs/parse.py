@@ -49,6 +49,11 @@ def partition_of(key: str, partitions: int) -> int:
     return zlib.crc32(key.encode()) % partitions
 
 
+def hour_of(ts: int) -> HourOfTimes:
+    """One time by its hour."""
+    return ts // _HOUR_MS, (1, ts, ts)
+
+
 def parser(stream: str, config: InputConfig) -> Parse:
     """What reads one document of a stream."""
     bounds = TimeBounds.between(config.earliest, config.latest)

@@ -38,11 +38,7 @@ class Source(NamedTuple):
 def find(stream: str, folder: str, pattern: str) -> Source:
     """Matches a stream's files; a wrong path or an unknown kind is the user's to mend."""
     path = join_path(folder, pattern)
-    try:
-        matched: list[FileMetadata] = FileSystems.match([path])[0].metadata_list
-    except Exception as error:  # each filesystem has its own kinds of failure
-        raise UserError(f"{stream}: cannot list {path}: {error}") from None
-    files = sorted((file for file in matched if not file.path.endswith("/")), key=lambda file: file.path)
+    files = _matched(stream, path)
     if not files:
         raise UserError(f"{stream}: no file matches {path}; check --input and preprocessing.input in the config")
     for file in files:
@@ -56,6 +52,19 @@ def find(stream: str, folder: str, pattern: str) -> Source:
         raise UserError(f"{stream}: {path} matches both Parquet and JSON Lines; narrow the pattern")
     size = sum(file.size_in_bytes * (8 if file.path.endswith(COMPRESSED) else 1) for file in files)
     return Source(stream, tuple(file.path for file in files), size, _root(path))
+
+
+def has_files(stream: str, folder: str, pattern: str) -> bool:
+    """Whether a stream is there at all."""
+    return bool(_matched(stream, join_path(folder, pattern)))
+
+
+def _matched(stream: str, path: str) -> list[FileMetadata]:
+    try:
+        matched: list[FileMetadata] = FileSystems.match([path])[0].metadata_list
+    except Exception as error:  # each filesystem has its own kinds of failure
+        raise UserError(f"{stream}: cannot list {path}: {error}") from None
+    return sorted((file for file in matched if not file.path.endswith("/")), key=lambda file: file.path)
 
 
 def _root(pattern: str) -> str:

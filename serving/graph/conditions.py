@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from preprocessing.text.branches import lazy_cond
+from preprocessing.words.item_words import word_hashes
+from preprocessing.words.word_lists import NO_TERM, terms_of
 from serving.catalogue.data_records import Strings
-from serving.catalogue.postings import NO_TERM, terms_of
-from serving.catalogue.table import word_hashes
 from serving.graph.item_lookup import ItemLookup
 from serving.graph.posting_lists import PostingLists
 
+_NAMED = ("allowed_leaves", "allowed_brands", "excluded_items")
 _NO_NUMBER = -2  # of a place without a term, where NO_TERM is an item's that has none
 
 
@@ -36,8 +37,15 @@ class Conditions(NamedTuple):
             lambda: wanted_words(terms),
             lambda: tf.zeros([tf.shape(terms)[0], 0], tf.int64),
         )
-        names = ("allowed_leaves", "allowed_brands", "excluded_items", "price_range")
-        return cls(words, *(inputs[name] for name in names))
+        return cls(words, *(inputs[name] for name in (*_NAMED, "price_range")))
+
+    @classmethod
+    def none(cls, batch: tf.Tensor, widths: Mapping[str, int]) -> Conditions:
+        """Of B requests that have none, in the form of those that have: one graph answers both."""
+        names = tf.fill([batch, sum(widths[name] for name in _NAMED)], "")
+        leaves, brands, excluded = tf.split(names, [widths[name] for name in _NAMED], axis=1)
+        words, prices = tf.zeros([batch, batch * 0], tf.int64), tf.fill([batch, 2], float("nan"))
+        return cls(words, leaves, brands, excluded, prices)
 
     def any_given(self) -> tf.Tensor:
         """Whether any request has one."""
@@ -91,11 +99,22 @@ def look_up(conditions: Conditions, items: ItemLookup, lists: PostingLists) -> C
     )
 
 
-def no_clauses(batch: tf.Tensor) -> Clauses:
-    """Of requests without conditions."""
-    terms, numbers = tf.zeros([batch, 0], tf.int64), tf.zeros([batch, 0], tf.int32)
-    prices, priced = tf.zeros([batch, 2]), tf.zeros([batch], tf.bool)
-    return Clauses(terms, terms, terms, numbers, numbers, numbers, numbers, prices, priced, priced)
+def no_clauses(batch: tf.Tensor, leaves: int = 0, brands: int = 0, excluded: int = 0) -> Clauses:
+    """Of requests without conditions, as wide as those of a signature that takes some."""
+    terms, of_leaves, of_brands = (tf.fill([batch, width], np.int64(NO_TERM)) for width in (0, leaves, brands))
+    gone, priced = tf.fill([batch, excluded], -1), tf.zeros([batch], tf.bool)
+    return Clauses(
+        words=terms,
+        leaves=of_leaves,
+        brands=of_brands,
+        word_numbers=tf.cast(terms, tf.int32),
+        leaf_numbers=tf.cast(of_leaves, tf.int32),
+        brand_numbers=tf.cast(of_brands, tf.int32),
+        excluded=gone,
+        prices=tf.zeros([batch, 2]),
+        priced=priced,
+        given=priced,
+    )
 
 
 def among(numbers: tf.Tensor, allowed: tf.Tensor) -> tf.Tensor:

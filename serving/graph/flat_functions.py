@@ -9,6 +9,7 @@ from typing import Any
 from tensorflow.core.framework import function_pb2, graph_pb2
 
 from serving.graph.flat_nodes import attributes
+from serving.graph.flat_order import order_arguments, order_nodes
 
 
 def merge_functions(graph: graph_pb2.GraphDef) -> None:
@@ -18,10 +19,26 @@ def merge_functions(graph: graph_pb2.GraphDef) -> None:
     first: dict[str, str] = {}
     names: dict[str, str] = {}
     for name in TopologicalSorter(calls).static_order():  # bodies before those that call them
+        functions[name].ClearField("arg_attr")  # the shapes that were inferred for one of its calls
         _rename(functions[name].node_def, names)
+        _order_calls(functions[name].node_def, functions, first)
+        order_nodes(functions[name])
         names[name] = first.setdefault(_form(functions[name]), name)
     _rename(graph.node, names)
+    _order_calls(graph.node, functions, first)
     _number(graph, functions)
+
+
+def _order_calls(nodes: Any, functions: dict[str, Any], first: dict[str, str]) -> None:
+    """Orders what conditions hand to their sides; each side is then one of the functions known, or a new one."""
+    for node in nodes:
+        for attribute, side in order_arguments(node, functions).items():
+            new = f"{side.signature.name}_{len(functions)}"
+            name = first.setdefault(_form(side), new)
+            if name == new:
+                side.signature.name = new
+                functions[new] = side
+            node.attr[attribute].func.name = name
 
 
 def _number(graph: graph_pb2.GraphDef, functions: dict[str, Any]) -> None:

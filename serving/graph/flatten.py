@@ -25,6 +25,14 @@ _RESTORE, _MAIN_OP = "restore", "saved_model_main_op"
 _INLINE = ("function", "pruning")
 # Core ops in, core ops out, on any device.
 _FOLD = ("constfold", "shape", "arithmetic", "dependency", "common_subgraph_elimination", "pruning")
+# What places nodes, takes conditions apart, or tells Python's loader of a call's resources by their number.
+_OF_LOADERS = (
+    "_class",
+    "_lower_using_switch_merge",
+    "_num_original_outputs",
+    "_output_shapes",
+    "_read_only_resource_inputs",
+)
 _FROM_FILE = "InitializeTableFromTextFileV2"
 
 
@@ -72,7 +80,7 @@ def _strip_nodes(graph: graph_pb2.GraphDef) -> None:
     for node in (*graph.node, *(one for function in graph.library.function for one in function.node_def)):
         node.device = ""
         node.ClearField("experimental_debug_info")
-        for name in ("_class", "_lower_using_switch_merge", "_output_shapes"):
+        for name in _OF_LOADERS:
             node.attr.pop(name, None)
 
 

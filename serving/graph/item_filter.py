@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 
 from preprocessing.text.branches import lazy_cond, lazy_loop
-from serving.catalogue.postings import NO_TERM
+from preprocessing.words.word_lists import NO_TERM
 from serving.graph.conditions import Clauses, Conditions, among, look_up
 from serving.graph.item_lookup import ItemLookup
 from serving.graph.posting_lists import PostingLists
@@ -22,12 +23,10 @@ class ItemFilter(tf.Module):
         super().__init__(name="item_filter")
         self.items, self.lists = items, lists
         # [1 + N + F], of row -1 and those of items: false for no item and for tombstones
-        self.alive = variable(tf.range(-1, lists.size) >= 0, tf.bool, "alive", grows=True)
+        self.alive = variable(tf.range(-1, lists.items) >= 0, tf.bool, "alive", grows=True)
         none = np.zeros(0, np.int64)
-        # int64 [F, words], terms padded with NO_TERM
-        self.fresh_words = tf.Variable(
-            none.reshape(0, 0), trainable=False, dtype=tf.int64, name="fresh_words", shape=[None, None]
-        )
+        self.fresh_words = _grows_both_ways(tf.int64, "fresh_words")  # terms [F, words], NO_TERM behind
+        self.fresh_impacts = _grows_both_ways(tf.uint8, "fresh_impacts")  # of these words
         self.fresh_leaves = variable(none, tf.int64, "fresh_leaves", grows=True)  # terms [F], NO_TERM for none
         self.fresh_brands = variable(none, tf.int64, "fresh_brands", grows=True)
         self.fresh_prices = variable(none, tf.float32, "fresh_prices", grows=True)  # NaN for none
@@ -46,6 +45,10 @@ class ItemFilter(tf.Module):
 
     def indexed(self, rows: tf.Tensor, clauses: Clauses) -> tf.Tensor:
         """Which of the index's items are alive and meet one request's clauses: rows `[n]` -> places in them `[m]`."""
+        met = functools.partial(self._indexed, rows, clauses)
+        return lazy_cond(clauses.given, met, lambda: tf.where(self.are_alive(rows))[:, 0])
+
+    def _indexed(self, rows: tf.Tensor, clauses: Clauses) -> tf.Tensor:
         lists, row = self.lists, tf.maximum(rows, 0)
         met = self.are_alive(rows)
         met &= _named(lists.leaf_of, row, clauses.leaves, clauses.leaf_numbers)
@@ -67,7 +70,10 @@ class ItemFilter(tf.Module):
 
     def fresh(self, clauses: Clauses) -> tf.Tensor:
         """Which of the fresh items are alive and meet one request's clauses: bool `[F]`."""
-        rows = self.lists.size + tf.range(self.fresh_count())
+        rows = self.lists.items + tf.range(self.fresh_count())
+        return lazy_cond(clauses.given, lambda: self._fresh(rows, clauses), lambda: self.are_alive(rows))
+
+    def _fresh(self, rows: tf.Tensor, clauses: Clauses) -> tf.Tensor:
         met = self.are_alive(rows) & _in_range(self.fresh_prices.read_value(), clauses)
         for allowed, terms in ((clauses.leaves, self.fresh_leaves), (clauses.brands, self.fresh_brands)):
             found = tf.reduce_any((terms.read_value()[:, None] == allowed) & (allowed != NO_TERM), axis=1)
@@ -75,6 +81,10 @@ class ItemFilter(tf.Module):
         has = tf.reduce_any(self.fresh_words.read_value()[:, :, None] == clauses.words, axis=1)
         met &= tf.reduce_all(has | (clauses.words == NO_TERM), axis=1)
         return met & ~among(rows, clauses.excluded)
+
+
+def _grows_both_ways(dtype: tf.DType, name: str) -> tf.Variable:
+    return tf.Variable(tf.zeros([0, 0], dtype), trainable=False, dtype=dtype, name=name, shape=[None, None])
 
 
 def _named(of_items: tf.Variable, rows: tf.Tensor, terms: tf.Tensor, numbers: tf.Tensor) -> tf.Tensor:

@@ -61,15 +61,20 @@ class OverRetrieval(tf.Module):
         self.fresh = variable(tf.zeros([0, index.dim]), tf.float32, "fresh", grows=True)
         self.amended = variable(tf.constant(False), tf.bool, "amended")  # some are fresh or tombstones
 
-    def __call__(self, embeddings: tf.Tensor, k: tf.Tensor, conditions: Conditions | None) -> Candidates:
-        """The best of float32 `[B, dim]` for int32 `[B]` k, of all items without conditions: `[B, max k]`."""
+    def __call__(
+        self, embeddings: tf.Tensor, k: tf.Tensor, conditions: Conditions | None, clauses: Clauses | None = None
+    ) -> Candidates:
+        """The best of float32 `[B, dim]` for int32 `[B]` k, of all items without conditions: `[B, max k]`.
+
+        Who has looked the conditions up gives their clauses as well.
+        """
         found = self.index.search(embeddings, self.efforts[0])
         width = tf.maximum(tf.reduce_max(k), 0)
         given = tf.constant(False) if conditions is None else conditions.any_given()
         return lazy_cond(
             self._is_answer(found, k, width) & ~given,
             lambda: (found[0][:, :width], found[1][:, :width]),
-            lambda: self._answer(found, embeddings, tf.clip_by_value(k, 0, self.max_k), conditions, given),
+            lambda: self._answer(found, embeddings, tf.clip_by_value(k, 0, self.max_k), conditions, clauses, given),
         )
 
     def _is_answer(self, found: Candidates, k: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
@@ -83,11 +88,17 @@ class OverRetrieval(tf.Module):
         return tf.reduce_all(plain, axis=0)
 
     def _answer(
-        self, found: Candidates, embeddings: tf.Tensor, k: tf.Tensor, conditions: Conditions | None, given: tf.Tensor
+        self,
+        found: Candidates,
+        embeddings: tf.Tensor,
+        k: tf.Tensor,
+        conditions: Conditions | None,
+        known: Clauses | None,
+        given: tf.Tensor,
     ) -> Candidates:
         """What the first effort found, where that is worth a look, and for those who lack some what others find."""
         width, batch = tf.maximum(tf.reduce_max(k), 0), tf.shape(embeddings)[0]
-        clauses, lists, first = self._planned(conditions, given, k)
+        clauses, lists, first = self._planned(conditions, known, given, k)
         asked = Asked(embeddings, k, clauses, lists, first)
         nothing = (tf.fill([batch, width], NO_SCORE), tf.fill([batch, width], -1))
         spare = 0 if conditions is None else int(conditions.excluded.shape[1])
@@ -122,13 +133,13 @@ class OverRetrieval(tf.Module):
         return lazy_loop(tf.constant(len(searches)), 1, look, best)
 
     def _planned(
-        self, conditions: Conditions | None, given: tf.Tensor, k: tf.Tensor
+        self, conditions: Conditions | None, known: Clauses | None, given: tf.Tensor, k: tf.Tensor
     ) -> tuple[Clauses, ShortestLists, tf.Tensor]:
         """The conditions as they are looked up, each request's shortest list, and its first search."""
 
         def plan() -> tuple[Clauses, ShortestLists, tf.Tensor]:
             assert conditions is not None
-            clauses = self.filter.look_up(conditions)
+            clauses = self.filter.look_up(conditions) if known is None else known
             lists = shortest_lists(clauses, self.filter.lists)
             return clauses, lists, first_searches(lists, k, self.index, self.efforts)
 

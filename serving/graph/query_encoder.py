@@ -6,8 +6,7 @@ import tensorflow as tf
 
 from serving.catalogue.data_records import Strings
 from serving.graph.past_items import PastItems
-from serving.graph.query_texts import QueryTexts
-from serving.graph.term_words import Words
+from serving.graph.query_texts import Analysed, QueryTexts
 from serving.graph.towers import Tower
 
 
@@ -23,11 +22,12 @@ class QueryEncoder(tf.Module):
         """The width of the vectors."""
         return self.tower.dim
 
-    def alone(self, queries: tf.Tensor) -> tf.Tensor:
-        """Queries `[B]` of nobody in particular -> float32 `[B, dim]`."""
-        return self.tower.query_alone(self.texts.alone(queries))
+    def alone(self, queries: tf.Tensor) -> tuple[tf.Tensor, tf.RaggedTensor]:
+        """Queries `[B]` of nobody in particular -> float32 `[B, dim]`, and their words."""
+        columns, words = self.texts.alone(queries)
+        return self.tower.query_alone(columns), words
 
-    def __call__(self, inputs: Strings) -> tuple[tf.Tensor, Words]:
-        """`query` `[B]` and the lists `[B, N]` -> float32 `[B, dim]`, and the words of `required_terms`."""
-        columns, words = self.texts(inputs)
-        return self.tower(columns | self.past(inputs)), words
+    def __call__(self, inputs: Strings) -> tuple[tf.Tensor, Analysed]:
+        """`query` `[B]` and the lists `[B, N]` -> float32 `[B, dim]`, and all that was said."""
+        texts = self.texts(inputs)
+        return self.tower(texts.columns | self.past(inputs)), texts

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import NamedTuple
 
 import tensorflow as tf
 
@@ -10,6 +11,14 @@ from preprocessing.text.vocabulary_files import Vocabularies
 from serving.catalogue.data_records import Strings
 from serving.graph.term_words import Words
 from serving.graph.towers import Features
+
+
+class Analysed(NamedTuple):
+    """What was said."""
+
+    columns: Features
+    asked: tf.RaggedTensor  # words of the queries, strings [B, (words)]
+    required: Words  # of the required terms
 
 
 class QueryTexts(tf.Module):
@@ -26,16 +35,15 @@ class QueryTexts(tf.Module):
         self._grams = sorted(one.removeprefix("query_") for one in columns if one.startswith("query_"))
         self._history = "history_word" in columns
 
-    def alone(self, queries: tf.Tensor) -> Features:
-        """Queries `[B]` -> int32 `[B, L]` a gram."""
-        return {f"query_{name}": ids for name, ids in self.vocabularies.encoded(queries, self._grams).items()}
+    def alone(self, queries: tf.Tensor) -> tuple[Features, tf.RaggedTensor]:
+        """Queries `[B]` -> int32 `[B, L]` a gram, and their words."""
+        found = self.vocabularies.analyse(queries, sorted({*self._grams, "word"}))
+        return {f"query_{name}": self.vocabularies.padded_ids(name, found[name]) for name in self._grams}, _first(
+            found["word"], tf.size(queries)
+        )
 
-    def __call__(self, inputs: Strings) -> tuple[Features, Words]:
-        """A call's `query` `[B]`, `history_queries` `[B, N]` and, if it has any, `required_terms` `[B, T]`.
-
-        Returns:
-          The columns, and the words of the terms.
-        """
+    def __call__(self, inputs: Strings) -> Analysed:
+        """A call's `query` `[B]`, `history_queries` `[B, N]` and, if it has any, `required_terms` `[B, T]`."""
         batch, history = tf.size(inputs["query"]), inputs["history_queries"] if self._history else None
         lists = [one for one in (history, inputs.get("required_terms")) if one is not None]
         texts = tf.concat([inputs["query"], *(tf.reshape(one, [-1]) for one in lists)], axis=0)
@@ -47,7 +55,7 @@ class QueryTexts(tf.Module):
             words = columns["query_word"]
             columns["query_word"] = words[:batch]
             columns["history_word"] = tf.reshape(words[batch:], [batch, history.shape[1], tf.shape(words)[1]])
-        return columns, Words(found["word"], read)
+        return Analysed(columns, _first(found["word"], batch), Words(found["word"], read))
 
 
 def _first(grams: tf.RaggedTensor, texts: tf.Tensor) -> tf.RaggedTensor:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from serving.catalogue.postings import NO_TERM
+from preprocessing.words.word_lists import NO_TERM
 from serving.graph.conditions import Clauses
 from serving.graph.posting_lists import PostingLists
 from serving.index.base import Effort, Index
@@ -39,8 +39,8 @@ def shortest_lists(clauses: Clauses, lists: PostingLists) -> ShortestLists:
     sizes = tf.stack([tf.reduce_sum(of_leaves, 1), tf.reduce_sum(of_brands, 1), priced.lengths], axis=1)
     asked = [tf.reduce_any(one != NO_TERM, axis=1) for one in (clauses.leaves, clauses.brands)]
     given = tf.concat([tf.stack([*asked, clauses.priced], axis=1), clauses.words != NO_TERM], axis=1)
-    lengths = tf.where(given, tf.concat([sizes, spans.lengths[:, leaves + brands :]], axis=1), lists.size)
-    chosen = tf.argmin(tf.where(given, lengths, lists.size + 1), axis=1, output_type=tf.int32)[:, None]
+    lengths = tf.where(given, tf.concat([sizes, spans.lengths[:, leaves + brands :]], axis=1), lists.items)
+    chosen = tf.argmin(tf.where(given, lengths, lists.items + 1), axis=1, output_type=tf.int32)[:, None]
     words = len(_NAMED) + tf.range(tf.shape(clauses.words)[1])  # the numbers of the words' clauses
     clause_of = tf.concat([np.repeat(_NAMED, [leaves, brands, 1]), words], axis=0)
     ends = tf.where(clause_of == chosen, ends, begins)
@@ -48,7 +48,7 @@ def shortest_lists(clauses: Clauses, lists: PostingLists) -> ShortestLists:
         begins=begins,
         ends=ends,
         lengths=tf.reduce_sum(ends - begins, axis=1),
-        shares=tf.reduce_prod(tf.cast(lengths, tf.float32) / lists.size, axis=1),
+        shares=tf.reduce_prod(tf.cast(lengths, tf.float32) / lists.items, axis=1),
         has_list=tf.reduce_any(given, axis=1),
         words=tf.where(words == chosen, NO_TERM, clauses.word_numbers),
     )

@@ -8,6 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from serving.graph.channels import Channels, Found
 from serving.graph.conditions import Conditions
 from serving.graph.flatten import flatten
 from serving.graph.item_encoder import ItemEncoder
@@ -78,21 +79,21 @@ class Searcher(tf.Module):
         """A vector `[B, dim]`, k and conditions -> the k best that meet them."""
         return self.answer(inputs["embedding"], inputs["k"], Conditions.read(inputs, self.items.wanted_words))
 
-    def answer(
-        self, embeddings: tf.Tensor, k: tf.Tensor, conditions: Conditions | None, width: int | None = None
-    ) -> Outputs:
-        """Item ids and scores `[B, max k]`; where that is known, as `width`, the signature states it."""
+    def answer(self, embeddings: tf.Tensor, k: tf.Tensor, conditions: Conditions | None) -> Outputs:
+        """Item ids and scores `[B, max k]`."""
         scores, rows = self.over_retrieval(embeddings, k, conditions)
         found = {"item_ids": self.items.ids_of(rows), "scores": scores}
-        return {name: tf.ensure_shape(one, [None, width]) for name, one in found.items()}
+        return {name: tf.ensure_shape(one, [None, None]) for name, one in found.items()}
 
 
 class Retrieval(tf.Module):
     """What is saved: from a query to items in one call, and each part of the way by itself."""
 
-    def __init__(self, embedder: Embedder, searcher: Searcher, widths: Mapping[str, int], default_k: int) -> None:
+    def __init__(
+        self, embedder: Embedder, searcher: Searcher, channels: Channels, widths: Mapping[str, int], default_k: int
+    ) -> None:
         super().__init__(name="retrieval")
-        self.embedder, self.searcher = embedder, searcher
+        self.embedder, self.searcher, self.channels = embedder, searcher, channels
         self.items, self.past, self.over_retrieval = searcher.items, embedder.past, searcher.over_retrieval
         self._widths, self._default_k = dict(widths), default_k
 
@@ -108,15 +109,21 @@ class Retrieval(tf.Module):
 
     def serving_default(self, **inputs: tf.Tensor) -> Outputs:
         """A query `[B]` of nobody in particular -> the `default_k` best."""
-        embeddings = self.embedder.query_encoder.alone(inputs["query"])
+        embeddings, words = self.embedder.query_encoder.alone(inputs["query"])
         width = min(self._default_k, self.over_retrieval.max_k)
-        return self.searcher.answer(embeddings, tf.fill([tf.shape(embeddings)[0]], self._default_k), None, width)
+        k = tf.fill([tf.shape(embeddings)[0]], self._default_k)
+        return self._named(self.channels(embeddings, words, k, None), width)
 
     def retrieve(self, **inputs: tf.Tensor) -> Outputs:
         """A query, its user's past, k and conditions -> the k best that meet them."""
-        embeddings, words = self.embedder.query_encoder(inputs)
-        conditions = Conditions.read(inputs, lambda terms: hashed_terms(words, terms))
-        return self.searcher.answer(embeddings, inputs["k"], conditions)
+        embeddings, texts = self.embedder.query_encoder(inputs)
+        conditions = Conditions.read(inputs, lambda terms: hashed_terms(texts.required, terms))
+        return self._named(self.channels(embeddings, texts.asked, inputs["k"], conditions), None)
+
+    def _named(self, found: Found, width: int | None) -> Outputs:
+        """Item ids, scores and channels `[B, max k]`; where that is known, as `width`, the signature states it."""
+        named = {"item_ids": self.items.ids_of(found.rows), "scores": found.scores, "channels": found.channels}
+        return {name: tf.ensure_shape(one, [None, width]) for name, one in named.items()}
 
 
 def item_signature(encoder: ItemEncoder) -> Any:

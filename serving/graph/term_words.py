@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from serving.catalogue.table import word_hashes
+from preprocessing.words.item_words import word_hashes
 
 
 class Words(NamedTuple):

@@ -10,11 +10,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from preprocessing.words.channel_fusion import Fusion
+from preprocessing.words.word_search import WordSearch
 from serving.catalogue.attribute_ids import attribute_ids
 from serving.catalogue.data_records import Requests, Strings, catalog_batches, check_vectors
 from serving.catalogue.postings import build_postings
 from serving.catalogue.table import Table
 from serving.config import ServingConfig
+from serving.graph.channels import Channels
 from serving.graph.item_encoder import ItemEncoder
 from serving.graph.item_filter import ItemFilter
 from serving.graph.item_lookup import ItemLookup
@@ -25,6 +28,7 @@ from serving.graph.query_encoder import QueryEncoder
 from serving.graph.query_texts import QueryTexts
 from serving.graph.signatures import Embedder, Retrieval, Searcher, save
 from serving.graph.towers import load_towers
+from serving.graph.word_channel import WordChannel
 from serving.index.base import Index
 from serving.index.brute_force import BruteForce
 from serving.index.ground_truth import exact_rows
@@ -40,6 +44,7 @@ from serving.release.variable_files import read_variables
 from serving.release.warmup_requests import write_warmup
 
 _BATCH = 64
+PRIOR, VECTORS_ALONE = Fusion("scores", ((0.5, 0.5),)), Fusion("ranks", ((1.0, 0.0),))
 
 
 class Built(NamedTuple):
@@ -92,7 +97,8 @@ class Builder:
         queries = encoded(embedder.query_encoder, requests, unseen)
         found = self.searched(vectors, table, items, queries, f"{aside.parent.name}/{aside.name}", clock)
         retrieval, config = found.retrieval, self._config
-        model = Retrieval(embedder, Searcher(items, retrieval, widths), widths, config.default_k)
+        channels = self.channels(found, PRIOR if config.channels.words.on else VECTORS_ALONE, widths)
+        model = Retrieval(embedder, Searcher(items, retrieval, widths), channels, widths, config.default_k)
         signatures = model.signatures()
         save(model, str(aside / "model"), signatures)
         counts = {"fresh": 0, "tombstones": 0}
@@ -153,11 +159,18 @@ class Builder:
             chosen = tune(twin, queries.tuned_by, truth, config.tuning).chosen
             compared["float32"] = {"bytes": twin.bytes, **chosen.described()}
         clock.lap("tune")
-        lists = PostingLists(build_postings(table))
+        lists = PostingLists(build_postings(table, config.channels.words.fields.boosts))
         clock.lap("postings")
         efforts = growing_efforts(served_effort(tuned), index.size)
         retrieval = OverRetrieval(index, ItemFilter(items, lists), efforts, config.max_k)
         return Searched(retrieval, tuned, compared)
+
+    def channels(self, found: Searched, fusion: Fusion, widths: Mapping[str, int]) -> Channels:
+        """Both channels of an index's items, fused; a channel that is not asked is not there."""
+        words = (
+            WordChannel(WordSearch(found.retrieval.filter.lists), found.retrieval.filter) if fusion.asks_words else None
+        )
+        return Channels(found.retrieval, words, fusion, widths)
 
     def embedder(self, items: ItemLookup, table: Table, widths: Mapping[str, int]) -> Embedder:
         """The towers behind the vocabularies and the table of items."""

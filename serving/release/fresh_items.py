@@ -15,6 +15,7 @@ from preprocessing.command.console import UserError
 from preprocessing.data.features import VECTOR
 from preprocessing.logs.records import Item, Rejected, parse_item
 from preprocessing.text.vocabulary_files import Vocabularies
+from preprocessing.words.word_lists import Statistics
 from serving.catalogue.attribute_ids import attribute_ids
 from serving.catalogue.data_records import Strings
 from serving.catalogue.postings import fresh_terms
@@ -29,7 +30,9 @@ FRESH_FILE = "fresh.txt"
 _BLOCK = 1_024
 _IDS, _PAST = "items/ids", "past/attribute_ids"
 _ALIVE, _AMENDED, _FRESH = "over_retrieval/alive", "over_retrieval/amended", "over_retrieval/fresh"
-
+_FILTER = "over_retrieval/filter"
+_LISTS = f"{_FILTER}/lists"
+_READ = (_IDS, _PAST, _ALIVE, _FRESH, *(f"{_LISTS}/{name}" for name in Statistics._fields))
 
 Embed = Callable[[Strings], tf.Tensor]  # items [B], the item tower's inputs among their columns -> float32 [B, dim]
 
@@ -89,7 +92,7 @@ def amend(model: Path, size: int, changes: Changes, side: ItemSide) -> dict[str,
       Counts for the manifest.
     """
     variables = read_variables(model)
-    arrays: Variables = {name: variables[name].numpy() for name in (_IDS, _PAST, _ALIVE, _FRESH) if name in variables}
+    arrays: Variables = {name: variables[name].numpy() for name in _READ if name in variables}
     counts = {}
     if changes.fresh is not None:
         known = set(arrays[_IDS][1 : size + 1].tolist())
@@ -140,7 +143,8 @@ def _with_behind(arrays: Variables, size: int, table: Table, vectors: list[np.nd
     found = {name: np.concatenate([arrays[name][: 1 + size], behind[name]]) for name in behind if name in arrays}
     if _FRESH in arrays:
         found[_FRESH] = np.concatenate([arrays[_FRESH][:0], *vectors])
-        found |= {f"over_retrieval/filter/fresh_{name}": values for name, values in fresh_terms(table).items()}
+        terms = fresh_terms(table, Statistics(*(arrays[f"{_LISTS}/{name}"] for name in Statistics._fields)))
+        found |= {f"{_FILTER}/fresh_{name}": values for name, values in terms.items()}
     return found
 
 

@@ -30,6 +30,7 @@ TRAINER: dict[str, Any] = {
 }
 SERVING: dict[str, Any] = {
     "default_k": 10,
+    "channels": {"words": {"on": False}},  # what vectors find can be worked out by hand
     "widths": {
         "history_queries": 3,
         "required_terms": 3,

@@ -15,7 +15,7 @@ class Catalogue:
     """Live items in the order of the files; a row is an item's place in that order."""
 
     def __init__(self, data_dir: str) -> None:
-        columns: dict[str, list] = {name: [] for name in ("item_id", "title", "brand_name", "count")}
+        columns: dict[str, list] = {name: [] for name in ("item_id", "title", "brand_name", "description", "count")}
         for batch in catalog(data_dir, _BATCH, columns):
             for name, values in columns.items():
                 values.append(batch[name].numpy())
@@ -23,6 +23,7 @@ class Catalogue:
         self.item_ids: np.ndarray = together["item_id"]
         self.titles: np.ndarray = together["title"]
         self.brands: np.ndarray = together["brand_name"]
+        self.descriptions: np.ndarray = together["description"]
         self.counts: np.ndarray = together["count"]  # times seen as a positive in training
         self._rows = {item_id: row for row, item_id in enumerate(self.item_ids.tolist())}
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple, TypeVar
 
+from preprocessing.words.choose_fusion import Chosen
 from trainer.evaluation.retrievers import (
     Answers,
     Setting,
@@ -13,9 +14,9 @@ from trainer.evaluation.retrievers import (
     ask_job,
     ask_job_without_past,
     ask_past_queries,
-    fuse,
 )
 from trainer.evaluation.scorecard import Scorecard, scorecard
+from trainer.evaluation.words_channel import WordsChannel
 from trainer.job.job_folder import Job
 from trainer.job.seed_folders import jobs_in
 
@@ -55,20 +56,34 @@ class Contest:
       setting: what they are asked.
       ks: the depths of the figures.
       done: called whenever one was asked.
+      words: the channel to fuse the first entry with, if any.
     """
 
-    def __init__(self, setting: Setting, ks: Sequence[int], done: Callable[[], None]) -> None:
-        self._setting, self._ks, self._done = setting, ks, done
+    def __init__(
+        self, setting: Setting, ks: Sequence[int], done: Callable[[], None], words: WordsChannel | None = None
+    ) -> None:
+        self._setting, self._ks, self._done, self._words = setting, ks, done, words
+        self.chosen: list[Chosen] = []  # of each seed, how it was fused with the words
 
-    def measured(self, found: Sequence[Entry], fused: bool, without_past: bool) -> list[Measured]:
-        """What needs no model, the entries, and of the first if wanted: without the past, and fused with BM25."""
-        words, past = self._asked(ask_bm25(self._setting)), self._asked(ask_past_queries(self._setting))
+    def measured(self, found: Sequence[Entry], without_past: bool) -> list[Measured]:
+        """What needs no model, the entries, and of the first if wanted: without the past, and fused with words."""
+        bm25, past = self._asked(ask_bm25(self._setting)), self._asked(ask_past_queries(self._setting))
         own = list(self._answers(found[0]))
-        answers: list[Iterable[Answers]] = [[one] for one in (words, past) if one is not None]
+        answers: list[Iterable[Answers]] = [[one] for one in (bm25, past) if one is not None]
         answers += [own, *(self._answers(entry) for entry in found[1:])]
         answers += [self._without_past(found[0])] if without_past else []
-        answers += [[fuse(one, words) for one in own]] if fused else []
+        answers += self._with_words(own, found[0]) if self._words else []
         return [self._measured(one) for one in answers]
+
+    def _with_words(self, own: Sequence[Answers], entry: Entry) -> list[list[Answers]]:
+        """The words, and each seed of an entry fused with them."""
+        assert self._words is not None
+        alone, fused = self._words.alone(), []
+        for answers, job in zip(own, entry.jobs, strict=True):
+            both, chosen = self._words.fused(answers, alone, job)
+            fused.append(both)
+            self.chosen.append(chosen)
+        return [[alone], fused]
 
     def _answers(self, entry: Entry) -> Iterator[Answers]:
         return (self._asked(ask_job(entry.name, job, self._setting)) for job in entry.jobs)

@@ -1,4 +1,4 @@
-"""A job's towers over the eval requests: the requests' vectors, and the scores of the items they showed."""
+"""A job's towers over requests: the requests' vectors, and the scores of the items they showed."""
 
 from __future__ import annotations
 
@@ -12,18 +12,16 @@ from preprocessing.data.features import STAGES
 from preprocessing.data.spec import read_spec
 from preprocessing.text.vocabulary_files import Vocabularies
 from trainer.data.dataset import keyed_requests
-from trainer.evaluation.eval_requests import EvalRequests, eval_batches
+from trainer.evaluation.eval_requests import EvalRequests
 from trainer.job.restore import TrainedTowers
 from trainer.towers.stage_items import stage_columns, stage_items
 
 
-def encode(
-    towers: TrainedTowers, data_dir: str, eval_requests: EvalRequests, limit: int | None
-) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+def encode(towers: TrainedTowers, eval_requests: EvalRequests) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Query vectors `[n, d]`, and by stage the flat scores of its items (nan: not live)."""
     columns = set(towers.request_columns).union(*(stage_columns(stage, towers.item_columns) for stage in STAGES))
 
-    batches = eval_batches(data_dir, columns, limit).map(keyed_requests)
+    batches = eval_requests.batches(columns).map(keyed_requests)
 
     @tf.function(input_signature=[batches.element_spec])
     def one(batch: dict[str, Any]) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:

@@ -43,11 +43,12 @@ class Lists:
 
 
 class EvalRequests:
-    """The eval requests in the order of the files, with the rows of each stage's items (-1: no longer live)."""
+    """The requests of a split in the order of the files, with the rows of each stage's items (-1: no longer live)."""
 
-    def __init__(self, data_dir: str, catalogue: Catalogue, limit: int | None) -> None:
+    def __init__(self, data_dir: str, catalogue: Catalogue, limit: int | None, split: str = "eval") -> None:
+        self._source = (data_dir, split, limit)
         stages = [f"{stage}_item_id" for stage in STAGES]
-        batches = list(eval_batches(data_dir, {"user_id", "query", *stages, *_CHOSEN_LEAVES, *_PAST_LEAVES}, limit))
+        batches = list(self.batches({"user_id", "query", *stages, *_CHOSEN_LEAVES, *_PAST_LEAVES}))
         self.users = _column(batches, "user_id")
         self.queries = _column(batches, "query")
         self.stages: dict[str, Lists] = {}
@@ -61,10 +62,10 @@ class EvalRequests:
     def __len__(self) -> int:
         return len(self.queries)
 
-
-def eval_batches(data_dir: str, columns: set[str], limit: int | None) -> tf.data.Dataset:
-    """The first `limit` eval requests, or all."""
-    return requests(data_dir, "eval", _BATCH, columns, -1 if limit is None else limit)
+    def batches(self, columns: set[str]) -> tf.data.Dataset:
+        """Some of their columns, parsed."""
+        data_dir, split, limit = self._source
+        return requests(data_dir, split, _BATCH, columns, -1 if limit is None else limit)
 
 
 def _past_is_elsewhere(batch: dict[str, tf.RaggedTensor]) -> tf.Tensor:

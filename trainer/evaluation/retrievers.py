@@ -14,7 +14,6 @@ from trainer.evaluation.exact_top_k import Ranking, exact_top_k, item_vectors
 from trainer.evaluation.judgments import Judgments
 from trainer.evaluation.past_queries import PastQueries
 from trainer.evaluation.query_scores import QueryScorer, rank_requests, search
-from trainer.evaluation.rank_fusion import fused
 from trainer.job.restore import restore
 
 
@@ -25,7 +24,6 @@ class Setting(NamedTuple):
     catalogue: Catalogue
     eval_requests: EvalRequests
     judgments: Judgments | None
-    limit: int | None  # requests
     k: int
     memory: int  # bytes
 
@@ -44,7 +42,7 @@ class Answers(NamedTuple):
     name: str
     ranking: Ranking
     stage_scores: dict[str, np.ndarray] | None  # flat, nan where an item is not live; None: it gives no score
-    unasked: np.ndarray  # rows [m, K] for the judged queries that no request asks
+    unasked: Ranking  # for the judged queries that no request asks
 
 
 def ask_bm25(setting: Setting) -> Answers:
@@ -60,21 +58,22 @@ def ask_past_queries(setting: Setting) -> Answers | None:
 
 def _ask(name: str, scorer: QueryScorer, setting: Setting) -> Answers:
     ranking, scores = rank_requests(scorer, setting.eval_requests, setting.k)
-    return Answers(name, ranking, scores, search(scorer, setting.unasked, setting.k).rows)
+    return Answers(name, ranking, scores, search(scorer, setting.unasked, setting.k))
 
 
 def ask_job(name: str, job_dir: str, setting: Setting) -> Answers:
     """The best checkpoint of a job, by exact search."""
     towers = restore(job_dir, setting.data_dir)
-    vectors, scores = encode(towers, setting.data_dir, setting.eval_requests, setting.limit)
+    vectors, scores = encode(towers, setting.eval_requests)
     items = item_vectors(towers, setting.data_dir, len(setting.catalogue), setting.memory // 2)
-    nobodys = _none(towers.dim).astype(np.float32)
+    nobodys = np.zeros([0, towers.dim], np.float32)
     if setting.unasked:
         nobodys = encode_queries(towers, setting.data_dir, setting.unasked)
     together = exact_top_k(np.concatenate([vectors, nobodys]), items, setting.k, setting.memory // 2)
     count = len(vectors)
     ranking = Ranking(together.rows[:count], together.scores[:count])
-    return Answers(name, ranking, scores, together.rows[count:])
+    unasked = Ranking(together.rows[count:], together.scores[count:])
+    return Answers(name, ranking, scores, unasked)
 
 
 def ask_job_without_past(name: str, job_dir: str, setting: Setting) -> Answers:
@@ -85,15 +84,5 @@ def ask_job_without_past(name: str, job_dir: str, setting: Setting) -> Answers:
     items = item_vectors(towers, setting.data_dir, len(setting.catalogue), setting.memory // 2)
     found = exact_top_k(vectors, items, setting.k, setting.memory // 2)
     ranking = Ranking(found.rows[places], found.scores[places])
-    return Answers(f"{name} without the past", ranking, None, found.rows[len(queries) :])
-
-
-def fuse(one: Answers, other: Answers) -> Answers:
-    """Both channels as one, by reciprocal rank."""
-    nothing = np.zeros_like(one.unasked, np.float32)
-    unasked = fused(Ranking(one.unasked, nothing), Ranking(other.unasked, nothing)).rows if len(nothing) else nothing
-    return Answers(f"{one.name} + {other.name}", fused(one.ranking, other.ranking), None, unasked)
-
-
-def _none(width: int) -> np.ndarray:
-    return np.zeros([0, width], np.int32)
+    unasked = Ranking(found.rows[len(queries) :], found.scores[len(queries) :])
+    return Answers(f"{name} without the past", ranking, None, unasked)

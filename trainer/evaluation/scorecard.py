@@ -83,7 +83,7 @@ def _of_queries(
 ) -> dict[str, np.ndarray]:
     found = {}
     for k in ks:
-        shares = p_good(judgments, eval_requests.queries, answers.ranking.rows, answers.unasked, k)
+        shares = p_good(judgments, eval_requests.queries, answers.ranking.rows, answers.unasked.rows, k)
         possible = judgments.possible(k)
         found[f"p_good@{k}"] = shares
         found[f"p_good_share@{k}"] = np.divide(shares, possible, out=np.full(len(shares), np.nan), where=possible > 0)

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from trainer.evaluation.bootstrap import Bootstrap, Estimate
+from preprocessing.words.bootstrap import Bootstrap, Estimate
 from trainer.evaluation.eval_requests import POSITIVE_STAGES, SEGMENTS
 from trainer.evaluation.scorecard import Scorecard
 

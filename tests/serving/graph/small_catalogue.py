@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from preprocessing.words.word_lists import Statistics
 from serving.catalogue.postings import build_postings, fresh_terms
 from serving.catalogue.table import Table, TableBuilder
 from serving.config import ServingConfig
@@ -25,6 +26,8 @@ DIM, ITEMS, FRESH = 8, 300, 9
 WORDS = [f"w{number}" for number in range(24)]
 LEAVES, BRANDS = ["", "shoes", "bags", "hats", "coats"], ["", "acme", "zeta", "nord"]
 WIDTHS = {"required_terms": 3, "allowed_leaves": 4, "allowed_brands": 3, "excluded_items": 6}
+
+BOOSTS = np.array([1, 1, 0], np.float32)
 
 
 class Item(NamedTuple):
@@ -102,9 +105,10 @@ class Catalogue:
         lookup.ids.assign([b"", *table.ids, *fresh.ids])
         config = ServingConfig.model_validate({"index": kind, "scann": {"exact_below": 0, "leaves": 5}})
         index = build_index(self.vectors[:ITEMS], config, f"{folder.name}/{kind}")
-        filters = ItemFilter(lookup, PostingLists(build_postings(table)))
+        lists = build_postings(table, BOOSTS)
+        filters = ItemFilter(lookup, PostingLists(lists))
         found = OverRetrieval(index, filters, growing_efforts(effort, ITEMS), 100)
-        for name, values in fresh_terms(fresh).items():
+        for name, values in fresh_terms(fresh, Statistics(lists.lists.means, BOOSTS)).items():
             getattr(filters, f"fresh_{name}").assign(values)
         filters.alive.assign(np.append(False, self.alive))
         found.fresh.assign(self.vectors[ITEMS:])

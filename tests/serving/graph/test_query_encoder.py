@@ -134,7 +134,7 @@ def test_records_and_strings(case: Case, data: str, items: Shelf) -> None:
         found = case.vectors(query=batch["query"].numpy(), **lists)
         expected = case.trained.query(past_as_served(batch, set(items.ids), item_ids)).numpy()
         assert found == pytest.approx(expected, abs=1e-5)
-        alone = case.embedder.query_encoder.alone(batch["query"]).numpy()
+        alone = case.embedder.query_encoder.alone(batch["query"])[0].numpy()
         nobody = {n: one[:, :0] if n == "history_word" or n.startswith(HORIZONS) else one for n, one in batch.items()}
         assert alone == pytest.approx(case.trained.query(nobody).numpy(), abs=1e-5)
         assert alone == pytest.approx(case.vectors(query=batch["query"].numpy()), abs=1e-5)

@@ -9,15 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from preprocessing.config import PricesConfig, TextConfig
 from preprocessing.data.features import PRICE, Feature, parsing_spec
 from preprocessing.joins.encode_strings import Encoder
-from preprocessing.text.analyser import analyse
 from trainer.config import DataConfig, LossConfig, TrainerConfig
-from trainer.data.catalog_requests import CatalogRequests, asked, joined, mixed_log_prob, request_names, split_words
+from trainer.data.catalog_requests import CatalogRequests, joined, mixed_log_prob, request_names
 from trainer.data.dataset import catalog, key_of, record_files, requests
 from trainer.data.training_data import TrainingData
 
@@ -178,39 +175,6 @@ def test_the_odds_by_enumeration() -> None:
         counts += p[one] * p[other] / items * np.bincount([one, other, uniform], minlength=items)
     mixed = mixed_log_prob(tf.math.log(tf.constant(p, tf.float32)), tf.constant(1 / 3), items)
     assert drawn * np.exp(mixed) == pytest.approx(counts, rel=1e-5)
-
-
-def test_what_is_drawn_is_asked() -> None:
-    texts = tf.constant([["red oak table", "", "garden"], ["red oak table", "", "garden"], ["", "--", ""]])
-    draws = tf.constant([[0.5, 0.9, 0.4, 0.34, 0.99], [0.1, 0.9, 0.2, 0.99, 0.99], [0.1, 0.2, 0.9, 0.5, 0.5]])
-    assert asked(texts, draws).numpy().tolist() == [b"oak table", b"garden", b""]
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("USB-C  3.5mm", ["USB ", "C ", "3 ", "5mm"]),
-        ("红色 鞋 iphone壳", ["红", "色 ", "鞋 ", "iphone", "壳"]),
-        ("caf\u00e9 r\u00f6d\u2764red", ["caf\u00e9 ", "r\u00f6d", "\u2764", "red"]),
-        (" (--) ", []),
-    ],
-)
-def test_words(text: str, words: list[str]) -> None:
-    assert split_words(tf.constant([text])).to_list() == [[word.encode() for word in words]]
-
-
-@settings(max_examples=25, deadline=None)
-@given(
-    st.lists(st.text(alphabet="ab1 -,\u00f6\u7ea2\u8272\u2764", max_size=12), min_size=3, max_size=3),
-    st.lists(st.integers(0, 2**24 - 1).map(lambda drawn: drawn / 2**24), min_size=5, max_size=5),
-)
-def test_what_asks_is_a_stretch_of_a_text(texts: list[str], draws: list[float]) -> None:
-    """As the analyser reads both: neighbouring words, whole."""
-    (query,) = asked(tf.constant([texts]), tf.constant([draws])).numpy()
-    words = analyse(tf.constant([query, *texts]), ["word"])["word"].to_list()
-    stretches = [text[at : at + len(words[0])] for text in words[1:] for at in range(len(text) + 1)]
-    assert words[0] in stretches
-    assert words[0] or not all(words[1:])
 
 
 def test_an_item_without_a_word_is_nobodys_positive(data: str, spec: dict[str, Any]) -> None:

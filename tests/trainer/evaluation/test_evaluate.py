@@ -33,10 +33,10 @@ def test_the_whole_command(data: str, jobs: tuple[str, str], capsys: pytest.Capt
     job, other = jobs
     truth = str(Path(data).parent / "raw/truth/judgments.jsonl.gz")
     assert main(["--data", data, "--job-dir", job, "--compare", other, "--k", "5,20,1000", "--judgments", truth,
-                 "--fuse", "bm25", "--memory-mb", "64"]) == 0  # fmt: skip
+                 "--fuse", "words", "--memory-mb", "64"]) == 0  # fmt: skip
     shown = capsys.readouterr().out
     found = json.loads(Path(job, "metrics.json").read_text())
-    assert list(found["models"]) == ["BM25", "similar past queries", "mgdspr", "dnn", "mgdspr + BM25"]
+    assert list(found["models"]) == ["BM25", "similar past queries", "mgdspr", "dnn", "words", "mgdspr + words"]
     assert "recall@20/ordered" in shown and "mgdspr minus each other, paired" in shown
     assert "ndcg@5/ordered" in shown and "recall@5/clicked/head" in shown and "popularity@5" in shown
     assert "ndcg@20/ordered" not in shown and "recall@20/clicked/head" not in shown

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from trainer.evaluation.bootstrap import Bootstrap
+from preprocessing.words.bootstrap import Bootstrap
 
 NAN = math.nan
 

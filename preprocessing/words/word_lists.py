@@ -1,0 +1,220 @@
+"""The inverted lists of a catalogue's words with BM25's impacts, and from each item back to its words.
+
+A term is a word of titles and brands, or a word of descriptions, which is another term: what an item must have is asked
+of title and brand alone. Title and brand are one field to BM25, a word of each counted by its boost (as in BM25F); a
+word that the title has is not counted again for the brand. Descriptions are a field of their own, times their boost.
+
+What it takes, in bytes: a posting 5 in its list and 5 at its item; an item 5; a term 28, a long one 5 more for each of
+its BEST and a filter, which has a bit for each item or 8 to 16 bytes for each posting, whatever is less.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+import tensorflow as tf
+
+from preprocessing.words.item_words import BRAND, DESCRIPTION, TITLE, ItemWords
+
+K1, B = 1.5, 0.75  # BM25's own: how soon a repeated word adds nothing, how much a long title holds it back
+STEPS = 255  # of an impact
+BEST = 4_096  # postings of a long term that are read
+LONG = 2 * BEST  # a term with more is long: at most half as many are read
+NO_TERM = -1  # as hash and as number
+LAST_TERM = 2**63 - 1  # behind all others, of no item: so every search among terms ends at one
+_BITS_A_POSTING = 64  # of a filter: of the rows that are not in a list one of so many passes, at most
+_FIRST = {"word": -(2**63), "described": -(2**62), "leaf": 0, "brand": 2**62}  # the least hash of each kind
+Hashes = TypeVar("Hashes", np.ndarray, tf.Tensor)  # int64
+
+
+class Statistics(NamedTuple):
+    """How a catalogue weighs the words of an item."""
+
+    means: np.ndarray  # float32 [2], the mean length of a title with its brand, and of a description
+    boosts: np.ndarray  # float32 [fields]
+
+
+class WordLists(NamedTuple):
+    """Of N items: T terms, P postings, L long terms, whose BEST stand before the lists."""
+
+    terms: np.ndarray  # int64 [T + 1], rising, the last of no item
+    offsets: np.ndarray  # int64 [T + 2], where each term's list begins: the first at L * BEST, the last is the end
+    rows: np.ndarray  # int32 [L * BEST + P], of a list rising; of a long term's BEST by impact
+    impacts: np.ndarray  # uint8 [L * BEST + P], what BM25 makes of a word in its item: weight times impact
+    weights: np.ndarray  # float32 [T + 1], what a word is worth for each of an impact's STEPS; the last: of no item's
+    read_begins: np.ndarray  # int32 [T], where what is read of a term begins; of a long one, its BEST
+    read_lengths: np.ndarray  # int32 [T]
+    filters: np.ndarray  # int32 [F], bits: which rows may be in a long term's list
+    filter_begins: np.ndarray  # int32 [L], in `filters`
+    filter_masks: np.ndarray  # int32 [L], of a row the part that is its bit's place
+    item_terms: np.ndarray  # int32 [P], each item's numbers of terms
+    item_impacts: np.ndarray  # uint8 [P]
+    item_offsets: np.ndarray  # int32 [N + 1]
+    item_once: np.ndarray  # uint8 [N], the impact of a word that the item's title or brand has once
+    means: np.ndarray  # float32 [2], the mean length of a title with its brand, and of a description
+    boosts: np.ndarray  # float32 [fields]
+
+    @property
+    def bytes(self) -> int:
+        """All of it."""
+        return sum(one.nbytes for one in self)
+
+    @property
+    def items(self) -> int:
+        """N."""
+        return len(self.item_offsets) - 1
+
+
+def terms_of(kind: str, hashes: Hashes) -> Hashes:
+    """The terms of words, leaves or brands by their `word_hashes`."""
+    return hashes + _FIRST[kind]
+
+
+class Counted(NamedTuple):
+    """How often items have words, by term and within it by row; P of them."""
+
+    terms: np.ndarray  # int64 [P]
+    rows: np.ndarray  # int32 [P]
+    times: np.ndarray  # float32 [P], each by its field's boost
+
+    def lengths(self, items: int) -> np.ndarray:
+        """float32 `[2, N]`, of titles with their brands, and of descriptions."""
+        described = are_described(self.terms)
+        return np.stack(
+            [np.bincount(self.rows, self.times * kind, minlength=items) for kind in (~described, described)]
+        ).astype(np.float32)
+
+
+def build_word_lists(items: ItemWords, boosts: np.ndarray) -> WordLists:
+    """The lists of N items; boosts float32 `[fields]`, 0 for one that is not read."""
+    size, counted = len(items), count_words(items, boosts)
+    means = counted.lengths(size).sum(axis=1) / np.float32(max(size, 1))
+    terms, lengths = np.unique(counted.terms, return_counts=True)
+    weights = _weights(terms, lengths, size, boosts)
+    statistics = Statistics(means, boosts.astype(np.float32))
+    impacts = impacts_of(counted, size, means)
+    once = np.rint(STEPS / (1 + _held_back(counted, size, means)[0])).astype(np.uint8)
+    return _assembled(np.append(terms, LAST_TERM), weights, lengths, counted.rows, impacts, once, statistics)
+
+
+def part_of(lists: WordLists, rows: np.ndarray) -> WordLists:
+    """The lists of some of the items, int64 `[n]` in rising order, as the whole catalogue weighs their words."""
+    places = np.full(lists.items, -1, np.int32)
+    places[rows] = np.arange(len(rows), dtype=np.int32)
+    first = lists.offsets[0]
+    terms = np.repeat(np.arange(len(lists.weights) - 1), np.diff(lists.offsets[: len(lists.weights)]))
+    mine = places[lists.rows[first : first + len(terms)]]
+    kept = mine >= 0
+    lengths = np.bincount(terms[kept], minlength=len(lists.weights) - 1)
+    impacts = lists.impacts[first:][kept]
+    statistics = Statistics(lists.means, lists.boosts)
+    once = lists.item_once[rows]
+    return _assembled(lists.terms, lists.weights, lengths, mine[kept], impacts, once, statistics)
+
+
+def _assembled(
+    terms: np.ndarray,
+    weights: np.ndarray,
+    lengths: np.ndarray,
+    rows: np.ndarray,
+    impacts: np.ndarray,
+    once: np.ndarray,
+    statistics: Statistics,
+) -> WordLists:
+    """Lists of int64 `[T]` lengths, their rows and impacts `[P]` one behind the other, of as many items as `once`."""
+    ends = np.cumsum(lengths)
+    long_terms = np.flatnonzero(lengths > LONG)
+    pieces = [slice(ends[one] - lengths[one], ends[one]) for one in long_terms]
+    best = np.array([_best(impacts[piece]) + piece.start for piece in pieces], np.int64).reshape(-1)
+    offsets = np.concatenate([[0], ends, [len(rows)]]) + len(best)
+    begins, read = offsets[:-2].astype(np.int32), lengths.astype(np.int32)
+    begins[long_terms], read[long_terms] = np.arange(len(long_terms), dtype=np.int32) * BEST, BEST
+    by_item = np.argsort(rows, kind="stable")
+    return WordLists(
+        terms,
+        offsets.astype(np.int64),
+        np.append(rows[best], rows),
+        np.append(impacts[best], impacts),
+        weights,
+        begins,
+        read,
+        *_filters([rows[piece] for piece in pieces], len(once)),
+        np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)[by_item],
+        impacts[by_item],
+        np.searchsorted(rows[by_item], np.arange(len(once) + 1)).astype(np.int32),
+        once,
+        *statistics,
+    )
+
+
+def count_words(items: ItemWords, boosts: np.ndarray) -> Counted:
+    """Each word of each item once, with how often it is there."""
+    kept = (items.fields != DESCRIPTION) | (boosts[DESCRIPTION] > 0)
+    rows = np.repeat(np.arange(len(items), dtype=np.int32), items.lengths)[kept]
+    fields = items.fields[kept]
+    described = fields == DESCRIPTION
+    terms = np.where(described, terms_of("described", items.words[kept]), terms_of("word", items.words[kept]))
+    order = np.argsort(terms, kind="stable")
+    terms, rows, fields = terms[order], rows[order], fields[order]
+    firsts = np.flatnonzero(_changes(terms) | _changes(rows))
+    if not len(firsts):
+        return Counted(terms, rows, np.zeros(0, np.float32))
+    in_title = np.repeat(np.bitwise_or.reduceat(fields == TITLE, firsts), np.diff(firsts, append=len(fields)))
+    times = np.where(fields == DESCRIPTION, 1, boosts[fields]) * ~((fields == BRAND) & in_title)
+    return Counted(terms[firsts], rows[firsts], np.add.reduceat(times, firsts).astype(np.float32))
+
+
+def impacts_of(counted: Counted, items: int, means: np.ndarray) -> np.ndarray:
+    """uint8 [P]: BM25's share of a word's weight, by how often an item has it, and how many words the item has."""
+    held_back = _held_back(counted, items, means)[are_described(counted.terms).astype(np.int8), counted.rows]
+    return np.rint(counted.times / (counted.times + held_back) * STEPS).astype(np.uint8)
+
+
+def _held_back(counted: Counted, items: int, means: np.ndarray) -> np.ndarray:
+    """float32 `[2, N]`: how often an item would have to have a word for half of the word's weight."""
+    return K1 * (1 - B + B * counted.lengths(items) / np.where(means > 0, means, 1)[:, None])
+
+
+def are_described(terms: np.ndarray) -> np.ndarray:
+    """Which terms are words of descriptions."""
+    return terms >= _FIRST["described"]
+
+
+def rarity(having: Any, items: int) -> Any:
+    """What a word is worth whose impact is 1 of STEPS, by how many of the items have it."""
+    return np.log1p((items - having + 0.5) / (having + 0.5)) * (K1 + 1) / STEPS
+
+
+def _weights(terms: np.ndarray, having: np.ndarray, items: int, boosts: np.ndarray) -> np.ndarray:
+    """float32 `[T + 1]`, of terms and of a word that no item has."""
+    rarities = rarity(np.append(having, 0), items)
+    return (rarities * np.append(np.where(are_described(terms), boosts[DESCRIPTION], 1), 1)).astype(np.float32)
+
+
+def _best(impacts: np.ndarray) -> np.ndarray:
+    """The places `[BEST]` of a long term's postings `[n]` by impact, of equal ones the earlier first."""
+    return np.argsort(STEPS - impacts, kind="stable")[:BEST]
+
+
+def _filters(lists: list[np.ndarray], items: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """For each list of rows its bits, a row's at `row & mask`; then where they begin, and the masks.
+
+    With a bit for each item a filter is exact; where that is more than _BITS_A_POSTING, several rows share one.
+    """
+    filters, masks = [], []
+    for rows in lists:
+        shared = 2 ** math.ceil(math.log2(_BITS_A_POSTING * len(rows)))
+        mask = shared - 1 if shared < items else 2**31 - 1
+        bits = np.zeros(-(-min(shared, items) // 32) * 32, bool)
+        bits[rows & mask] = True
+        filters.append(np.packbits(bits, bitorder="little").view("<i4"))
+        masks.append(mask)
+    begins = np.cumsum([0, *map(len, filters)])[:-1]
+    return np.concatenate([np.zeros(0, np.int32), *filters]), begins.astype(np.int32), np.array(masks, np.int32)
+
+
+def _changes(values: np.ndarray) -> np.ndarray:
+    """Where another value begins than stands before, bool `[n]`."""
+    return np.concatenate([[True], values[1:] != values[:-1]]) if len(values) else np.zeros(0, bool)

@@ -1,0 +1,132 @@
+"""BM25 in the graph: from the words of a query to the items that have them, best first.
+
+Of each word's list at most the best BEST postings are read, so that a query's cost does not grow with the catalogue.
+What is read is estimated: words with short lists are added up by row, words with long ones are looked up in filters.
+The best by estimate are then scored exactly, from the words of the items themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from preprocessing.text.branches import lazy_loop
+from preprocessing.words.item_words import word_hashes
+from preprocessing.words.lists_in_graph import ListsInGraph, flat
+from preprocessing.words.word_lists import NO_TERM, terms_of
+
+MAX_WORDS = 16  # of a query; further ones are not looked for
+NO_SCORE = -float("inf")
+_SPARE = 100  # more are scored exactly than are wanted, since an estimate may be wrong
+_LAST_ROW = 2**31 - 1
+Keep = Callable[[tf.Tensor], tf.Tensor]  # rows int32 [n] -> which of them may be found, bool [n]
+Candidates = tuple[tf.Tensor, tf.Tensor]  # scores float32 [..., width], rows int32; NO_SCORE and -1 where there is none
+
+
+class AskedWords(NamedTuple):
+    """Of B requests T terms each, or of one without the first axis."""
+
+    terms: tf.Tensor  # int64 [B, T], NO_TERM for none
+    numbers: tf.Tensor  # int32 [B, T], NO_TERM also for what no item of the index has
+    weights: tf.Tensor  # float32 [B, T]
+
+    def of(self, request: tf.Tensor) -> AskedWords:
+        """One of them."""
+        return AskedWords(*(one[request] for one in self))
+
+
+class WordSearch(tf.Module):
+    """Searches a catalogue's lists."""
+
+    def __init__(self, lists: ListsInGraph) -> None:
+        super().__init__(name="word_search")
+        self.lists = lists
+
+    def asked(self, words: tf.RaggedTensor) -> AskedWords:
+        """The terms of queries' words, strings `[B, (w)]`."""
+        hashes = words.with_values(word_hashes(words.values)).to_tensor(NO_TERM, shape=[None, MAX_WORDS])
+        kinds = ("word", "described") if self.lists.has_descriptions else ("word",)
+        terms = [tf.where(hashes == NO_TERM, hashes, terms_of(kind, hashes)) for kind in kinds]
+        return self.asked_terms(tf.concat(terms, axis=1))
+
+    def asked_terms(self, terms: tf.Tensor) -> AskedWords:
+        """The same of terms int64 `[B, T]`, NO_TERM for none."""
+        numbers, weights = self.lists.numbers(terms), self.lists.weights.read_value()
+        unheard = tf.where(terms == NO_TERM, 0.0, weights[-1])
+        known = tf.gather(weights, tf.maximum(numbers, 0))
+        return AskedWords(terms, numbers, tf.where(numbers == NO_TERM, unheard, known))
+
+    def search(self, asked: AskedWords, width: tf.Tensor, keep: Keep | None = None) -> Candidates:
+        """The `width` best of each request, `[B, width]`, at least 1; of equal ones the earlier row first."""
+
+        def step(request: tf.Tensor, best: Candidates) -> Candidates:
+            found = self.best(asked.of(request), width, keep)
+            scores, rows = (
+                tf.tensor_scatter_nd_update(all_of, [[request]], one[None])
+                for all_of, one in zip(best, found, strict=True)
+            )
+            return scores, rows
+
+        requests = tf.shape(asked.numbers)[0]
+        nothing = tf.fill([requests, width], NO_SCORE), tf.fill([requests, width], -1)
+        return lazy_loop(requests, 1, step, nothing)
+
+    def best(self, asked: AskedWords, width: tf.Tensor, keep: Keep | None = None) -> Candidates:
+        """The same of one request, `[width]`; `keep` says which items may be found."""
+        known = tf.where(asked.numbers >= 0)[:, 0]
+        asked = AskedWords(*(tf.gather(one, known) for one in asked))
+        rows, estimates = self._read(asked)
+        if keep is not None:
+            estimates = tf.where(keep(rows), estimates, NO_SCORE)
+        rows = _best_rows(estimates, rows, width + _SPARE)
+        scores, places = tf.math.top_k(self.scores_of(asked, rows), tf.minimum(width, tf.size(rows)))
+        missing = [[0, width - tf.size(places)]]
+        scores, rows = tf.pad(scores, missing, constant_values=0), tf.gather(rows, places)
+        rows = tf.where(scores > 0, tf.pad(rows, missing), -1)
+        return tf.where(scores > 0, scores, NO_SCORE), rows
+
+    def scores_of(self, asked: AskedWords, rows: tf.Tensor) -> tf.Tensor:
+        """One request's scores of rows int32 `[n]`: float32 `[n]`, 0 for what is no item of the index."""
+        lists = self.lists
+        offsets, items = lists.item_offsets.read_value(), tf.clip_by_value(rows, 0, lists.items - 1)
+        begins, ends = tf.gather(offsets, items), tf.gather(offsets, items + 1)
+        held = flat(begins, tf.where(items == rows, ends - begins, 0))
+        impacts = tf.cast(tf.gather(lists.item_impacts.read_value(), held.places), tf.float32)
+        terms = tf.gather(lists.item_terms.read_value(), held.places)
+        values = impacts * tf.linalg.matvec(tf.cast(terms[:, None] == asked.numbers, tf.float32), asked.weights)
+        return tf.math.unsorted_segment_sum(values, held.owners, tf.size(rows))
+
+    def fresh_scores(self, asked: AskedWords, terms: tf.Tensor, impacts: tf.Tensor) -> tf.Tensor:
+        """One request's scores of F fresh items, by their terms int64 and impacts uint8 `[F, words]`: float32 `[F]`."""
+        asked_for = tf.cast(terms[:, :, None] == asked.terms, tf.float32)
+        return tf.reduce_sum(tf.linalg.matvec(asked_for, asked.weights) * tf.cast(impacts, tf.float32), axis=1)
+
+    def _read(self, asked: AskedWords) -> tuple[tf.Tensor, tf.Tensor]:
+        """The rows read for one request's known terms, `[n]`, and what they are worth by estimate."""
+        lists = self.lists
+        begins = tf.gather(lists.read_begins.read_value(), asked.numbers)
+        read = flat(begins, tf.gather(lists.read_lengths.read_value(), asked.numbers))
+        rows = lists.rows_at(read.places)
+        impacts = tf.cast(tf.gather(lists.impacts.read_value(), read.places), tf.float32)
+        is_long = begins < lists.first
+        short = tf.gather(tf.where(is_long, 0.0, asked.weights), read.owners) * impacts
+        rows, places = tf.unique(rows)
+        estimates = tf.math.unsorted_segment_sum(short, places, tf.size(rows))
+        if lists.first:
+            long_terms = tf.where(is_long)[:, 0]
+            weights = tf.gather(asked.weights, long_terms)
+            passed = lists.pass_filters(rows, tf.gather(begins, long_terms))
+            once = tf.cast(tf.gather(lists.item_once.read_value(), rows), tf.float32)
+            estimates += once * tf.linalg.matvec(passed, weights)
+        return rows, estimates
+
+
+def _best_rows(estimates: tf.Tensor, rows: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
+    """Of rows int32 `[n]` the `count` best by estimate, of equals the earlier, rising."""
+    # One number to order by, of the bits of the estimate, which order as it does where it is not negative, and the row.
+    order = tf.cast(tf.bitcast(estimates, tf.int32), tf.int64) * 2**32 + tf.cast(_LAST_ROW - rows, tf.int64)
+    best, _ = tf.math.top_k(order, tf.minimum(count, tf.size(rows)))
+    best = tf.boolean_mask(best, best >= 2**32)
+    return tf.sort(_LAST_ROW - tf.cast(best, tf.int32))
