@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from preprocessing.words.choose_fusion import described as described_channels
 from preprocessing.words.lists_in_graph import ListsInGraph
+from preprocessing.words.word_lists import WordLists, build_word_lists
 from preprocessing.words.word_search import WordSearch
 from serving.catalogue.attribute_ids import attribute_ids
 from serving.catalogue.data_records import Requests, Strings, catalog_batches, check_vectors
@@ -93,10 +94,11 @@ class Builder:
         table, vectors = self.embed(aside)
         clock.lap("embed")
         items = self.items(table, aside)
-        requests, unseen = tuning_samples(pool, self._config.tuning.queries)
+        requests, unseen = self.samples(pool)
         embedder = self.embedder(items, table, widths)
         queries = Queries(*encoded(embedder.query_encoder, requests, unseen))
-        found = self.searched(vectors, table, items, queries, f"{aside.parent.name}/{aside.name}", clock)
+        words, name = self.word_lists(table), f"{aside.parent.name}/{aside.name}"
+        found = self.searched(vectors, table, words, items, queries, name, clock)
         retrieval, config = found.retrieval, self._config
         weighed = self.weighed(pool, table, vectors, embedder, retrieval.filter.lists)
         clock.lap("weigh")
@@ -121,6 +123,10 @@ class Builder:
         }
         return Built(exact, described)
 
+    def samples(self, pool: Requests) -> tuple[Requests, Requests]:
+        """Of a pool the requests that an index is tuned by, and others that show what came of it."""
+        return tuning_samples(pool, self._config.tuning.queries)
+
     def write_extras(
         self,
         model: Path,
@@ -142,8 +148,19 @@ class Builder:
         """The table of the catalogue, and its vectors `[N, dim]` mapped from a file aside."""
         return embed_catalogue(self._data_dir, self._spec, self.item_encoder, str(aside / "vectors"), self._precomputed)
 
+    def word_lists(self, table: Table) -> WordLists:
+        """The lists of the words of a whole catalogue."""
+        return build_word_lists(table.words, self._config.channels.words.fields.boosts)
+
     def searched(
-        self, vectors: np.ndarray, table: Table, items: ItemLookup, queries: Queries, name: str, clock: Clock
+        self,
+        vectors: np.ndarray,
+        table: Table,
+        words: WordLists,
+        items: ItemLookup,
+        queries: Queries,
+        name: str,
+        clock: Clock,
     ) -> Searched:
         """An index over vectors `[N, dim]` of a table's items, tuned by queries; `name` is the version's own."""
         config = self._config
@@ -163,7 +180,7 @@ class Builder:
             chosen = tune(twin, queries.tuned_by, truth, config.tuning).chosen
             compared["float32"] = {"bytes": twin.bytes, **chosen.described()}
         clock.lap("tune")
-        lists = PostingLists(build_postings(table, config.channels.words.fields.boosts))
+        lists = PostingLists(build_postings(table, words))
         clock.lap("postings")
         efforts = growing_efforts(served_effort(tuned), index.size)
         retrieval = OverRetrieval(index, ItemFilter(items, lists), efforts, config.max_k)
