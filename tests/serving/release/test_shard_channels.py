@@ -74,7 +74,7 @@ def requests_of(items: Shelf) -> list[dict[str, Any]]:
     """With words that items have, with a fresh item's, with none, with conditions, for many and for few."""
     titles = [items.titles[number].decode() for number in (3, 50, 120, 11)]
     asked = [{"query": title, "k": k} for title, k in zip(titles, (3, 10, 150, 60), strict=True)]
-    word = sorted(items.words(9))[0]
+    word = sorted(items.words(9))[0].decode()
     return [
         *asked,
         {"query": "zzq", "k": 5},
