@@ -51,7 +51,7 @@ def adapt(given: argparse.Namespace, raw: RawFolder) -> None:
     examples, products = (in_folder(given.folder, [name], "ESCI") for name in (EXAMPLES, PRODUCTS))
     known = write_catalog(_products(products, given.locale), raw, given.description)
     judgments = _judgments(examples, given.locale, f"{given.version}_version", meaning, raw)
-    write_graded(judgments, known, meaning, Split.checked(0.2, 0, 0), raw)
+    write_graded(judgments, known, meaning, Split.checked(0.2, 0, 0, 0.1), raw)
 
 
 def _products(path: Path, locale: str) -> Iterator[Row]:

@@ -1,9 +1,10 @@
-"""Graded judgments as a log: queries for training become requests with stages, the others are for evaluation.
+"""Graded judgments as a log: queries for training become requests with stages, the others are to validate or to test.
 
-The pipeline splits by time, so the times are made: requests of training queries, in no order of their words, come in
-the first hours of one day, those of test queries in the same hours thirty days later. Any `eval_days` up to 30 and any
-`eval_share` cuts between them; `validation_share` parts the training queries. Every query has a user of its own, whose
-requests and answers come at one moment: the same moment is not the past, so no history holds an answer.
+The pipeline splits by time, so the times are made: requests of training queries come in the first hours of one day,
+those of validation queries in the same hours of the next, those of test queries thirty days behind these. Any
+`eval_days` up to 30 and any `eval_share` cuts before the test, one `validation_day` before validation. Every query has
+a user of its own, whose requests and answers come at one moment: the same moment is not the past, so no history holds
+an answer.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from preprocessing.adapters.labels import Labels
-from preprocessing.adapters.raw_folder import ACTIONS, JUDGMENTS, SEARCHES, TRAIN_JUDGMENTS, RawFolder
+from preprocessing.adapters.raw_folder import ACTIONS, JUDGMENTS_OF, SEARCHES, RawFolder
 from preprocessing.command.console import UserError, progress
 from preprocessing.config import StagesConfig
 
-TRAIN_AT, TEST_AT = 1_704_067_200_000, 1_706_659_200_000  # 2024-01-01 and 2024-01-31
-_LONGEST_MS = 20 * 3_600_000  # so that all training requests fall on their day
+TRAIN, VALIDATION, TEST = "train", "validation", "test"
+# 2024-01-01, 2024-01-02 and 2024-02-01
+AT = {TRAIN: 1_704_067_200_000, VALIDATION: 1_704_153_600_000, TEST: 1_706_745_600_000}
+_LONGEST_MS = 20 * 3_600_000  # so that all requests fall on their day
 _ACTION = {"ordered": "order", "clicked": "click"}
 Graded = dict[str, dict[str, float]]  # query -> item -> label
 
@@ -40,25 +43,38 @@ class Split(NamedTuple):
     share: float
     fold: int
     seed: int
+    validation_share: float = 0.1  # of the training queries
 
     @classmethod
-    def checked(cls, share: float, fold: int, seed: int) -> Split:
-        """The split of `--test-share`, `--fold`, `--seed`."""
-        if not 0 < share < 1:
-            raise UserError(f"--test-share {share:g}: a share between 0 and 1, like 0.2")
+    def checked(cls, share: float, fold: int, seed: int, validation_share: float) -> Split:
+        """The split of `--test-share`, `--fold`, `--seed` and `--validation-share`."""
+        for flag, one in (("--test-share", share), ("--validation-share", validation_share)):
+            if not 0 < one < 1:
+                raise UserError(f"{flag} {one:g}: a share between 0 and 1, like 0.2")
         folds = math.floor(1 / share + 1e-9)
         if not 0 <= fold < folds:
             raise UserError(f"--fold {fold}: with --test-share {share:g} there are folds 0 to {folds - 1}")
-        return cls(share, fold, seed)
+        return cls(share, fold, seed, validation_share)
 
     def test(self, queries: Iterable[str]) -> set[str]:
         """The test queries; spellings that differ in case alone fall on one side."""
-        groups: dict[str, list[str]] = {}
-        for query in queries:
-            groups.setdefault(query.casefold(), []).append(query)
-        order = sorted(groups, key=lambda key: hashlib.sha256(f"{self.seed}\n{key}".encode()).digest())
-        first, end = (round(len(order) * self.share * place) for place in (self.fold, self.fold + 1))
-        return {query for key in order[first:end] for query in groups[key]}
+        groups = _shuffled(queries, f"{self.seed}")
+        first, end = (round(len(groups) * self.share * place) for place in (self.fold, self.fold + 1))
+        return set(itertools.chain.from_iterable(groups[first:end]))
+
+    def validation(self, queries: Iterable[str]) -> set[str]:
+        """Of training queries those to validate by, at least one of them."""
+        groups = _shuffled(queries, f"{self.seed} {self.fold} validation")
+        return set(itertools.chain.from_iterable(groups[: max(round(len(groups) * self.validation_share), 1)]))
+
+
+def _shuffled(queries: Iterable[str], salt: str) -> list[list[str]]:
+    """Queries in groups of those that differ in case alone, in an order that a salt decides."""
+    groups: dict[str, list[str]] = {}
+    for query in queries:
+        groups.setdefault(query.casefold(), []).append(query)
+    order = sorted(groups, key=lambda key: hashlib.sha256(f"{salt}\n{key}".encode()).digest())
+    return [groups[key] for key in order]
 
 
 def collect(judgments: Iterable[Judgment], known: set[str], raw: RawFolder) -> tuple[Graded, set[str], bool]:
@@ -96,22 +112,21 @@ def write_graded(judgments: Iterable[Judgment], known: set[str], labels: Labels,
     if not published:
         # Apart, so that of the queries that can be learned from and measured the share is as asked.
         test = split.test(useful) | split.test(graded.keys() - useful)
-    for name, least in (("training", useful - test), ("test", useful & test)):
-        if not least:
+    learned = graded.keys() - test
+    validation = split.validation(learned & useful) | split.validation(learned - useful)
+    queries = {TRAIN: learned - validation, VALIDATION: validation, TEST: graded.keys() & test}
+    for name, own in queries.items():
+        if not own & useful:
             raise UserError(
                 f"no {name} query has an item that is ordered or clicked ({len(graded)} queries, {len(useful)} of "
                 "them with such an item); --stages and the split decide that"
             )
     writer = _Requests(labels, raw)
     with progress("queries", total=len(graded)) as bar:
-        for query in sorted(graded, key=lambda query: (query in useful, _at_random(query))):
-            writer.add(query, graded[query], query in test)
-            bar.advance()
-
-
-def _at_random(query: str) -> bytes:
-    """The last queries in time are for validation: they must be like the others that make examples."""
-    return hashlib.sha256(query.encode()).digest()
+        for name, own in queries.items():
+            for query in sorted(own):
+                writer.add(query, graded[query], name)
+                bar.advance()
 
 
 class _Requests:
@@ -120,21 +135,21 @@ class _Requests:
     def __init__(self, labels: Labels, raw: RawFolder) -> None:
         self._labels = labels
         self._raw = raw
-        self._numbers = {True: itertools.count(), False: itertools.count()}
-        for name in ("train", "test"):
+        self._numbers = {name: itertools.count() for name in AT}
+        for name in AT:
             for what in ("queries", "requests", "ordered", "clicked", "shown", "judgments"):
                 raw.count(f"{name} {what}", 0)
 
-    def add(self, query: str, items: Mapping[str, float], test: bool) -> None:
+    def add(self, query: str, items: Mapping[str, float], name: str) -> None:
         """All requests of one query, and its judgments."""
-        name, number = "test" if test else "train", next(self._numbers[test])
-        ts = (TEST_AT if test else TRAIN_AT) + number % _LONGEST_MS
+        number = next(self._numbers[name])
+        ts = AT[name] + number % _LONGEST_MS
         by_stage = self._by_stage(items)
         for stage, found in by_stage.items():
             self._raw.count(f"{name} {stage}", len(found))
         self._raw.count(f"{name} queries")
-        # A test query is asked once, so that each counts once; training sees its items a page at a time.
-        requests = [by_stage] if test else list(pages(by_stage))
+        # Others are asked once, so that each query counts once; training sees their items a page at a time.
+        requests = list(pages(by_stage)) if name == TRAIN else [by_stage]
         self._raw.count(f"{name} requests", len(requests))
         for page, stages in enumerate(requests):
             ids = {"request_id": f"{name}-{number}-{page}", "ts": ts, "user_id": f"{name} query {number}"}
@@ -143,7 +158,7 @@ class _Requests:
             self._raw.write(ACTIONS, _actions(ids, stages))
         records = self._judgments(query, items)
         self._raw.count(f"{name} judgments", len(records))
-        self._raw.write(JUDGMENTS if test else TRAIN_JUDGMENTS, records)
+        self._raw.write(JUDGMENTS_OF[name], records)
 
     def _by_stage(self, items: Mapping[str, float]) -> dict[str, list[str]]:
         """The items of each stage, best label first."""

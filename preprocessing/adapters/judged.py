@@ -19,7 +19,8 @@ Reads products (item_id, title; optional brand, shop, categories or category or 
 description, price, in_stock) and judgments (query, item_id, label), each JSON Lines, CSV, TSV (also .gz) or Parquet.
 
 The queries are split: --test-share of them go with their labels to judgments.jsonl.gz, and are asked once each in the
-last day of the log; the others become training requests, their labels stages of the request:
+last day of the log, likewise --validation-share of the others on a day before; what is left becomes training requests,
+their labels stages of the request:
 
   ordered    labels from --stages' ordered on       an order
   clicked    labels from --stages' clicked on       a click
@@ -38,6 +39,9 @@ def add_split_flags(flags: argparse.ArgumentParser) -> None:
     """How queries are shared out."""
     flags.add_argument("--test-share", type=float, default=0.2, help="share of the queries to test (default 0.2)")
     flags.add_argument("--fold", type=int, default=0, help="which share: 0 to 4 of 0.2, for cross-validation")
+    flags.add_argument(
+        "--validation-share", type=float, default=0.1, help="share of the others to validate by (default 0.1)"
+    )
     flags.add_argument("--seed", type=int, default=17, help="another one shares the queries out anew (default 17)")
 
 
@@ -64,7 +68,7 @@ def add_flags(flags: argparse.ArgumentParser) -> None:
 def adapt(given: argparse.Namespace, raw: RawFolder) -> None:
     """Writes the raw folder."""
     meaning = labels.read_flags(given)
-    split = Split.checked(given.test_share, given.fold, given.seed)
+    split = Split.checked(given.test_share, given.fold, given.seed, given.validation_share)
     of_products = column_map("--product-columns", given.product_columns, FIELDS)
     of_judgments = column_map("--judgment-columns", given.judgment_columns, _JUDGMENT_FIELDS)
     products, judged = existing(given.products, "--products"), existing(given.judgments, "--judgments")

@@ -16,9 +16,14 @@ import orjson
 from preprocessing.command.console import UserError
 
 CATALOG, SEARCHES, ACTIONS = "catalog.jsonl.gz", "searches.jsonl.gz", "actions.jsonl.gz"
-JUDGMENTS, TRAIN_JUDGMENTS = "judgments.jsonl.gz", "judgments-train.jsonl.gz"
+JUDGMENTS = "judgments.jsonl.gz"
+JUDGMENTS_OF = {  # by what their queries are for
+    "train": "judgments-train.jsonl.gz",
+    "validation": "judgments-validation.jsonl.gz",
+    "test": JUDGMENTS,
+}
 MARK = "adapt.json"  # what was done; tells a folder of ours from another's
-OWN = (CATALOG, SEARCHES, ACTIONS, JUDGMENTS, TRAIN_JUDGMENTS, MARK)
+OWN = (CATALOG, SEARCHES, ACTIONS, *JUDGMENTS_OF.values(), MARK)
 _STREAMS = (CATALOG, SEARCHES, ACTIONS)
 Record = Mapping[str, Any]
 

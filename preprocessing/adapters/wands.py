@@ -44,7 +44,7 @@ def add_flags(flags: argparse.ArgumentParser) -> None:
 def adapt(given: argparse.Namespace, raw: RawFolder) -> None:
     """Writes the raw folder."""
     meaning = labels.read_flags(given)
-    split = Split.checked(given.test_share, given.fold, given.seed)
+    split = Split.checked(given.test_share, given.fold, given.seed, given.validation_share)
     queries, products, judged = (
         in_folder(given.folder, [f"{name}.csv"], "WANDS") for name in ("query", "product", "label")
     )

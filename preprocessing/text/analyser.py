@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
-from preprocessing.text.ascii_text import ascii_characters, is_ascii
+from preprocessing.text.ascii_text import are_ascii, ascii_characters, ascii_letters
 from preprocessing.text.branches import lazy_cond
-from preprocessing.text.characters import Characters, Strings, first_texts, grams, words
-from preprocessing.text.unicode_text import unicode_characters
+from preprocessing.text.characters import Characters, Strings, first_texts, grams, letters, words
+from preprocessing.text.mixed_text import mixed_characters
 
 _GRAM_LENGTH = {"char": 1, "bigram": 2, "trigram": 3}
 
@@ -40,9 +40,9 @@ def analyse(
     heads = tf.strings.substr(text, 0, max_chars)
     spell = functools.partial(_spell, grains=grains, max_words=max_words, spelled=spelled)
     found = lazy_cond(
-        is_ascii(heads),
-        lambda: spell(*ascii_characters(heads)),
-        lambda: spell(*unicode_characters(text, max_chars)),
+        tf.reduce_all(are_ascii(heads)),
+        lambda: spell(*ascii_characters(heads), ascii_letters),
+        lambda: spell(*mixed_characters(text, max_chars), letters),
     )
     return {
         grain: tf.RaggedTensor.from_row_splits(strings.values, strings.splits, validate=False)
@@ -52,14 +52,15 @@ def analyse(
 
 def _spell(
     characters: Characters,
-    letters: tf.Tensor,
     starts: tf.Tensor,
+    letters_of: Callable[[tf.Tensor], tf.Tensor],
     grains: Sequence[str],
     max_words: int,
     spelled: tf.Tensor | None,
 ) -> list[Strings]:
-    """The grains' strings, of characters whose own strings and whose words' starts `[n]` are given."""
-    first, own = (characters, letters) if spelled is None else first_texts(characters, letters, spelled)
+    """The grains' strings, of characters whose words' starts `[n]` are given."""
+    first = characters if spelled is None else first_texts(characters, spelled)
+    own = letters_of(first.codes)
     return [
         words(characters, starts, max_words) if grain == "word" else grams(first, own, _GRAM_LENGTH[grain])
         for grain in grains

@@ -12,15 +12,19 @@ _LETTERS = [chr(byte).lower() if byte < 0x80 and chr(byte).isalnum() else "" for
 _CODES = np.array([ord(letter or "\0") for letter in _LETTERS], np.int32)
 
 
-def is_ascii(heads: tf.Tensor) -> tf.Tensor:
-    """Whether all of string `[batch]` are."""
-    return tf.reduce_all(tf.strings.regex_full_match(heads, r"[\x00-\x7f]*"))
+def are_ascii(heads: tf.Tensor) -> tf.Tensor:
+    """Which of string `[batch]` are: bool `[batch]`."""
+    return tf.strings.regex_full_match(heads, r"[\x00-\x7f]*")
 
 
-def ascii_characters(heads: tf.Tensor) -> tuple[Characters, tf.Tensor, tf.Tensor]:
-    """The characters of texts `[batch]`, each as a string `[n]`, and whether it begins a word `[n]`."""
+def ascii_characters(heads: tf.Tensor) -> tuple[Characters, tf.Tensor]:
+    """The characters of texts `[batch]`, and whether each begins a word `[n]`."""
     code_units = tf.cast(tf.io.decode_raw(joined(heads, bytes([_MARK])), tf.uint8), tf.int32)
     codes = tf.gather(_CODES, code_units)
     found = visible(codes, codes, code_units == _MARK)
-    starts = tf.concat([[True], ~follows(found)], axis=0)
-    return found, tf.gather(_LETTERS, found.codes), starts
+    return found, tf.concat([[True], ~follows(found)], axis=0)
+
+
+def ascii_letters(codes: tf.Tensor) -> tf.Tensor:
+    """The strings of characters int32 `[n]`."""
+    return tf.gather(_LETTERS, codes)

@@ -33,19 +33,26 @@ def visible(codes: tf.Tensor, kept: tf.Tensor, marks: tf.Tensor) -> Characters:
     return Characters(tf.gather_nd(codes, at), at[:, 0], _count_before(at, tf.where(marks)))
 
 
-def first_texts(characters: Characters, letters: tf.Tensor, texts: tf.Tensor) -> tuple[Characters, tf.Tensor]:
-    """The characters of the first texts, and their own strings."""
+def first_texts(characters: Characters, texts: tf.Tensor) -> Characters:
+    """The characters of the first texts."""
     splits = characters.splits[: texts + 1]
-    count = splits[-1]
-    return Characters(characters.codes[:count], characters.places[:count], splits), letters[:count]
+    return Characters(characters.codes[: splits[-1]], characters.places[: splits[-1]], splits)
+
+
+def letters(codes: tf.Tensor) -> tf.Tensor:
+    """The strings of characters int32 `[n]`."""
+    alone = tf.range(tf.size(codes) + 1)
+    return tf.raw_ops.UnicodeEncode(input_values=codes, input_splits=alone, output_encoding="UTF-8")
 
 
 def grams(characters: Characters, letters: tf.Tensor, length: int) -> Strings:
     """Neighbours that nothing separates, from the strings `[n]` of the characters."""
     if length == 1:
         return Strings(letters, tf.cast(characters.splits, tf.int32))
-    reach, places = length - 1, characters.places
-    first = tf.where(places[reach:] == places[:-reach] + reach)
+    near = together = follows(characters)
+    for step in range(1, length - 1):
+        together = together[:-1] & near[step:]
+    first = tf.where(together)
     spelled = [tf.gather_nd(letters, first + step if step else first) for step in range(length)]
     return Strings(tf.strings.join(spelled), tf.cast(_count_before(first, characters.splits), tf.int32))
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-
 import tensorflow as tf
 
 from preprocessing.text import unicode_tables
@@ -15,28 +13,13 @@ _MARK = 0x0A  # in no text whose control characters are replaced
 _SPACE = 0x20
 
 
-def unicode_characters(texts: tf.Tensor, max_chars: int) -> tuple[Characters, tf.Tensor, tf.Tensor]:
-    """The characters of texts `[batch]`, any bytes, each as a string `[n]`, and whether it begins a word `[n]`."""
-    found, starts = _characters(max_chars)(texts)
-    alone = tf.range(tf.size(found.codes) + 1)
-    letters = tf.raw_ops.UnicodeEncode(input_values=found.codes, input_splits=alone, output_encoding="UTF-8")
-    return found, letters, starts
-
-
-@functools.cache
-def _characters(max_chars: int) -> tf.types.experimental.ConcreteFunction:
-    """One function for every call of a graph, and never inlined: the tables in it stand in a saved model once."""
-
-    def characters(texts: tf.Tensor) -> tuple[Characters, tf.Tensor]:
-        codes, traits = _normalised(_decoded(texts, max_chars))
-        folded = codes - tf.bitwise.right_shift(traits, unicode_tables.FOLDING_SHIFT)
-        found = visible(folded, traits & unicode_tables.VISIBLE, codes == _MARK)
-        # The first of all is a mark, so that every character has one before it.
-        return found, ~tf.gather(_continues(traits), found.places - 1)
-
-    with tf.init_scope():
-        shared = tf.function(characters, autograph=False, experimental_attributes={"_noinline": True})
-        return shared.get_concrete_function(tf.TensorSpec([None], tf.string, name="texts"))
+def unicode_characters(texts: tf.Tensor, max_chars: int) -> tuple[Characters, tf.Tensor]:
+    """The characters of texts `[batch]`, any bytes, and whether each begins a word `[n]`."""
+    codes, traits = _normalised(_decoded(texts, max_chars))
+    folded = codes - tf.bitwise.right_shift(traits, unicode_tables.FOLDING_SHIFT)
+    found = visible(folded, traits & unicode_tables.VISIBLE, codes == _MARK)
+    # The first of all is a mark, so that every character has one before it.
+    return found, ~tf.gather(_continues(traits), found.places - 1)
 
 
 def _decoded(texts: tf.Tensor, max_chars: int) -> tf.Tensor:

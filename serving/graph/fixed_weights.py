@@ -11,6 +11,7 @@ from tensorflow.python.framework import tensor_util
 from serving.graph.flat_nodes import node_of
 
 _OF_A_TOWER = "tower/saved/parameters/"
+_OF_ROWS = {"GatherV2", "SparseSegmentMean", "SparseSegmentMeanWithNumSegments"}
 _MOST = 1 << 16  # numbers; what is larger is not copied with each copy of the graph
 
 
@@ -27,6 +28,10 @@ def fix_weights(graph: graph_pb2.GraphDef, variables: str) -> None:
     users = [node for node in graph.node if any(node_of(one) in small for one in node.input)]
     gathered = {
         node_of(one) for node in users if node.op not in ("AssignVariableOp", "ReadVariableOp") for one in node.input
+    }
+    read = {node.name: node_of(node.input[0]) for node in users if node.op == "ReadVariableOp"}
+    gathered |= {
+        read[node_of(one.input[0])] for one in graph.node if one.op in _OF_ROWS and node_of(one.input[0]) in read
     }
     fixed = small.keys() - gathered
     idle = set()

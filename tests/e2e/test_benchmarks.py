@@ -15,6 +15,7 @@ from benchmarks.ablation_rows import ROWS, Row
 from benchmarks.claims import CLAIMS, claims_table, rivals
 from preprocessing.adapters.movielens import TEST_AT
 from preprocessing.adapters.raw_folder import ACTIONS, SEARCHES
+from preprocessing.command.console import UserError
 from preprocessing.command.experiment import load_section
 from tests.e2e.market import ROOT
 from trainer.config import TrainerConfig
@@ -48,6 +49,53 @@ def test_training_ratings_are_spread_before_the_test_and_test_ratings_stay(tmp_p
 def test_recall_of_a_query_is_the_share_of_its_items_within_k() -> None:
     rows = np.concatenate([np.arange(100, 110), np.arange(10)])[None]
     assert judged.recall(rows, [np.array([100, 109, 0, 55])])[0].tolist() == pytest.approx([0.5, 0.75, 0.75])
+
+
+_JUDGED = [
+    "tfrs",
+    *(f"{one}{more}" for one in ("dnn", "mgdspr", "mmse") for more in ("", "+wordllama", "+wide+labels")),
+]
+
+
+@pytest.mark.parametrize("name", _JUDGED)
+def test_a_row_of_rated_queries_is_the_first_days_config_and_what_it_names(name: str) -> None:
+    keys = [f"trainer.{key}" for key in judged.Row.checked(name).keys]
+    first_day = str(ROOT / judged.CONFIG)
+    config = load_section(first_day, "trainer", TrainerConfig, keys)
+    assert config.model == name.split("+")[0]
+    assert (config.word_table.vectors == "wordllama") == ("wordllama" in name)
+    assert (config.data.catalog_requests == 0) == ("labels" in name)
+
+
+@pytest.mark.parametrize(
+    ("flag", "told"),
+    [
+        (("--rows", "mgdspr+wordlama"), "unknown 'wordlama'; did you mean 'wordllama'"),
+        (("--rows", "mgspr"), "unknown 'mgspr'; did you mean 'mgdspr'"),
+        (("--seeds", "17;18"), "--seeds '17;18': whole numbers with commas"),
+        (("--folds", "0,5"), "with --test-share 0.2 there are 0 to 4"),
+        (("--test-share", "0.7"), "--test-share 0.7: above 0, and at most 0.5"),
+        (("--steps", "0"), "--steps 0: at least 1"),
+    ],
+)
+def test_a_mistake_in_asking_rated_queries_is_told(flag: tuple[str, str], told: str, tmp_path: Path) -> None:
+    for name in ("catalog.jsonl.gz", "judgments.jsonl"):
+        (tmp_path / name).touch()
+    with pytest.raises(UserError, match=told):
+        judged.arguments(["--data", str(tmp_path), *flag])
+
+
+def test_seeds_are_averaged_and_folds_put_together() -> None:
+    def asked(words: float, vectors: float) -> dict[str, Any]:
+        recalls = {"BM25": words, "words": words, "vectors": vectors, "served": 1.0}
+        return {"recalls": {name: [[one, one, one]] for name, one in recalls.items()}}
+
+    lines = judged.together({"mmse": [[asked(0.5, 0.2), asked(0.5, 0.4)], [asked(0.1, 0.6), asked(0.1, 1.0)]]})
+    assert list(lines) == ["BM25", "words", "mmse", "mmse, served"]
+    assert lines["mmse"] == pytest.approx(np.array([[0.3] * 3, [0.8] * 3]))
+    assert lines["BM25"].tolist() == [[0.5] * 3, [0.1] * 3]
+    found = judged.figures(["a", "b"], lines, seed=17)
+    assert found["minus_bm25"]["mmse"]["recall@10"]["mean"] == pytest.approx((-0.2 + 0.7) / 2)
 
 
 @pytest.mark.parametrize("row", [row for row in ROWS if row.overrides], ids=lambda row: row.name)

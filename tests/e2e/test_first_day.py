@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import yaml
 
+from benchmarks import judged
 from preprocessing.command.console import UserError
 from preprocessing.command.experiment import load_section
 from preprocessing.config import PreprocessingConfig
@@ -26,6 +27,7 @@ from trainer.config import TrainerConfig
 from trainer.data.dataset import catalog, requests
 from trainer.data.training_data import TrainingData
 from trainer.evaluate import main as evaluate
+from trainer.evaluation.catalogue import Catalogue
 from trainer.task import train
 
 COLOURS = ("red", "blue", "green", "black", "white", "grey", "brown", "pink")
@@ -215,6 +217,8 @@ def test_the_served_version_finds_products_by_a_word_of_their_titles(
     assert export(config, trained(model), data, str(tmp_path / "models")) == 0
     with ServedModel(str(tmp_path / "models" / "1"), False) as served:
         found = served.call("serving_default", {"query": np.array([thing.encode() for thing in THINGS])})
+    rows = judged.served(tmp_path / "models" / "1", [thing.encode() for thing in THINGS], Catalogue(data), 8)
+    assert [Catalogue(data).item_ids[one].tolist() for one in rows] == found["item_ids"][:, :8].tolist()
     best = [[item.decode().split("-")[0] for item in row[:8]] for row in found["item_ids"]]
     right = [sum(one == thing for one in row) for thing, row in zip(THINGS, best, strict=True)]
     assert np.mean(right) > 6, dict(zip(THINGS, right, strict=True))  # of 8; by chance 0.8

@@ -15,6 +15,8 @@ from preprocessing.text.vocabulary_files import copy_vocabularies, encoding_of
 from trainer.job.job_folder import Job
 from trainer.job.outside_words import kept_words
 from trainer.models.build import build_model
+from trainer.towers.embeddings import Tables
+from trainer.towers.horizons import BehaviourItems
 
 Features = dict[str, tf.Tensor]
 
@@ -59,7 +61,9 @@ def write_towers(job: Job, data_dir: str) -> None:
     spec = read_spec(data_dir)
     model = build_model(job.config(), spec, kept_words(job))
     tf.train.Checkpoint(model=model).restore(job.best_checkpoint()).expect_partial()
-    model.query_tower.tables.fold()
+    for part in model.query_tower.submodules:
+        if isinstance(part, Tables | BehaviourItems):
+            part.fold()
     aside = f"{job.towers}.part"
     if tf.io.gfile.exists(aside):
         tf.io.gfile.rmtree(aside)

@@ -83,13 +83,11 @@ class _Heads(tf.keras.layers.Layer):
 
     def _side_by_side(self, rows: tf.Tensor, sequences: Sequences) -> tf.Tensor:
         """What the heads find for each place: `[u, T, d]` of rows `[n, d]`."""
-        projected = sequences.side_by_side(self._project(rows))  # [u, T, 3 d]
-        places = tf.unstack(tf.shape(projected)[:2])
-        by_head = tf.reshape(projected, [*places, 3, self._heads, self._size])
-        query, key, value = tf.unstack(tf.transpose(by_head, [2, 0, 3, 1, 4]))  # [u, heads, T, size] each
+        query, key, value = tf.unstack(sequences.by_head(self._project(rows), 3, self._heads))  # [u, heads, T, size]
         scores = tf.matmul(query * self._size**-0.5, key, transpose_b=True)
         found = tf.matmul(masked_softmax(scores, sequences.mask[:, None, None]), value)
-        return tf.reshape(tf.transpose(found, [0, 2, 1, 3]), [*places, self._heads * self._size])
+        longest = tf.shape(sequences.members)[1]
+        return tf.reshape(tf.transpose(found, [0, 2, 1, 3]), [-1, longest, self._heads * self._size])
 
 
 class SelfAttention(_Heads):

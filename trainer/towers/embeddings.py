@@ -62,6 +62,7 @@ class Tables(tf.keras.layers.Layer):
             )
             for name, width in sorted(widths.items())
         }
+        self._served = False
         self._outside = None
         if word_vectors is not None and "word" in widths:
             self._outside = OutsideRows(word_vectors, widths["word"], "outside_words")
@@ -74,10 +75,23 @@ class Tables(tf.keras.layers.Layer):
         return list(self._rows.values())
 
     def fold(self) -> None:
-        """Makes vectors from elsewhere part of the table: what is served needs one row a word, and no projection."""
+        """Makes the tables those of a served tower, which needs no gradient.
+
+        Vectors from elsewhere become part of their table: one row a word, and no projection. And a mean is read from
+        the table in one op, where its gradient would be as large as the table.
+        """
         if self._outside is not None:
             self._rows["word"].assign_add(self._outside(tf.range(self._rows["word"].shape[0])))
             self._outside = None
+        self._served = True
+
+    def width(self, name: str) -> int:
+        """Of a table's rows."""
+        return int(self._rows[name].shape[1])
+
+    def projected(self, matrices: Mapping[str, tf.Tensor]) -> list[tf.Variable]:
+        """Whole tables through matrices `[width, d]` of their names: `[ids, d]` each."""
+        return [tf.Variable(tf.matmul(self._rows[name], one), name=f"{name}_rows") for name, one in matrices.items()]
 
     def rows(self, name: str, ids: tf.Tensor) -> tf.Tensor:
         """Vectors of ids: `[..., width]`."""
@@ -90,6 +104,8 @@ class Tables(tf.keras.layers.Layer):
 
     def mean_of(self, name: str, members: tf.Tensor, lists: Lists) -> tf.Tensor:
         """The mean vector of each list of which the members `[n]` are given: `[lists, width]`."""
+        if self._served:
+            return lists.mean_of_rows(self._rows[name].read_value(), members)
         return tf.cast(lists.mean(self._whole_rows(name, members)), self._compute)
 
     def mean_of_none(self, name: str, lists: Ids) -> tf.Tensor:
@@ -107,5 +123,6 @@ class Tables(tf.keras.layers.Layer):
         return tf.where(self._noise.uniform(shape, "forgotten item") < rate, unknown, ids)
 
     def _whole_rows(self, name: str, ids: tf.Tensor) -> tf.Tensor:
-        rows = tf.gather(self._rows[name], ids)
+        # What is read whole elsewhere must be read whole here: a variable that is gathered from is copied by reads.
+        rows = tf.gather(self._rows[name].read_value() if self._served else self._rows[name], ids)
         return rows + self._outside(ids) if name == "word" and self._outside is not None else rows

@@ -26,16 +26,30 @@ class BehaviourItems(tf.keras.layers.Layer):
         if config.signals:
             self._of_actions = ActionSignals(dim, config.signals, config.signal_dropout, noise)
         self._project = tf.keras.layers.Dense(dim, use_bias=False, name="project")
+        self._projected: list[tf.Variable] = []
+
+    def fold(self) -> None:
+        """Makes what is served: the projection of an attribute hangs on its id alone, so each table goes through it."""
+        widths = [self.tables.width(name) for name in self._attributes]
+        parts = tf.split(self._project.kernel, widths)
+        self._projected = self.tables.projected(dict(zip(self._attributes, parts, strict=True)))
 
     def call(self, features: dict[str, Any], horizon: str, training: bool = False) -> tuple[tf.Tensor, Lists]:
         """-> `[n, d]` of all requests, each newest first; an item counts, whatever attribute it has not."""
         lists = Lists.of(features[f"{horizon}_item"])
         names = (*self._attributes, *self._signals)
         members = dict(zip(names, lists.members(*(features[f"{horizon}_{name}"] for name in names)), strict=True))
-        rows = self._project(tf.concat([self.tables.rows(name, members[name]) for name in self._attributes], axis=-1))
+        rows = self._rows([members[name] for name in self._attributes])
         if self._signals:
             rows += self._of_actions({name: members[name] for name in self._signals}, horizon, training=training)
         return rows, lists
+
+    def _rows(self, ids: list[tf.Tensor]) -> tf.Tensor:
+        """Ids `[n]` of each attribute -> `[n, d]`."""
+        if self._projected:
+            return tf.add_n([tf.gather(rows, one) for rows, one in zip(self._projected, ids, strict=True)])
+        rows = [self.tables.rows(name, one) for name, one in zip(self._attributes, ids, strict=True)]
+        return self._project(tf.concat(rows, axis=-1))
 
     def columns(self, horizon: str) -> set[str]:
         """What it reads of one."""

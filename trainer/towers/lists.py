@@ -37,8 +37,11 @@ class Lists(NamedTuple):
 
     def mean(self, values: tf.Tensor) -> tf.Tensor:
         """The mean of each list of values of its members `[n, d]`: `[count, d]`, zero of an empty one."""
-        every = tf.range(tf.shape(self.numbers)[0])
-        return tf.sparse.segment_mean(values, every, self.numbers, num_segments=self.count)
+        return self.mean_of_rows(values, tf.range(tf.shape(self.numbers)[0]))
+
+    def mean_of_rows(self, table: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+        """The same of its members' rows `[n]` in a table `[N, d]`."""
+        return tf.sparse.segment_mean(table, rows, self.numbers, num_segments=self.count)
 
     def filled(self) -> tf.Tensor:
         """Which lists have members: bool `[count]`."""

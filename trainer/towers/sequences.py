@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from trainer.towers.lists import Lists
@@ -37,6 +38,22 @@ class Sequences(NamedTuple):
         @tf.custom_gradient
         def spread(values: tf.Tensor) -> tuple[tf.Tensor, object]:
             return tf.gather(values, self.members), lambda by_place: tf.gather_nd(by_place, self.places)
+
+        return spread(values)
+
+    def by_head(self, values: tf.Tensor, parts: int, heads: int) -> tf.Tensor:
+        """The same of `parts` times `heads` pieces `[n, parts * heads * size]` -> `[parts, u, heads, T, size]`."""
+        each = parts * heads
+        piece = np.arange(each, dtype=np.int32).reshape(parts, 1, heads, 1)
+
+        @tf.custom_gradient
+        def spread(values: tf.Tensor) -> tuple[tf.Tensor, object]:
+            def gradient(by_head: tf.Tensor) -> tf.Tensor:
+                by_place = tf.transpose(by_head, [1, 3, 0, 2, 4])
+                return tf.reshape(tf.gather_nd(by_place, self.places), tf.shape(values))
+
+            pieces = tf.reshape(values, [-1, values.shape[1] // each])
+            return tf.gather(pieces, self.members[:, None] * each + piece), gradient
 
         return spread(values)
 

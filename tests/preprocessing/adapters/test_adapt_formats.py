@@ -57,7 +57,7 @@ def esci(folder: Path) -> Path:
 
 def test_esci_keeps_the_published_split(tmp_path: Path) -> None:
     counts = adapt("esci", esci(tmp_path / "esci"), tmp_path / "raw")
-    assert (counts["products"], counts["train queries"], counts["test queries"]) == (50, 8, 2)
+    assert (counts["products"], counts["train queries"], counts["test queries"]) == (50, 7, 2)
     grades = [(one["query"], one["item_id"], one["grade"]) for one in read(tmp_path / "raw" / "judgments.jsonl.gz")]
     expected = [("# us table 8", f"B08{n}", grade) for n, grade in enumerate((3.0, 3.0, 2.0, 1.0, 0.0))]
     assert sorted(grades, key=lambda one: one[:2])[:5] == expected
@@ -75,7 +75,7 @@ def test_esci_small_version_and_descriptions(tmp_path: Path) -> None:
     folder = esci(tmp_path / "esci")
     flags = ("--locale", "es", "--version", "small", "--description", "10")
     counts = adapt("esci", *flags, folder, tmp_path / "raw")
-    assert (counts["train queries"], counts["test queries"]) == (4, 1)
+    assert (counts["train queries"], counts["test queries"]) == (3, 1)
     titles = [one["title"] for one in read(tmp_path / "raw" / "catalog.jsonl.gz")]
     assert titles[:2] == ["es table 0 0", "es table 0 1 Solid oak."]
 
@@ -103,7 +103,7 @@ def wands(folder: Path) -> Path:
 
 def test_wands(tmp_path: Path) -> None:
     counts = adapt("wands", wands(tmp_path / "wands"), "--description", "5", tmp_path / "raw")
-    assert (counts["products"], counts["train queries"], counts["test queries"]) == (50, 8, 2)
+    assert (counts["products"], counts["train queries"], counts["test queries"]) == (50, 7, 2)
     assert (counts["test ordered"], counts["test clicked"], counts["test shown"]) == (2, 4, 4)
     catalog = read(tmp_path / "raw" / "catalog.jsonl.gz")
     categories = {"category_top": "Furniture", "category_leaf": "Tables"}

@@ -38,15 +38,19 @@ def written(folder: Path, of_products: list[Record], of_judgments: list[Record])
 def test_training_queries_are_learned_from_and_test_queries_measured(tmp_path: Path) -> None:
     raw = tmp_path / "raw"
     counts = adapt(*written(tmp_path, products(), judgments()), raw)
-    assert (counts["train queries"], counts["test queries"], counts["test requests"]) == (16, 4, 4)
-    assert (counts["train ordered"], counts["train clicked"], counts["train shown"]) == (16 * 6, 16 * 3, 16 * 11)
+    assert [counts[f"{name} queries"] for name in ("train", "validation", "test")] == [14, 2, 4]
+    assert [counts[f"{name} requests"] for name in ("train", "validation", "test")] == [28, 2, 4]
+    assert (counts["train ordered"], counts["train clicked"], counts["train shown"]) == (14 * 6, 14 * 3, 14 * 11)
     data = process(raw, "judged.yaml")
     tested = {query(one) for one in data.test}
     assert tested == {one["query"] for one in read(raw / "judgments.jsonl.gz")}
     assert len(tested) == 4
     assert {query(one) for one in data.train + data.validation} == {one["query"] for one in judgments()} - tested
-    assert 0 < len(data.validation) < len(data.train)
-    for number, example in [(int(query(one).split()[1]), one) for one in data.test]:
+    validated = {query(one) for one in data.validation}
+    assert validated == {one["query"] for one in read(raw / "judgments-validation.jsonl.gz")}
+    assert len(data.validation) == len(validated) == 2
+    assert not validated & {query(one) for one in data.train}
+    for number, example in [(int(query(one).split()[1]), one) for one in data.validation + data.test]:
         assert ids(example, "ordered") == sorted(f"p{number + place}" for place in (0, 1, 8, 9, 16, 17))
         assert set(ids(example, "clicked")) == {f"p{number + place}" for place in (2, 10, 18)}
         assert len(ids(example, "shown")) == 11
@@ -98,7 +102,9 @@ def test_all_that_may_be_missing_is(tmp_path: Path) -> None:
         "left out: judgments of items that are not in the catalogue": 1,
         "left out: judgments of an empty query": 1,
     }
-    both = [one for name in ("", "-train") for one in read(tmp_path / "raw" / f"judgments{name}.jsonl.gz")]
+    both = [
+        one for name in ("", "-train", "-validation") for one in read(tmp_path / "raw" / f"judgments{name}.jsonl.gz")
+    ]
     assert [one["label"] for one in both if one["query"] == "lamp"] == [2.5]
     stats = process(tmp_path / "raw", "judged.yaml").stats
     assert stats["streams"]["catalog"]["used"] == 33
@@ -113,7 +119,7 @@ def test_other_columns_and_files_and_labels(tmp_path: Path) -> None:
     columns += ("--judgment-columns", "query=q,item_id=doc,label=verdict")
     labels = ("--labels", "good=100,bad=0", "--stages", "clicked>=100", "--grades", "3>=100")
     counts = adapt("judged", *files, *columns, *labels, tmp_path / "raw")
-    assert counts["train clicked"] + counts["test clicked"] == 20 * 6
+    assert sum(counts[f"{name} clicked"] for name in ("train", "validation", "test")) == 20 * 6
     assert read(tmp_path / "raw" / "catalog.jsonl.gz")[5]["title"] == "oak, 5"
     grades = collections.Counter(one["grade"] for one in read(tmp_path / "raw" / "judgments.jsonl.gz"))
     assert grades == {3.0: 4 * 6, 0.0: 4 * 14}
@@ -125,6 +131,17 @@ def test_folds_cover_every_query_once_and_case_does_not_part() -> None:
     assert sorted(one for fold in folds for one in fold) == sorted(queries)
     assert all(("q7" in fold) == ("Q7" in fold) for fold in folds)
     assert Split(0.2, 0, 18).test(queries) != folds[0]
+
+
+@pytest.mark.parametrize("share", [0.01, 0.1, 0.5])
+def test_what_is_validated_by_is_cut_from_the_training_queries(share: float) -> None:
+    queries = [f"q{number}" for number in range(23)] + ["Q7"]
+    split = Split(0.2, 1, 17, share)
+    found = split.validation(queries)
+    assert found == split.validation(queries[::-1]) and found < set(queries)
+    assert len({one.casefold() for one in found}) == max(round(23 * share), 1)
+    assert ("q7" in found) == ("Q7" in found)
+    assert split._replace(fold=2).validation(queries) != found
 
 
 def test_each_positive_is_on_one_page_and_negatives_fill_them() -> None:
@@ -155,6 +172,7 @@ def test_a_real_catalogue_rated_by_people(tmp_path: Path) -> None:
     files = ("--products", CHORUS / "catalog.jsonl.gz", "--judgments", CHORUS / "judgments.jsonl")
     counts = adapt("judged", *files, *FLAGS, tmp_path / "raw")
     assert (counts["products"], counts["judgments"]) == (19_406, 3_668)
-    assert (counts["train queries"], counts["test queries"]) == (108, 27)
-    assert counts["train ordered"] + counts["test ordered"] == 1_472
-    assert counts["train judgments"] + counts["test judgments"] == 3_668
+    names = ("train", "validation", "test")
+    assert [counts[f"{name} queries"] for name in names] == [98, 10, 27]
+    assert sum(counts[f"{name} ordered"] for name in names) == 1_472
+    assert sum(counts[f"{name} judgments"] for name in names) == 3_668

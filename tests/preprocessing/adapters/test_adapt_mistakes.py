@@ -33,8 +33,8 @@ JUDGED: dict[str, Case] = {
         ["--labels", "Exact=3"],
         "j.jsonl line 1: label is 'Exakt'; did you mean 'Exact'",
     ),
-    "no positive": ([PRODUCT], [{**JUDGMENT, "label": 1}], [], "no training query has an item that is ordered"),
-    "one query": ([PRODUCT], [JUDGMENT], [], "no test query has an item"),
+    "no positive": ([PRODUCT], [{**JUDGMENT, "label": 1}], [], "no train query has an item that is ordered"),
+    "one query": ([PRODUCT], [JUDGMENT], [], "no train query has an item"),
     "big grade": (
         [PRODUCT],
         [{**JUDGMENT, "query": f"q{n}", "label": 100} for n in range(9)],

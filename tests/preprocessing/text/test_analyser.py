@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import unicodedata
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import tensorflow as tf
@@ -132,10 +133,10 @@ def test_ascii_is_read_the_same_on_the_long_way(analyse: Analyse, batch: list[by
     assert_as_in_plain_python(analyse, batch)
 
 
-@pytest.mark.parametrize(("text", "most"), [("Red shoes, size 42", 60), ("红色shoes 42码", 130), ("crème brûlée", 130)])
-def test_a_query_takes_few_ops(text: str, most: int) -> None:
+def nodes_run(grains: list[str], given: list[Any]) -> list[Any]:
+    """What a session tells of the nodes that it runs to analyse some texts."""
     call = tf.function(
-        lambda texts: list(analyse_in_graph(texts, ["char", "bigram", "word"]).values()),
+        lambda texts: list(analyse_in_graph(texts, grains).values()),
         input_signature=[tf.TensorSpec([None], tf.string)],
         autograph=False,
     ).get_concrete_function()
@@ -144,8 +145,23 @@ def test_a_query_takes_few_ops(text: str, most: int) -> None:
         outputs = [part for grain in call(texts) for part in (grain.values, grain.row_splits)]
         metadata = tf.compat.v1.RunMetadata()
         options = tf.compat.v1.RunOptions(trace_level=tf.compat.v1.RunOptions.FULL_TRACE)
-        session.run(outputs, {texts: [text]}, options, metadata)
-    nodes = [node for device in metadata.step_stats.dev_stats for node in device.node_stats]
+        session.run(outputs, {texts: given}, options, metadata)
+    return [node for device in metadata.step_stats.dev_stats for node in device.node_stats]
+
+
+def test_only_texts_in_other_scripts_go_the_long_way() -> None:
+    texts = [b"red shoes", "红色".encode(), b"", b"blue", "crème".encode()]
+    read = [
+        node.output[0].tensor_description.shape.dim[0].size
+        for node in nodes_run(["word"], texts)
+        if "UnicodeTranscode(" in node.timeline_label
+    ]
+    assert read == [2]
+
+
+@pytest.mark.parametrize(("text", "most"), [("Red shoes, size 42", 60), ("红色shoes 42码", 130), ("crème brûlée", 130)])
+def test_a_query_takes_few_ops(text: str, most: int) -> None:
+    nodes = nodes_run(["char", "bigram", "word"], [text])
     ops = [node.timeline_label.partition(" = ")[2].partition("(")[0] for node in nodes]
     assert 20 < sum(op not in ("Const", "NoOp", "_Arg", "_Retval") for op in ops) < most
 

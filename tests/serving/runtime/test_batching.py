@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serving.runtime.batching import Batcher, BatchingLimits, Running
+from serving.runtime.idle_loop import IdleLoop
 from serving.runtime.lanes import Lane, Task
 from serving.runtime.status import ServingError
 
@@ -283,3 +284,63 @@ def test_a_single_slot_is_for_bulk_as_well(pool: ThreadPoolExecutor) -> None:
     lane = Lane("bulk", lambda x: [2 * x], True, bulk=True)
     assert [len(batcher.run(lane, task(*[1.0] * 65))[0]) for _ in range(2)] == [65, 65]
     batcher.close()
+
+
+class Threads:
+    """Tells in which thread each batch is run."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    def __call__(self, rows: np.ndarray) -> list[np.ndarray]:
+        self.seen.append(threading.current_thread().name)
+        if (rows < 0).any():
+            raise ValueError("negative")
+        return [rows * 2]
+
+
+def asked(**limits: int) -> tuple[Threads, Batcher, Lane]:
+    """A batcher that knows how quick its model is."""
+    model, batcher = Threads(), Batcher(BatchingLimits(**limits))
+    lane = Lane("double", model, True)
+    lane.took(1, 0.0001)
+    return model, batcher, lane
+
+
+def test_who_is_alone_is_answered_in_the_loops_own_thread() -> None:
+    model, batcher, lane = asked()
+
+    async def one_by_one() -> list[Any]:
+        found = []
+        for number in (1.0, -1.0, 3.0):
+            await asyncio.sleep(0.02)
+            found += await asyncio.gather(batcher.answer(lane, task(number)), return_exceptions=True)
+        return found
+
+    first, second, third = asyncio.run(one_by_one())
+    assert model.seen == [threading.current_thread().name] * 3
+    assert first[0].tolist() == [2.0] and third[0].tolist() == [6.0]
+    assert isinstance(second, ServingError) and not batcher._running
+    assert len(batcher._free) == batcher.limits.num_batch_threads
+
+
+@pytest.mark.parametrize(
+    "case", ["a loop at work", "two rows", "a slow model", "one that waits for company", "others run"]
+)
+def test_who_may_keep_others_waiting_is_not(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, batcher, lane = asked(batch_timeout_micros=1000 * (case == "one that waits for company"))
+    monkeypatch.setattr(IdleLoop, "waited", case != "a loop at work")
+    if case == "a slow model":
+        lane.took(1, 60.0)
+    if case == "others run":
+        batcher._begin(batcher._free.pop(), Lane("other", model, True), 1)
+    rows = [1.0] * (1 + (case == "two rows"))
+    assert asyncio.run(batcher.answer(lane, task(*rows)))[0].tolist() == [2.0] * len(rows)
+    assert model.seen[0].startswith("batch-")
+
+
+def test_a_loop_that_did_nothing_for_a_while_has_waited() -> None:
+    loop = IdleLoop()
+    loop.answered()
+    time.sleep(0.01)
+    assert loop.waited

@@ -47,3 +47,19 @@ def test_gradients_are_those_of_the_places_that_are_taken(backwards: bool) -> No
     scattered = tf.tensor_scatter_nd_update(tf.zeros([3, 3, 2]), sequences.places, values)
     assert tape.gradient(placed, values).numpy() == pytest.approx(tf.gather_nd(weights, sequences.places).numpy())
     assert tape.gradient(by_member, weights).numpy() == pytest.approx(scattered.numpy())
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_pieces_by_head_are_those_of_the_rows_side_by_side(backwards: bool) -> None:
+    sequences, draw = sequences_of([2, 0, 3, 1], backwards), np.random.default_rng(3)
+    values, weights = (tf.constant(draw.normal(size=shape), tf.float32) for shape in ([6, 12], [2, 3, 3, 3, 2]))
+    taken = tf.cast(sequences.mask, tf.float32)[None, :, None, :, None]
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(values)
+        found = sequences.by_head(values, 2, 3)
+        pieces = tf.reshape(sequences.side_by_side(values), [3, 3, 2, 3, 2])
+        expected = tf.transpose(pieces, [2, 0, 3, 1, 4])
+        sums = [tf.reduce_sum(one * weights * taken) for one in (found, expected)]
+    assert found.numpy().tolist() == expected.numpy().tolist()
+    by_head, by_row = (tape.gradient(one, values).numpy() for one in sums)
+    assert by_head == pytest.approx(by_row)
