@@ -13,7 +13,7 @@ import tensorflow as tf
 from preprocessing.text.branches import lazy_cond, lazy_loop
 from preprocessing.words.item_words import word_hashes
 from preprocessing.words.lists_in_graph import flat
-from preprocessing.words.word_lists import NO_TERM, WordLists, terms_of
+from preprocessing.words.word_lists import NO_TERM, terms_of
 
 _SHORTEST, _LONG = 4, 6  # characters: of a word that is corrected, and of one that may be wrong twice
 _CANDIDATES = 32  # words whose edits are counted
@@ -31,18 +31,24 @@ class Spellings(NamedTuple):
     having: np.ndarray  # int32, their numbers
 
 
-def build_spellings(spellings: Collection[bytes], lists: WordLists) -> Spellings:
-    """The words of titles and brands that a correction may lead to."""
+def build_spellings(spellings: Collection[bytes], known: np.ndarray, weights: np.ndarray) -> Spellings:
+    """The words of titles and brands that a correction may lead to.
+
+    Args:
+      spellings: all words.
+      known: int64, the rising terms of a catalogue.
+      weights: of those that are words, as `WordLists` has them.
+    """
     words = np.array(sorted(one for one in spellings if _may_be_meant(one)), object)
     terms = terms_of("word", word_hashes(tf.constant(words.tolist(), tf.string)).numpy())
-    places = np.minimum(np.searchsorted(lists.terms, terms), len(lists.weights) - 1)
-    known = lists.terms[places] == terms
-    words, rarities = words[known], lists.weights[places[known]]
-    found = [_pairs_of(one.decode()) for one in words.tolist()]
+    places = np.searchsorted(known, terms)
+    found = known[places] == terms
+    words, rarities = words[found], weights[places[found]]
+    pairs_of = [_pairs_of(one.decode()) for one in words.tolist()]
     numbers: dict[str, int] = {}
-    flat_pairs = np.array([numbers.setdefault(pair, len(numbers)) for one in found for pair in one], np.int64)
+    flat_pairs = np.array([numbers.setdefault(pair, len(numbers)) for one in pairs_of for pair in one], np.int64)
     hashes = word_hashes(tf.constant(list(numbers), tf.string)).numpy()
-    lengths = np.array([len(one) for one in found], np.int64)
+    lengths = np.array([len(one) for one in pairs_of], np.int64)
     order = np.argsort(hashes[flat_pairs], kind="stable")
     pairs, counts = np.unique(hashes[flat_pairs], return_counts=True)
     offsets = np.concatenate([[0], np.cumsum(counts), [len(order)]]).astype(np.int32)

@@ -13,6 +13,7 @@ from preprocessing.text import analyser
 WORD_HASHES = 2**62 - 1  # so many that no two words of a catalogue meet
 FIELDS = ("title", "brand", "description")  # a word's field is its place here
 TITLE, BRAND, DESCRIPTION = range(len(FIELDS))
+_CHARS, _WORDS = 1024, 64  # read of a text: a long title says much at its end, too
 _TOGETHER = 16_384  # texts analysed at once
 
 
@@ -52,8 +53,7 @@ class ItemWords(NamedTuple):
 class WordReader:
     """Reads items' texts batch by batch, by the analyser."""
 
-    def __init__(self, max_chars: int, max_words: int) -> None:
-        self._limits = (max_chars, max_words)
+    def __init__(self) -> None:
         self._read = tf.function(self._found, reduce_retracing=True, autograph=False)
 
     def __call__(self, texts: Mapping[str, tf.Tensor]) -> ItemWords:
@@ -64,15 +64,15 @@ class WordReader:
         return ItemWords(word_hashes(words).numpy(), fields.numpy(), ends, spellings)
 
     def _found(self, texts: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        found = {name: analyser.analyse(one, ["word"], *self._limits)["word"] for name, one in texts.items()}
+        found = {name: analyser.analyse(one, ["word"], _CHARS, _WORDS)["word"] for name, one in texts.items()}
         fields = [one.with_values(tf.fill(tf.shape(one.values), FIELDS.index(name))) for name, one in found.items()]
         words = tf.concat(list(found.values()), axis=1)
         return words.values, tf.cast(tf.concat(fields, axis=1).values, tf.uint8), words.row_lengths()
 
 
-def read_words(texts: Mapping[str, Sequence[bytes]], max_chars: int, max_words: int) -> ItemWords:
+def read_words(texts: Mapping[str, Sequence[bytes]]) -> ItemWords:
     """The words of N items, whose texts are given by field."""
-    read, count = WordReader(max_chars, max_words), len(next(iter(texts.values())))
+    read, count = WordReader(), len(next(iter(texts.values())))
     blocks = (slice(begin, begin + _TOGETHER) for begin in range(0, count, _TOGETHER))
     return ItemWords.joined(
         [read({name: tf.constant(list(one[block]), tf.string) for name, one in texts.items()}) for block in blocks]

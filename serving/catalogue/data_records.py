@@ -13,19 +13,22 @@ from preprocessing.data.features import HORIZONS, PRICE_VALUE, VECTOR, Feature, 
 from preprocessing.data.spec import read_spec
 from serving.inputs import CATALOG_COLUMNS, ITEM_PRICE, SIGNAL_LISTS, VECTOR_LISTS, beside
 
+DESCRIPTION = "description"
 _COMPRESSION = "GZIP"
 Strings = dict[str, tf.Tensor]
 
 
-def catalog_batches(data_dir: str, batch: int, vector_width: int = 0) -> tf.data.Dataset:
+def catalog_batches(data_dir: str, batch: int, vector_width: int = 0, descriptions: bool = False) -> tf.data.Dataset:
     """The live items in the files' order: strings `[batch]` by ITEM_INPUTS, and `price` float32, NaN for none.
 
-    Where `vector_width` is not 0, also `vector` float32 `[batch, vector_width]`, zeros for none.
+    Where descriptions are asked for, also `description`; where `vector_width` is not 0, also `vector` float32
+    `[batch, vector_width]`, zeros for none.
     """
-    texts = [Feature(column, "string", 0) for column in CATALOG_COLUMNS.values()]
+    named = CATALOG_COLUMNS | ({DESCRIPTION: DESCRIPTION} if descriptions else {})
+    texts = [Feature(column, "string", 0) for column in named.values()]
     vectors = [Feature(VECTOR, "float32", 0, vector_width)] if vector_width else []
     columns = parsing_spec([*texts, Feature(PRICE_VALUE, "float32", 0), *vectors])
-    named = CATALOG_COLUMNS | {ITEM_PRICE: PRICE_VALUE} | {one.name: one.name for one in vectors}
+    named = named | {ITEM_PRICE: PRICE_VALUE} | {one.name: one.name for one in vectors}
 
     def parse(records: tf.Tensor) -> Strings:
         parsed = tf.io.parse_example(records, columns)

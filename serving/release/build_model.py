@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from preprocessing.words.build_word_search import build_word_search
 from preprocessing.words.choose_fusion import described as described_channels
 from preprocessing.words.lists_in_graph import ListsInGraph
 from preprocessing.words.word_lists import WordLists, build_word_lists
@@ -100,16 +101,17 @@ class Builder:
         words, name = self.word_lists(table), f"{aside.parent.name}/{aside.name}"
         found = self.searched(vectors, table, words, items, queries, name, clock)
         retrieval, config = found.retrieval, self._config
-        weighed = self.weighed(pool, table, vectors, embedder, retrieval.filter.lists)
+        search = self.word_search(retrieval.filter.lists, table)
+        weighed = self.weighed(pool, table, vectors, embedder, search)
         clock.lap("weigh")
-        channels = self.channels(found, weighed, widths)
+        channels = self.channels(retrieval, search, weighed, widths)
         model = Retrieval(embedder, Searcher(items, retrieval, widths), channels, widths, config.default_k)
         signatures = model.signatures()
         save(model, str(aside / "model"), signatures)
         counts = {"fresh": 0, "tombstones": 0}
         if changes != Changes():
             vocabularies = self.towers.vocabularies
-            side = ItemSide(self.item_encoder, vocabularies.text_limits, vocabularies, vocabularies.vector_width)
+            side = ItemSide(self.item_encoder, vocabularies, vocabularies.vector_width)
             counts = amend(aside / "model", len(table), changes, side)
         clock.lap("save")
         exact = exact_answers(aside / "model", vectors, queries.tuned_by, found.tuned, config.tuning.target_recall)
@@ -146,7 +148,9 @@ class Builder:
 
     def embed(self, aside: Path) -> tuple[Table, np.ndarray]:
         """The table of the catalogue, and its vectors `[N, dim]` mapped from a file aside."""
-        return embed_catalogue(self._data_dir, self._spec, self.item_encoder, str(aside / "vectors"), self._precomputed)
+        described = self._config.channels.words.fields.description > 0
+        path = str(aside / "vectors")
+        return embed_catalogue(self._data_dir, self._spec, self.item_encoder, path, self._precomputed, described)
 
     def word_lists(self, table: Table) -> WordLists:
         """The lists of the words of a whole catalogue."""
@@ -187,21 +191,28 @@ class Builder:
         return Searched(retrieval, tuned, compared)
 
     def weighed(
-        self, pool: Requests, table: Table, vectors: np.ndarray, embedder: Embedder, lists: ListsInGraph
+        self, pool: Requests, table: Table, vectors: np.ndarray, embedder: Embedder, search: WordSearch
     ) -> Weighed:
-        """What validation requests say of vectors `[N, dim]` and of the word lists of the same items."""
+        """What validation requests say of vectors `[N, dim]` and of the words of the same items."""
         if not self._config.channels.words.on:
             return Weighed(VECTORS_ALONE, None)
         requests = most_asked(pool)
         (queries,) = encoded(embedder.query_encoder, requests)
         limits = self.towers.vocabularies.text_limits
-        return weigh(requests, queries, vectors, table, lists, self._data_dir, self._spec, limits)
+        return weigh(requests, queries, vectors, table, search, self._data_dir, self._spec, limits)
 
-    def channels(self, found: Searched, weighed: Weighed, widths: Mapping[str, int]) -> Channels:
+    def word_search(self, lists: ListsInGraph, table: Table) -> WordSearch:
+        """The search of the words of some items; `table` is of the whole catalogue."""
+        limits = self.towers.vocabularies.text_limits
+        return build_word_search(lists, table.words, self._config.channels.words, limits)
+
+    def channels(
+        self, retrieval: OverRetrieval, search: WordSearch, weighed: Weighed, widths: Mapping[str, int]
+    ) -> Channels:
         """Both channels of an index's items, fused; a channel that is not asked is not there."""
-        fusion, items = weighed.chosen.fusion, found.retrieval.filter
-        words = WordChannel(WordSearch(items.lists), items) if fusion.asks_words else None
-        return Channels(found.retrieval, words, fusion, widths, weighed.kinds)
+        fusion = weighed.chosen.fusion
+        words = WordChannel(search, retrieval.filter) if fusion.asks_words else None
+        return Channels(retrieval, words, fusion, widths, weighed.kinds)
 
     def embedder(self, items: ItemLookup, table: Table, widths: Mapping[str, int]) -> Embedder:
         """The towers behind the vocabularies and the table of items."""

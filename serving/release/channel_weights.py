@@ -10,7 +10,6 @@ import tensorflow as tf
 
 from preprocessing.words.channel_fusion import Found, Fusion
 from preprocessing.words.choose_fusion import DEPTHS, MOST_REQUESTS, Chosen
-from preprocessing.words.lists_in_graph import ListsInGraph
 from preprocessing.words.query_kinds import MOST_TRAINING, QueryKinds, ways_to_tell
 from preprocessing.words.weigh_channels import Asked, Words, weigh_channels
 from preprocessing.words.word_search import WordSearch
@@ -39,7 +38,7 @@ def weigh(
     queries: np.ndarray,
     vectors: np.ndarray,
     table: Table,
-    lists: ListsInGraph,
+    search: WordSearch,
     data_dir: str,
     spec: Mapping[str, Any],
     limits: tuple[int, int],
@@ -51,7 +50,7 @@ def weigh(
       queries: float32 `[R, dim]`, their vectors.
       vectors: float32 `[N, dim]`, of all items.
       table: of the same items.
-      lists: of their words.
+      search: of their words.
       data_dir: where training's queries and words stand.
       spec: of that folder.
       limits: characters and words of a query.
@@ -64,7 +63,7 @@ def weigh(
     asked = Asked(requests.inputs["query"].tolist(), requests.users.tolist(), taken)
     found = exact_found(vectors, queries, min(max(DEPTHS), len(vectors)))
     from_log = spec.get("requests_from") != "catalogue"
-    chosen = weigh_channels(asked, found, Words(WordSearch(lists), ways, limits), from_log)
+    chosen = weigh_channels(asked, found, Words(search, ways, limits), from_log)
     return Weighed(chosen, ways[chosen.kinds] if chosen.kinds else None)
 
 

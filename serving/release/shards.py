@@ -84,6 +84,7 @@ class Sharded(NamedTuple):
 class Whole(NamedTuple):
     """What every shard takes of the whole catalogue."""
 
+    table: Table
     words: WordLists
     weighed: Weighed
     queries: Queries
@@ -101,8 +102,9 @@ def build_shards(builder: Builder, aside: Path, pool: Requests, widths: Mapping[
     save(embedder, str(aside / QUERY), signatures)
     builder.write_extras(aside / QUERY, signatures, samples[0], widths)
     words = builder.word_lists(table)
-    weighed = builder.weighed(pool, table, vectors, embedder, ListsInGraph(words))
-    whole = Whole(words, weighed, queries, samples[0], widths)
+    search = builder.word_search(ListsInGraph(words), table)
+    weighed = builder.weighed(pool, table, vectors, embedder, search)
+    whole = Whole(table, words, weighed, queries, samples[0], widths)
     numbers = shard_numbers(table.ids, shards)
     built = []
     for number in range(shards):
@@ -131,7 +133,8 @@ def _build_shard(
     found = builder.searched(vectors, table, words, items, whole.queries, unique, Clock())
     lists = None
     if whole.weighed.chosen.fusion.asks_words:
-        lists = ShardLists(items, builder.channels(found, whole.weighed, whole.widths), rows)
+        search = builder.word_search(found.retrieval.filter.lists, whole.table)
+        lists = ShardLists(items, builder.channels(found.retrieval, search, whole.weighed, whole.widths), rows)
     searcher = Searcher(items, found.retrieval, whole.widths, lists)
     signatures = searcher.signatures(filtered=True)
     save(searcher, str(path), signatures)

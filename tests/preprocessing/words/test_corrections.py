@@ -30,7 +30,9 @@ def search() -> WordSearch:
     items = [Item(title) for title in TITLES]
     lists = build_word_lists(words_of(items), np.array([1, 1, 0], np.float32))
     spellings = {word.encode() for title in TITLES for word in title.split()}
-    return WordSearch(ListsInGraph(lists), corrections=Corrections(build_spellings(spellings, lists)))
+    return WordSearch(
+        ListsInGraph(lists), corrections=Corrections(build_spellings(spellings, lists.terms, lists.weights))
+    )
 
 
 def found(search: WordSearch, queries: list[str]) -> list[list[str]]:

@@ -40,7 +40,7 @@ def exact(
 
 
 def test_evaluation_chooses_and_reports_what_a_version_answers_by(exact: Export, data: str, job: str) -> None:
-    version = exact()
+    version = exact("channels.words.on=true")
     found = evaluate(arguments(["--data", data, "--job-dir", job, "--k", "10,100,1000", "--fuse", "words"]))
     [chosen] = json.loads(json.dumps(found["channels"]))
     assert chosen == version.manifest["channels"]
