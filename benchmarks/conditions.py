@@ -30,6 +30,7 @@ from benchmarks.made_items import BRANDS, LEAVES, in_graph, market
 from preprocessing.command.console import run_command
 from preprocessing.command.flags import Flags
 from preprocessing.words.config import FieldsConfig
+from preprocessing.words.word_lists import build_word_lists
 from serving.catalogue.postings import build_postings
 from serving.config import ServingConfig, TuningConfig, WidthsConfig
 from serving.graph.over_retrieval import OverRetrieval, growing_efforts
@@ -72,7 +73,7 @@ def write_model(path: Path, items: int, kind: str) -> dict[str, Any]:
         save(searcher, str(aside / "model"), searcher.signatures(filtered=True))
         os.rename(aside / "model", path)
     begun = time.process_time()
-    postings = build_postings(table, FieldsConfig().boosts)
+    postings = build_postings(table, build_word_lists(table.words, FieldsConfig().boosts))
     seconds = round(time.process_time() - begun, 2)
     count = int(postings.lists.offsets[-1]) + len(postings.sorted_prices)
     return {"postings": count, "bytes_a_posting": round(postings.bytes / count, 2), "postings_cpu_s": seconds}

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from preprocessing.words.config import FieldsConfig
 from preprocessing.words.item_words import ItemWords, word_hashes
+from preprocessing.words.word_lists import build_word_lists
 from serving.catalogue.postings import build_postings
 from serving.catalogue.table import NAMED, Table
 from serving.graph.item_filter import ItemFilter
@@ -54,7 +55,7 @@ def in_graph(table: Table, aside: Path) -> ItemFilter:
     (aside / "items.txt").write_bytes(b"".join(one + b"\n" for one in table.ids.tolist()))
     write_fresh_ids(aside, [])
     items = ItemLookup(table, str(aside / "items.txt"), str(aside / FRESH_FILE), 256, 32)
-    return ItemFilter(items, PostingLists(build_postings(table, FieldsConfig().boosts)))
+    return ItemFilter(items, PostingLists(build_postings(table, build_word_lists(table.words, FieldsConfig().boosts))))
 
 
 def _ids(count: int) -> np.ndarray:

@@ -18,6 +18,7 @@ import grpc
 
 from serving.retriever.asynchronous import Answer, AsyncRetriever, Hit
 from serving.retriever.blocking import Retriever
+from serving.retriever.fuse_lists import BOTH, VECTOR, WORDS
 from serving.retriever.request import User
 from serving.retriever.retries import CallPolicy, RetrievalError
 from serving.retriever.sharded import AsyncShardedRetriever
@@ -34,6 +35,7 @@ __all__ = [
 ]
 
 _MISTAKE, _UNANSWERED = 2, 1
+_FOUND_BY = {VECTOR: "vector", WORDS: "words", BOTH: "both"}
 _HELP = """\
 Asks a served model for the best items of a query and shows them.
 
@@ -208,9 +210,9 @@ def show(answer: Answer, names: dict[str, str] | None, as_json: bool) -> None:
         print(json.dumps({"hits": hits, "partial": answer.partial, "missing": answer.missing}, ensure_ascii=False))
         return
     width = max([4, *(len(hit.item_id) for hit in answer.hits)])
-    print(f"rank  {'score':>9}  {'item':<{width}}" + ("  title" if names is not None else ""))
+    print(f"rank  {'score':>9}  found by  {'item':<{width}}" + ("  title" if names is not None else ""))
     for rank, hit in enumerate(answer.hits, 1):
-        line = f"{rank:>4}  {hit.score:>9.4f}  {hit.item_id:<{width}}"
+        line = f"{rank:>4}  {hit.score:>9.4f}  {_FOUND_BY[hit.channels]:<8}  {hit.item_id:<{width}}"
         print(line if names is None else f"{line}  {names.get(hit.item_id, '(not in the catalogue)')}")
     if not answer.hits:
         print("nothing found")

@@ -20,7 +20,9 @@ ENDINGS = {"parquet": ".parquet", "tfrecord": ".tfrecord.gz", "jsonl": ".jsonl"}
 PART = ".arrow"  # of what is put aside on the way
 # Hashes and floats are noise: to squeeze them, or to look for what repeats in them, only takes time.
 _SQUEEZED = dict.fromkeys(("item_id", "request_id", "query", "item_ids.list.element"), "ZSTD")
-_IDS, _SCORES = (pyarrow.list_(pyarrow.field("element", kind)) for kind in (pyarrow.string(), pyarrow.float32()))
+_IDS, _SCORES, _CHANNELS = (
+    pyarrow.list_(pyarrow.field("element", kind)) for kind in (pyarrow.string(), pyarrow.float32(), pyarrow.int32())
+)
 Keys: TypeAlias = pyarrow.Array | pyarrow.ChunkedArray
 
 
@@ -32,13 +34,19 @@ def vector_table(ids: Keys, contents: Keys, vectors: np.ndarray) -> pyarrow.Tabl
 
 
 def answer_table(
-    ids: Keys, contents: Keys, queries: Keys, items: pyarrow.Array, scores: np.ndarray, counts: np.ndarray
+    ids: Keys,
+    contents: Keys,
+    queries: Keys,
+    items: pyarrow.Array,
+    scores: np.ndarray,
+    channels: np.ndarray,
+    counts: np.ndarray,
 ) -> pyarrow.Table:
-    """`request_id`, `content_hash`, `query`, `item_ids` and `scores` of N requests.
+    """`request_id`, `content_hash`, `query`, `item_ids`, `scores` and `channels` of N requests.
 
     Args:
       ids, contents, queries: `[N]`.
-      items, scores: of all answers, one behind the other.
+      items, scores, channels: of all answers, one behind the other.
       counts: int `[N]`, how long each answer is.
     """
     offsets = pyarrow.array(np.concatenate([[0], np.cumsum(counts)]), pyarrow.int32())
@@ -48,6 +56,7 @@ def answer_table(
         "query": queries,
         "item_ids": pyarrow.ListArray.from_arrays(offsets, items.cast(pyarrow.string()), type=_IDS),
         "scores": pyarrow.ListArray.from_arrays(offsets, pyarrow.array(scores, pyarrow.float32()), type=_SCORES),
+        "channels": pyarrow.ListArray.from_arrays(offsets, pyarrow.array(channels, pyarrow.int32()), type=_CHANNELS),
     }
     return pyarrow.table(columns)
 

@@ -144,7 +144,8 @@ class ModelRetriever(SavedModelHandler):
         answered[list(refused)] = False
         kept, items = table.filter(pyarrow.array(answered)), ids.filter(pyarrow.array(there.reshape(-1)))
         counts = there.sum(axis=1)[answered]
-        return answer_table(kept[ID], kept[CONTENT], kept["query"], items, found["scores"][there], counts), refused
+        scores, channels = (found[name][there] for name in ("scores", "channels"))
+        return answer_table(kept[ID], kept[CONTENT], kept["query"], items, scores, channels, counts), refused
 
 
 def _too_wide(table: pyarrow.Table, widths: dict[str, int]) -> Refused:
@@ -194,8 +195,9 @@ class ServerRetriever(BlockHandler):
         hits = [answer for answer in answers if not isinstance(answer, str)]
         items = pyarrow.array([hit.item_id for found in hits for hit in found], pyarrow.string())
         scores = np.array([hit.score for found in hits for hit in found], np.float32)
+        channels = np.array([hit.channels for found in hits for hit in found], np.int32)
         counts = np.array([len(found) for found in hits], np.int64)
-        return answer_table(kept[ID], kept[CONTENT], kept["query"], items, scores, counts), refused
+        return answer_table(kept[ID], kept[CONTENT], kept["query"], items, scores, channels, counts), refused
 
 
 def ask(retriever: Retriever, row: dict[str, Any]) -> Sequence[Hit] | str:

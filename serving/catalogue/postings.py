@@ -19,7 +19,6 @@ from preprocessing.words.word_lists import (
     NO_TERM,
     Statistics,
     WordLists,
-    build_word_lists,
     count_words,
     impacts_of,
     terms_of,
@@ -43,9 +42,8 @@ class Postings(NamedTuple):
         return self.lists.bytes + sum(one.nbytes for one in self[1:])
 
 
-def build_postings(table: Table, boosts: np.ndarray) -> Postings:
-    """The inverted lists of a table's items; boosts float32 `[fields]` of their words."""
-    words = build_word_lists(table.words, boosts)
+def build_postings(table: Table, words: WordLists) -> Postings:
+    """The inverted lists of a table's items, of whose words there are lists."""
     named = {kind: _named(table, kind) for kind in ("leaf", "brand")}
     lengths = np.concatenate([one.lengths for one, _ in named.values()])
     offsets = words.offsets[-1] + np.cumsum(np.append(lengths, 0))

@@ -56,7 +56,7 @@ class Channels(tf.Module):
         vector = self._vector(embeddings, depth, conditions, clauses)
 
         def fused() -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-            weights = self.fusion.of(self.kinds(words) if self.kinds else tf.zeros_like(k))
+            weights = self.fusion.of(self.kinds_of(words))
             return fuse(self.fusion.by, vector, self._words(words, depth, clauses), weights, k, width)
 
         def nothing() -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
@@ -64,6 +64,10 @@ class Channels(tf.Module):
             return tf.cast(none, tf.float32), none, none
 
         return Found(*lazy_cond(width > 0, fused, nothing))  # one body for every signature
+
+    def kinds_of(self, words: tf.RaggedTensor) -> tf.Tensor:
+        """The kinds int32 `[B]` of queries by their words; all are of one where weights hang on none."""
+        return self.kinds(words) if self.kinds else tf.zeros([words.nrows(tf.int32)], tf.int32)
 
     def lists(
         self, embeddings: tf.Tensor, words: tf.RaggedTensor, depth: tf.Tensor, conditions: Conditions

@@ -45,8 +45,11 @@ class ItemLookup(tf.Module):
 
     def wanted_words(self, terms: tf.Tensor) -> tf.Tensor:
         """The words of required terms: string `[B, N]` -> int64 `[B, words]`, -1 behind."""
-        words = analyser.analyse(tf.reshape(terms, [-1]), ["word"], *self._limits)["word"]
-        return hashed_terms(Words(words, tf.constant(0)), terms)
+        return hashed_terms(Words(self.words_of(tf.reshape(terms, [-1])), tf.constant(0)), terms)
+
+    def words_of(self, texts: tf.Tensor) -> tf.RaggedTensor:
+        """The words of texts `[B]`: strings `[B, (words)]`."""
+        return analyser.analyse(texts, ["word"], *self._limits)["word"]
 
 
 def _line_numbers(path: str, first: int) -> tf.lookup.StaticHashTable:

@@ -15,6 +15,7 @@ from serving.graph.item_encoder import ItemEncoder
 from serving.graph.item_lookup import ItemLookup
 from serving.graph.over_retrieval import OverRetrieval
 from serving.graph.query_encoder import QueryEncoder
+from serving.graph.shard_lists import ShardLists
 from serving.graph.term_words import hashed_terms
 from serving.inputs import FILTER_LISTS, PRICE_RANGE, VECTOR_LISTS, beside
 
@@ -54,11 +55,17 @@ class Embedder(tf.Module):
 
 
 class Searcher(tf.Module):
-    """`search`, and for shards `search_filtered`."""
+    """`search`, and for shards `search_filtered` and, where words are asked, `search_channels`."""
 
-    def __init__(self, items: ItemLookup, over_retrieval: OverRetrieval, widths: Mapping[str, int]) -> None:
+    def __init__(
+        self,
+        items: ItemLookup,
+        over_retrieval: OverRetrieval,
+        widths: Mapping[str, int],
+        lists: ShardLists | None = None,
+    ) -> None:
         super().__init__(name="searcher")
-        self.items, self.over_retrieval = items, over_retrieval
+        self.items, self.over_retrieval, self.lists = items, over_retrieval, lists
         self._widths = dict(widths)
 
     def signatures(self, filtered: bool) -> Signatures:
@@ -69,6 +76,8 @@ class Searcher(tf.Module):
         if filtered:
             filters = _lists(FILTER_LISTS, self._widths) | _PRICES
             found["search_filtered"] = _traced(self.search_filtered, vector | filters)
+            if self.lists is not None:
+                found["search_channels"] = _traced(self.search_channels, _QUERY | vector | filters)
         return found
 
     def search(self, **inputs: tf.Tensor) -> Outputs:
@@ -78,6 +87,11 @@ class Searcher(tf.Module):
     def search_filtered(self, **inputs: tf.Tensor) -> Outputs:
         """A vector `[B, dim]`, k and conditions -> the k best that meet them."""
         return self.answer(inputs["embedding"], inputs["k"], Conditions.read(inputs, self.items.wanted_words))
+
+    def search_channels(self, **inputs: tf.Tensor) -> Outputs:
+        """A query, its vector `[B, dim]`, k and conditions -> what each channel finds by itself."""
+        assert self.lists is not None
+        return self.lists(inputs)
 
     def answer(self, embeddings: tf.Tensor, k: tf.Tensor, conditions: Conditions | None) -> Outputs:
         """Item ids and scores `[B, max k]`."""

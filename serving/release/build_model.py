@@ -12,6 +12,8 @@ import tensorflow as tf
 
 from preprocessing.words.build_word_search import build_word_search
 from preprocessing.words.choose_fusion import described as described_channels
+from preprocessing.words.lists_in_graph import ListsInGraph
+from preprocessing.words.word_lists import WordLists, build_word_lists
 from preprocessing.words.word_search import WordSearch
 from serving.catalogue.attribute_ids import attribute_ids
 from serving.catalogue.data_records import Requests, Strings, catalog_batches, check_vectors
@@ -93,12 +95,13 @@ class Builder:
         table, vectors = self.embed(aside)
         clock.lap("embed")
         items = self.items(table, aside)
-        requests, unseen = tuning_samples(pool, self._config.tuning.queries)
+        requests, unseen = self.samples(pool)
         embedder = self.embedder(items, table, widths)
         queries = Queries(*encoded(embedder.query_encoder, requests, unseen))
-        found = self.searched(vectors, table, items, queries, f"{aside.parent.name}/{aside.name}", clock)
+        words, name = self.word_lists(table), f"{aside.parent.name}/{aside.name}"
+        found = self.searched(vectors, table, words, items, queries, name, clock)
         retrieval, config = found.retrieval, self._config
-        search = self.word_search(retrieval, table)
+        search = self.word_search(retrieval.filter.lists, table)
         weighed = self.weighed(pool, table, vectors, embedder, search)
         clock.lap("weigh")
         channels = self.channels(retrieval, search, weighed, widths)
@@ -121,6 +124,10 @@ class Builder:
             "seconds": clock.laps,
         }
         return Built(exact, described)
+
+    def samples(self, pool: Requests) -> tuple[Requests, Requests]:
+        """Of a pool the requests that an index is tuned by, and others that show what came of it."""
+        return tuning_samples(pool, self._config.tuning.queries)
 
     def write_extras(
         self,
@@ -145,8 +152,19 @@ class Builder:
         path = str(aside / "vectors")
         return embed_catalogue(self._data_dir, self._spec, self.item_encoder, path, self._precomputed, described)
 
+    def word_lists(self, table: Table) -> WordLists:
+        """The lists of the words of a whole catalogue."""
+        return build_word_lists(table.words, self._config.channels.words.fields.boosts)
+
     def searched(
-        self, vectors: np.ndarray, table: Table, items: ItemLookup, queries: Queries, name: str, clock: Clock
+        self,
+        vectors: np.ndarray,
+        table: Table,
+        words: WordLists,
+        items: ItemLookup,
+        queries: Queries,
+        name: str,
+        clock: Clock,
     ) -> Searched:
         """An index over vectors `[N, dim]` of a table's items, tuned by queries; `name` is the version's own."""
         config = self._config
@@ -166,7 +184,7 @@ class Builder:
             chosen = tune(twin, queries.tuned_by, truth, config.tuning).chosen
             compared["float32"] = {"bytes": twin.bytes, **chosen.described()}
         clock.lap("tune")
-        lists = PostingLists(build_postings(table, config.channels.words.fields.boosts))
+        lists = PostingLists(build_postings(table, words))
         clock.lap("postings")
         efforts = growing_efforts(served_effort(tuned), index.size)
         retrieval = OverRetrieval(index, ItemFilter(items, lists), efforts, config.max_k)
@@ -183,10 +201,10 @@ class Builder:
         limits = self.towers.vocabularies.text_limits
         return weigh(requests, queries, vectors, table, search, self._data_dir, self._spec, limits)
 
-    def word_search(self, retrieval: OverRetrieval, table: Table) -> WordSearch:
-        """The search of the words of an index's items; `table` is of the whole catalogue."""
+    def word_search(self, lists: ListsInGraph, table: Table) -> WordSearch:
+        """The search of the words of some items; `table` is of the whole catalogue."""
         limits = self.towers.vocabularies.text_limits
-        return build_word_search(retrieval.filter.lists, table.words, self._config.channels.words, limits)
+        return build_word_search(lists, table.words, self._config.channels.words, limits)
 
     def channels(
         self, retrieval: OverRetrieval, search: WordSearch, weighed: Weighed, widths: Mapping[str, int]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,7 +32,8 @@ _IDS, _PAST = "items/ids", "past/attribute_ids"
 _ALIVE, _AMENDED, _FRESH = "over_retrieval/alive", "over_retrieval/amended", "over_retrieval/fresh"
 _FILTER = "over_retrieval/filter"
 _LISTS = f"{_FILTER}/lists"
-_READ = (_IDS, _PAST, _ALIVE, _FRESH, *(f"{_LISTS}/{name}" for name in Statistics._fields))
+_PLACES = "lists/places"
+_READ = (_IDS, _PAST, _PLACES, _ALIVE, _FRESH, *(f"{_LISTS}/{name}" for name in Statistics._fields))
 
 Embed = Callable[[Strings], tf.Tensor]  # items [B], the item tower's inputs among their columns -> float32 [B, dim]
 
@@ -43,6 +44,7 @@ class ItemSide(NamedTuple):
     embed: Embed
     vocabularies: Vocabularies | None  # of a model that encodes queries, which may name the item; a shard does not
     vector_width: int  # of the items' own vectors, 0 where none are read
+    places: Mapping[bytes, int] | None = None  # of a shard: where its fresh items stand in the whole catalogue
 
 
 class Changes(NamedTuple):
@@ -140,6 +142,8 @@ def _with_behind(arrays: Variables, size: int, table: Table, vectors: list[np.nd
     A shard has no users' pasts, and the model of queries beside it no side index.
     """
     behind = {_IDS: table.ids, _ALIVE: np.ones(len(table), bool)}
+    if side.places is not None:
+        behind[_PLACES] = np.array([side.places[one] for one in table.ids.tolist()], np.int32)
     if side.vocabularies is not None:
         behind[_PAST] = attribute_ids(table, side.vocabularies)
     found = {name: np.concatenate([arrays[name][: 1 + size], behind[name]]) for name in behind if name in arrays}

@@ -29,16 +29,19 @@ from serving.release.shards import (
     QUERY,
     SHARDS,
     Shard,
+    Sharded,
     amend_shards,
     build_shards,
     prune_shards,
     publish_shards,
     read_listed,
 )
-from serving.release.tuning_sample import POOL, tuning_samples
+from serving.release.tuning_sample import POOL
 from serving.release.versions import ModelFolder
+from serving.retriever.fuse_lists import Listed, Rule, fuse, merged
 
 _BATCH = 32
+Inputs = dict[str, np.ndarray]
 Models = Mapping[str, tuple[str, bool]]  # name -> where a model lies, whether it needs ScaNN's ops; the query's first
 
 
@@ -49,10 +52,9 @@ class ShardedRelease(Release):
         """One version of every shard's model and of the query model; returns the exit status."""
         widths = served_widths(self._config, self._spec["history"])
         builder = self._builder(job_dir)
-        queries = self._config.tuning.queries
-        requests = self._requests(widths, POOL * queries)
+        requests = self._requests(widths, POOL * self._config.tuning.queries)
         with self._folder.staging() as aside:
-            built = build_shards(builder, aside, tuning_samples(requests, queries), widths, shards)
+            built = build_shards(builder, aside, requests, widths, shards)
             common = sources(self._config, builder.towers.vocabularies.encoding, job_dir, self._data_dir, widths)
             return self._settle_shards(aside, built, common, requests)
 
@@ -66,14 +68,16 @@ class ShardedRelease(Release):
             amended = amend_shards(self._folder.path, listed, changes, aside)
             return self._settle_shards(aside, amended, common, self._requests(common["widths"]))
 
-    def _settle_shards(self, aside: Path, shards: list[Shard], common: dict[str, Any], requests: Requests) -> int:
+    def _settle_shards(self, aside: Path, built: Sharded, common: dict[str, Any], requests: Requests) -> int:
         """Judges staged models, and places all of them or lays them apart under the next number."""
-        figures, reasons = self._judge(aside, shards, requests.slice(0, self._config.gate.requests), common["widths"])
+        shards = built.shards
+        figures, reasons = self._judge(aside, built, requests.slice(0, self._config.gate.requests), common["widths"])
         names = [QUERY, *(shard.name for shard in shards)]
         output = self._folder.path
         version = self._folder.claim_version(max(ModelFolder(str(output / name)).next_version() for name in names))
         items = sum(shard.described["items"] for shard in shards)
         whole = {"shards": len(shards), "items": items, "dim": shards[0].described["dim"]}
+        whole |= {} if built.channels is None else {"channels": built.channels}
         described = {QUERY: whole, **{shard.name: shard.described for shard in shards}}
         manifests = {
             name: settled(common | described[name] | {"model": name}, version, aside / name, figures, reasons)
@@ -87,7 +91,7 @@ class ShardedRelease(Release):
             apart = self._folder.reject(models, version, manifests[QUERY])
             self._folder.prune(self._config.keep_versions, aside)
             return self._rejected(apart, reasons)
-        publish_shards(output, aside, manifests, self._config.shard_target)
+        publish_shards(output, aside, manifests, self._config.shard_target, built.fusion)
         self._folder.unclaim(version)
         prune_shards(output, names, self._config.keep_versions)
         found = f"Recall@{figures['offline_k']} {figures['offline_recall']:.4f}"
@@ -95,15 +99,16 @@ class ShardedRelease(Release):
         return 0
 
     def _judge(
-        self, aside: Path, shards: list[Shard], requests: Requests, widths: dict[str, int]
+        self, aside: Path, built: Sharded, requests: Requests, widths: dict[str, int]
     ) -> tuple[dict[str, Any], list[str]]:
+        shards = built.shards
         reasons = [one for shard in shards for one in _shard_reasons(aside / shard.name, shard)]
         if reasons:
             return {}, reasons
         config = self._config.gate
         staged = {QUERY: (str(aside / QUERY), False)}
         staged |= {shard.name: (str(aside / shard.name), shard.needs_scann) for shard in shards}
-        found = _offline_recall(staged, requests, widths, config.k)
+        found = _offline_recall(staged, built.fusion, requests, widths, config.k)
         figures: dict[str, Any] = {"offline_recall": found, "offline_k": config.k}
         before = self._recall_of_shards_in_place(requests)
         if before is None:
@@ -121,7 +126,8 @@ class ShardedRelease(Release):
                 manifest = folder.manifest(version)
                 scann = manifest.get("index", {}).get("kind") == "scann"
                 models[place["name"]] = (folder.model(version), scann)
-            return _offline_recall(models, requests, manifest["widths"], self._config.gate.k)
+            fusion = listed.get("fusion")
+            return _offline_recall(models, fusion, requests, manifest["widths"], self._config.gate.k)
         except Exception as error:  # what is broken is not what servers answer by
             sys.stderr.write(f"version {version} does not load or answer, so it is not judged by: {line_of(error)}\n")
             return None
@@ -139,21 +145,44 @@ def _shard_reasons(path: Path, shard: Shard) -> list[str]:
     return [f"{shard.name}: {reason}" for reason in short_of(recalls, shard.exact.target)]
 
 
-def _offline_recall(models: Models, requests: Requests, widths: dict[str, int], k: int) -> float:
+def _offline_recall(
+    models: Models, fusion: dict[str, Any] | None, requests: Requests, widths: dict[str, int], k: int
+) -> float:
     """As `acceptance.offline_recall`, of all shards together; one model at a time is in memory."""
     (query, _), *shards = models.values()
     inputs = [retrieve_inputs(batch, widths, k) for batch in requests.batches(_BATCH)]
     with ServedModel(query, False) as model:
-        vectors = [call_with(model, "embed_query", one)["embedding"] for one in inputs]
-    found = [_found(path, scann, vectors, k) for path, scann in shards]
-    scores, ids = (np.concatenate([one[part] for one in found], axis=1) for part in range(2))
+        vectors = [call_with(model, "embed_query", one) for one in inputs]
+    inputs = [one | vector for one, vector in zip(inputs, vectors, strict=True)]
+    if fusion is not None:
+        return answered_share(_fused(shards, Rule.read(fusion), inputs, k), requests)
+    found = [_found(path, scann, "search", inputs) for path, scann in shards]
+    scores, ids = (np.concatenate([one[name] for one in found], axis=1) for name in ("scores", "item_ids"))
     best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
     return answered_share(np.take_along_axis(ids, best, axis=1), requests)
 
 
-def _found(path: str, scann: bool, vectors: Sequence[np.ndarray], k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Scores and item ids `[R, k]` of one shard."""
+def _found(path: str, scann: bool, signature: str, inputs: Sequence[Inputs]) -> Inputs:
+    """The outputs of one shard's signature for R requests."""
     with ServedModel(path, scann) as model:
-        answers = [model.call("search", {"embedding": one, "k": np.full(len(one), k, np.int32)}) for one in vectors]
-    scores, ids = (np.concatenate([one[name] for one in answers]) for name in ("scores", "item_ids"))
-    return scores, ids
+        answers = [call_with(model, signature, one) for one in inputs]
+    return {name: np.concatenate([one[name] for one in answers]) for name in answers[0]}
+
+
+def _fused(shards: Sequence[tuple[str, bool]], rule: Rule, inputs: Sequence[Inputs], k: int) -> np.ndarray:
+    """The item ids `[R, k]` of both channels, as a client fuses them."""
+    depth = max(k, rule.depth)
+    deep = [one | {"k": np.full_like(one["k"], depth)} for one in inputs]
+    found = [_found(path, scann, "search_channels", deep) for path, scann in shards]
+    answers = np.full((len(found[0]["kinds"]), k), b"", object)
+    for row in range(len(answers)):
+        vector, words = (merged((_listed(one, prefix, row) for one in found), depth) for prefix in ("", "word_"))
+        fused = fuse(rule, vector, words, int(found[0]["kinds"][row]), k)
+        answers[row, : len(fused)] = [one.item_id.encode() for one in fused]
+    return answers
+
+
+def _listed(outputs: Inputs, prefix: str, row: int) -> list[Listed]:
+    """One channel's list of one shard for one request."""
+    columns = (outputs[f"{prefix}{name}"][row].tolist() for name in ("scores", "places", "item_ids"))
+    return [Listed(score, place, one.decode()) for score, place, one in zip(*columns, strict=True) if one]

@@ -4,12 +4,16 @@
 
     {"version": 7,
      "query": {"name": "query", "target": "query:8500"},
-     "shards": [{"name": "shard-00000-of-00002", "target": "shard-00000-of-00002:8500", "items": 131}, ...]}
+     "shards": [{"name": "shard-00000-of-00002", "target": "shard-00000-of-00002:8500", "items": 131}, ...],
+     "fusion": {"by": "scores", "constant": 60, "depth": 100, "weights": [[0.4, 0.6]]}}
 
 * `name` is a model's, and its folder's beside the file; `target` is where it is served (`serving.shard_target`),
   several servers with commas between them.
 * `query` has `embed_query` and `embed_item`. A shard has `search` (`embedding`, `k`) and `search_filtered`, which takes
   the conditions as well. Each item is in one shard, by its id; answers are merged by score.
+* `fusion` is there where words are asked: a shard then has `search_channels` (`query` besides), the list of either
+  channel as deep as max(k, `depth`). Each channel's lists are merged by score, of equal ones the lower place first;
+  then the two are fused, by the weights of the query's kind (`serving.retriever.fuse_lists` does all of it).
 * All models have the version that the file names, whole, before the file is replaced, by a rename. A reader looks at
   the file again and again, and names that version in every call, so that no vector of one version meets the items of
   another. It goes over to a new version once every model serves it; servers therefore keep two loaded.
@@ -27,11 +31,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from preprocessing.command.console import UserError
+from preprocessing.words.channel_fusion import CONSTANT, LEAST_DEPTH, Fusion
+from preprocessing.words.choose_fusion import described as described_channels
+from preprocessing.words.lists_in_graph import ListsInGraph
+from preprocessing.words.word_lists import WordLists, part_of
 from serving.catalogue.data_records import Requests
 from serving.catalogue.table import Table
+from serving.graph.shard_lists import ShardLists
 from serving.graph.signatures import Searcher, save
 from serving.release.acceptance import ExactAnswers
 from serving.release.build_model import Builder, Clock, Queries, encoded, exact_answers
+from serving.release.channel_weights import Weighed
 from serving.release.fresh_items import Changes, StoredTower, amended_version, side_of
 from serving.release.manifest import describe_build
 from serving.release.versions import ModelFolder
@@ -63,54 +73,81 @@ def shard_name(number: int, shards: int) -> str:
     return f"shard-{number:05d}-of-{shards:05d}"
 
 
-def build_shards(
-    builder: Builder, aside: Path, samples: tuple[Requests, Requests], widths: Mapping[str, int], shards: int
-) -> list[Shard]:
+class Sharded(NamedTuple):
+    """All parts, and how their channels are fused."""
+
+    shards: list[Shard]
+    fusion: dict[str, Any] | None  # for `shards.json`; none where vectors alone are asked
+    channels: dict[str, Any] | None  # for the manifest of queries; none where they were weighed before
+
+
+class Whole(NamedTuple):
+    """What every shard takes of the whole catalogue."""
+
+    table: Table
+    words: WordLists
+    weighed: Weighed
+    queries: Queries
+    requests: Requests
+    widths: Mapping[str, int]
+
+
+def build_shards(builder: Builder, aside: Path, pool: Requests, widths: Mapping[str, int], shards: int) -> Sharded:
     """Saves `<aside>/query` and `<aside>/shard-*`, one after the other, so that one index at a time is in memory."""
     table, vectors = builder.embed(aside)
-    items = builder.items(table, aside)
+    items, samples = builder.items(table, aside), builder.samples(pool)
     embedder = builder.embedder(items, table, widths)
     queries = Queries(*encoded(embedder.query_encoder, *samples))
     signatures = embedder.signatures()
     save(embedder, str(aside / QUERY), signatures)
     builder.write_extras(aside / QUERY, signatures, samples[0], widths)
+    words = builder.word_lists(table)
+    search = builder.word_search(ListsInGraph(words), table)
+    weighed = builder.weighed(pool, table, vectors, embedder, search)
+    whole = Whole(table, words, weighed, queries, samples[0], widths)
     numbers = shard_numbers(table.ids, shards)
     built = []
     for number in range(shards):
         rows = np.flatnonzero(numbers == number)
         if not len(rows):
             raise UserError(f"--shards {shards}: no item of the {len(table)} falls into shard {number}; ask for fewer")
-        name = shard_name(number, shards)
-        part = table.part(rows)
-        built.append(_build_shard(builder, aside / name, part, vectors[rows], queries, samples[0], widths))
-    return built
+        path = aside / shard_name(number, shards)
+        built.append(_build_shard(builder, path, table.part(rows), rows, vectors[rows], whole))
+    return Sharded(built, _rule(weighed.chosen.fusion), described_channels(weighed.chosen))
+
+
+def _rule(fusion: Fusion) -> dict[str, Any] | None:
+    """A fusion as `shards.json` has it."""
+    if not fusion.asks_words:
+        return None
+    return {"by": fusion.by, "constant": CONSTANT, "depth": LEAST_DEPTH, "weights": [*map(list, fusion.weights)]}
 
 
 def _build_shard(
-    builder: Builder,
-    path: Path,
-    table: Table,
-    vectors: np.ndarray,
-    queries: Queries,
-    requests: Requests,
-    widths: Mapping[str, int],
+    builder: Builder, path: Path, table: Table, rows: np.ndarray, vectors: np.ndarray, whole: Whole
 ) -> Shard:
+    """Saves the shard of some of the catalogue's rows `[n]`, with their table and vectors."""
     items = builder.items(table, path.parent)
     unique = f"{path.parent.parent.name}/{path.name}/{path.parent.name}"
-    found = builder.searched(vectors, table, items, queries, unique, Clock())
-    searcher = Searcher(items, found.retrieval, widths)
+    words = part_of(whole.words, rows)
+    found = builder.searched(vectors, table, words, items, whole.queries, unique, Clock())
+    lists = None
+    if whole.weighed.chosen.fusion.asks_words:
+        search = builder.word_search(found.retrieval.filter.lists, whole.table)
+        lists = ShardLists(items, builder.channels(found.retrieval, search, whole.weighed, whole.widths), rows)
+    searcher = Searcher(items, found.retrieval, whole.widths, lists)
     signatures = searcher.signatures(filtered=True)
     save(searcher, str(path), signatures)
-    exact = exact_answers(path, vectors, queries.tuned_by, found.tuned, builder.target_recall)
+    exact = exact_answers(path, vectors, whole.queries.tuned_by, found.tuned, builder.target_recall)
     described = describe_build(found.retrieval.index, found.tuned, builder.target_recall) | {
         "int8_compared": found.compared,
         "side_index": {"fresh": 0, "tombstones": 0},
-        "warmup_requests": builder.write_extras(path, signatures, requests, widths, found.tuned),
+        "warmup_requests": builder.write_extras(path, signatures, whole.requests, whole.widths, found.tuned),
     }
     return Shard(path.name, described, exact)
 
 
-def amend_shards(output: Path, listed: dict[str, Any], changes: Changes, aside: Path) -> list[Shard]:
+def amend_shards(output: Path, listed: dict[str, Any], changes: Changes, aside: Path) -> Sharded:
     """Saves the models in place as `<aside>/<name>`, with other fresh items or tombstones, each those of its part."""
     version = listed["version"]
     query = ModelFolder(str(output / QUERY))
@@ -119,14 +156,16 @@ def amend_shards(output: Path, listed: dict[str, Any], changes: Changes, aside: 
         side = side_of(query.model(version), query.manifest(version), embed)
         of_queries = Changes(changes.fresh)  # it knows fresh items in users' pasts
         amended_version(query.model(version), query.manifest(version), of_queries, aside / QUERY, side)
-        side = side._replace(vocabularies=None)
+        size = sum(place["items"] for place in listed["shards"])
+        ids = dict.fromkeys(one.item_id.encode() for one in changes.fresh or ())
+        side = side._replace(vocabularies=None, places={one: size + place for place, one in enumerate(ids)})
         for number, place in enumerate(listed["shards"]):
             folder = ModelFolder(str(output / place["name"]))
             part = _part_of(changes, number, len(listed["shards"]))
             model = aside / place["name"]
             described = amended_version(folder.model(version), folder.manifest(version), part, model, side)
             amended.append(Shard(place["name"], described, None))
-    return amended
+    return Sharded(amended, listed.get("fusion"), None)
 
 
 def _part_of(changes: Changes, number: int, shards: int) -> Changes:
@@ -145,7 +184,9 @@ def read_listed(output: Path) -> dict[str, Any] | None:
     return json.loads(path.read_text()) if path.exists() else None
 
 
-def publish_shards(output: Path, aside: Path, manifests: Mapping[str, dict[str, Any]], target: str) -> None:
+def publish_shards(
+    output: Path, aside: Path, manifests: Mapping[str, dict[str, Any]], target: str, fusion: dict[str, Any] | None
+) -> None:
     """Places every model that has a manifest, then names them all; `target` has `{name}` for a model's name."""
     for name, manifest in manifests.items():
         folder = ModelFolder(str(output / name))
@@ -157,6 +198,7 @@ def publish_shards(output: Path, aside: Path, manifests: Mapping[str, dict[str, 
     query = places.pop(QUERY)
     shards = [place | {"items": manifests[name]["items"]} for name, place in places.items()]
     listed = {"version": manifests[QUERY]["version"], "query": query, "shards": shards}
+    listed |= {} if fusion is None else {"fusion": fusion}
     (aside / SHARDS).write_text(json.dumps(listed, indent=1))
     os.replace(aside / SHARDS, output / SHARDS)
 

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import abc
 import asyncio
+import dataclasses
 import heapq
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Any, Self, TypeVar
 
 import grpc
 
 from serving.retriever import messages
+from serving.retriever.fuse_lists import VECTOR, Listed, Rule, fuse, merged
 from serving.retriever.request import OPEN, PriceRange, Question, User
 from serving.retriever.retries import CallPolicy, Model, RetrievalError, Shard
 
+Outputs = dict[str, messages.Tensor]
+Found = TypeVar("Found")
 _EMBED_SHARE = 0.5  # of the time left that one shard may take to embed, when others could do it
 
 
@@ -26,6 +30,7 @@ class Hit:
 
     item_id: str
     score: float
+    channels: int = VECTOR  # what found it
 
 
 @dataclass(frozen=True)
@@ -161,9 +166,38 @@ async def ask_all(
     shards: Sequence[Shard], signature: str, question: Question, vector: messages.Tensor | None, end: float
 ) -> Answer:
     """The answers of all shards, merged by score; of those that answer, where some do not."""
-    calls = [_ask(shard, signature, question, end, vector) for shard in shards]
+    found, answer = await _of_all(shards, [_ask(shard, signature, question, end, vector) for shard in shards])
+    answer.hits.extend(heapq.nlargest(question.k, (hit for hits in found for hit in hits), key=lambda hit: hit.score))
+    return answer
+
+
+async def ask_all_channels(
+    shards: Sequence[Shard], rule: Rule, question: Question, vector: messages.Tensor, end: float
+) -> Answer:
+    """The same of both channels: each channel's lists are merged, then the two are fused."""
+    deep = dataclasses.replace(question, k=max(question.k, rule.depth) if question.k > 0 else 0)
+    calls = [_predict(shard, "search_channels", deep, vector, end) for shard in shards]
+    found, answer = await _of_all(shards, calls)
+    by_vector, by_words = (merged((_listed(one, prefix) for one in found), deep.k) for prefix in ("", "word_"))
+    kind = found[0]["kinds"].ints[0]  # by the query's words alone: of one version all shards say the same
+    fused = fuse(rule, by_vector, by_words, kind, max(question.k, 0))
+    answer.hits.extend(Hit(one.item_id, one.score, one.channels) for one in fused)
+    return answer
+
+
+def _listed(outputs: Outputs, prefix: str) -> list[Listed]:
+    """One channel's list of one shard."""
+    ids, scores, places = (outputs[f"{prefix}{name}"] for name in ("item_ids", "scores", "places"))
+    rows = zip(scores.floats, places.ints, ids.strings, strict=True)
+    return [Listed(score, place, one.decode("utf-8", "replace")) for score, place, one in rows if one]
+
+
+async def _of_all(
+    shards: Sequence[Shard], calls: Sequence[Coroutine[Any, Any, tuple[Found, int]]]
+) -> tuple[list[Found], Answer]:
+    """What the shards that answer found, and an answer without hits that names the others."""
     results = await asyncio.gather(*calls, return_exceptions=True)
-    found: list[list[Hit]] = []
+    found: list[Found] = []
     answer = Answer([])
     failures: list[RetrievalError] = []
     for shard, result in zip(shards, results, strict=True):
@@ -177,8 +211,7 @@ async def ask_all(
             answer.versions[shard.name] = result[1]
     if not found:
         raise failures[0]
-    answer.hits.extend(heapq.nlargest(question.k, (hit for hits in found for hit in hits), key=lambda hit: hit.score))
-    return answer
+    return found, answer
 
 
 async def _ask(
@@ -186,7 +219,9 @@ async def _ask(
 ) -> tuple[list[Hit], int]:
     outputs, version = await _predict(shard, signature, question, vector, end)
     ids, scores = outputs["item_ids"].strings, outputs["scores"].floats
-    hits = [Hit(one.decode("utf-8", "replace"), score) for one, score in zip(ids, scores, strict=True) if one]
+    channels = outputs["channels"].ints if "channels" in outputs else [VECTOR] * len(ids)  # `search` is by vector alone
+    found = zip(ids, scores, channels, strict=True)
+    hits = [Hit(one.decode("utf-8", "replace"), score, channel) for one, score, channel in found if one]
     return hits[: question.k], version
 
 

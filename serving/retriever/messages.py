@@ -8,15 +8,17 @@ from typing import NamedTuple
 
 _FLOAT, _INT32, _STRING = 1, 3, 7  # tensorflow.DataType
 _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5  # how a field is written
+_LOW, _SIGN = (1 << 32) - 1, 1 << 31  # of an int32, which is written as 64 bits
 _UNKNOWN = -1  # a dimension that a signature leaves open
 
 
 class Tensor(NamedTuple):
-    """Values in row-major order: strings or floats."""
+    """Values in row-major order: strings, floats or whole numbers."""
 
     shape: tuple[int, ...]
     strings: Sequence[bytes] = ()
     floats: Sequence[float] = ()
+    ints: Sequence[int] = ()
 
 
 class WireError(ValueError):
@@ -103,6 +105,14 @@ def _read_varint(data: bytes, at: int) -> tuple[int, int]:
             raise WireError("a number is too long")
 
 
+def _varints(data: bytes) -> list[int]:
+    found, at = [], 0
+    while at < len(data):
+        number, at = _read_varint(data, at)
+        found.append(number)
+    return found
+
+
 def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
     """(field, value) of a message: a number, or the bytes of anything else."""
     at, end = 0, len(data)
@@ -165,13 +175,16 @@ def _shape(data: bytes) -> tuple[int, ...] | None:
 
 
 def read_tensor(data: bytes) -> Tensor:
-    """A TensorProto of strings or of floats, in either of the ways to write it."""
+    """A TensorProto of strings, of floats or of int32, in either of the ways to write it."""
     shape: tuple[int, ...] = ()
     kind = 0
     strings: list[bytes] = []
     packed = b""
+    ints: list[int] = []
     for number, value in _fields(data):
-        if number == 8:
+        if number == 7:
+            ints += [value] if isinstance(value, int) else _varints(value)
+        elif number == 8:
             strings.append(_raw(value))
         elif number == 1:
             kind = _whole(value)
@@ -181,6 +194,9 @@ def read_tensor(data: bytes) -> Tensor:
             packed += _raw(value)
     if kind == _STRING:
         return Tensor(shape, strings)
+    if kind == _INT32 and not len(packed) % 4:
+        whole = [(one & _LOW) - ((one & _SIGN) << 1) for one in ints]
+        return Tensor(shape, ints=whole or struct.unpack(f"<{len(packed) // 4}i", packed))
     if kind != _FLOAT or len(packed) % 4:
         raise WireError(f"a tensor of type {kind}, {len(packed)} bytes")
     return Tensor(shape, floats=struct.unpack(f"<{len(packed) // 4}f", packed))

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import grpc
 
 from serving.retriever import messages
-from serving.retriever.asynchronous import Answer, BaseRetriever, ask_all, embed_by_any
+from serving.retriever.asynchronous import Answer, BaseRetriever, ask_all, ask_all_channels, embed_by_any
+from serving.retriever.fuse_lists import Rule
 from serving.retriever.request import Question
 from serving.retriever.retries import CallPolicy, Model, Shard
 
@@ -31,6 +32,7 @@ class ShardMap(NamedTuple):
     version: int
     query: Place
     shards: tuple[Place, ...]
+    fusion: Rule | None  # where both channels are asked
 
 
 def read_shard_map(path: str) -> ShardMap:
@@ -39,13 +41,14 @@ def read_shard_map(path: str) -> ShardMap:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
         query, *shards = (Place(one["name"], one["target"]) for one in (content["query"], *content["shards"]))
         version = int(content["version"])
+        fusion = Rule.read(content["fusion"]) if content.get("fusion") else None
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror}") from None
     except (ValueError, KeyError, TypeError):
         raise ValueError(f"{path} is no shards.json of python -m serving.export --shards") from None
     if not shards or not all(place.target.strip(", ") for place in (query, *shards)):
         raise ValueError(f"{path} names no shards, or one without a target")
-    return ShardMap(version, query, tuple(shards))
+    return ShardMap(version, query, tuple(shards), fusion)
 
 
 class _Generation:
@@ -112,6 +115,8 @@ class AsyncShardedRetriever(BaseRetriever):
         signature = "search_filtered" if question.conditions else "search"
         async with self._generation() as models:
             vector = await embed_by_any([models.query], question, end)
+            if models.listed.fusion is not None:
+                return await ask_all_channels(models.shards, models.listed.fusion, question, vector, end)
             return await ask_all(models.shards, signature, question, vector, end)
 
     async def _embedded(self, question: Question, end: float) -> messages.Tensor:

@@ -64,7 +64,8 @@ class Reasons:
             found = self._call(servable, "retrieve", [asked.row()], asked.timeout)
             answered = time.perf_counter()
             ids = [one.decode("utf-8", "replace") for one in found["item_ids"][0]]
-            hits = [{"item_id": one, "score": float(score)} for one, score in zip(ids, found["scores"][0], strict=True)]
+            named = zip(ids, found["scores"][0].tolist(), found["channels"][0].tolist(), strict=True)
+            hits = [{"item_id": one, "score": score, "channels": channels} for one, score, channels in named]
             hits = [hit for hit in hits if hit["item_id"]]
             horizons = self._explain(servable, asked, hits)
             return {

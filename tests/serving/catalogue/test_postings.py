@@ -13,12 +13,16 @@ from hypothesis import strategies as st
 from benchmarks.made_items import market
 from preprocessing.words.config import FieldsConfig
 from preprocessing.words.item_words import ItemWords, word_hashes
-from preprocessing.words.word_lists import NO_TERM, WordLists, terms_of
-from serving.catalogue.postings import build_postings
+from preprocessing.words.word_lists import NO_TERM, WordLists, build_word_lists, terms_of
+from serving.catalogue.postings import Postings, build_postings
 from serving.catalogue.table import Table
 
 BOOSTS = FieldsConfig().boosts
 VOCABULARY, NAMES = ["red", "blue", "shoe", "bag", "鞋"], ["", "acme", "zeta"]
+
+
+def _built(table: Table) -> Postings:
+    return build_postings(table, build_word_lists(table.words, BOOSTS))
 
 
 def table_of(titles: Sequence[Sequence[str]], brands: Sequence[str], prices: Sequence[float]) -> Table:
@@ -60,7 +64,7 @@ ITEMS = st.lists(
 def test_lists(items: list[tuple[list[str], str, float]]) -> None:
     """Each term has the rows of its items, rising; what no item has, has none."""
     titles, brands, prices = zip(*items, strict=True)
-    postings = build_postings(table_of(titles, brands, prices), BOOSTS)
+    postings = _built(table_of(titles, brands, prices))
     lists = postings.lists
     assert np.all(np.diff(lists.terms) > 0)
     for word in VOCABULARY:
@@ -78,6 +82,6 @@ def test_lists(items: list[tuple[list[str], str, float]]) -> None:
 
 def test_bytes_a_posting() -> None:
     """At most 14 in all, of a market's words and names: words have their way back, too."""
-    postings = build_postings(market(50_000), BOOSTS)
+    postings = _built(market(50_000))
     count = int(postings.lists.offsets[-1] - postings.lists.offsets[0]) + len(postings.sorted_prices)
     assert postings.bytes <= 14 * count

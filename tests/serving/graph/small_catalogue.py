@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from preprocessing.words.word_lists import Statistics
+from preprocessing.words.word_lists import Statistics, build_word_lists
 from serving.catalogue.postings import build_postings, fresh_terms
 from serving.catalogue.table import Table, TableBuilder
 from serving.config import ServingConfig
@@ -105,7 +105,7 @@ class Catalogue:
         lookup.ids.assign([b"", *table.ids, *fresh.ids])
         config = ServingConfig.model_validate({"index": kind, "scann": {"exact_below": 0, "leaves": 5}})
         index = build_index(self.vectors[:ITEMS], config, f"{folder.name}/{kind}")
-        lists = build_postings(table, BOOSTS)
+        lists = build_postings(table, build_word_lists(table.words, BOOSTS))
         filters = ItemFilter(lookup, PostingLists(lists))
         found = OverRetrieval(index, filters, growing_efforts(effort, ITEMS), 100)
         for name, values in fresh_terms(fresh, Statistics(lists.lists.means, BOOSTS)).items():
