@@ -52,6 +52,7 @@ class WordSearch(tf.Module):
         super().__init__(name="word_search")
         self.lists, self.expansion, self.corrections = lists, expansion, corrections
         self._alternatives = expansion.alternatives if expansion else 1  # of a place, at most
+        self._reads_all = not lists.first and self._alternatives == 1  # then what is read is the score
 
     def asked(self, words: tf.RaggedTensor) -> AskedWords:
         """The terms of queries' words, strings `[B, (w)]`."""
@@ -96,15 +97,15 @@ class WordSearch(tf.Module):
     def best(self, asked: AskedWords, width: tf.Tensor, keep: Keep | None = None) -> Candidates:
         """The same of one request, `[width]`; `keep` says which items may be found."""
         asked = _known(asked)
-        rows, estimates = self._read(asked)
+        rows, scores = self._read(asked)
         if keep is not None:
-            estimates = tf.where(keep(rows), estimates, NO_SCORE)
-        rows = _best_rows(estimates, rows, width + _SPARE)
-        scores, places = tf.math.top_k(self._scores(asked, rows), tf.minimum(width, tf.size(rows)))
-        missing = [[0, width - tf.size(places)]]
-        scores, rows = tf.pad(scores, missing, constant_values=0), tf.gather(rows, places)
-        rows = tf.where(scores > 0, tf.pad(rows, missing), -1)
-        return tf.where(scores > 0, scores, NO_SCORE), rows
+            scores = tf.where(keep(rows), scores, NO_SCORE)
+        if not self._reads_all:
+            _, rows = _best_of(scores, rows, width + _SPARE)
+            scores = self._scores(asked, rows)
+        scores, rows = _best_of(scores, rows, width)
+        missing = [[0, width - tf.size(rows)]]
+        return tf.pad(scores, missing, constant_values=NO_SCORE), tf.pad(rows, missing, constant_values=-1)
 
     def scores_of(self, asked: AskedWords, rows: tf.Tensor) -> tf.Tensor:
         """One request's scores of rows int32 `[n]`: float32 `[n]`, 0 for what is no item of the index."""
@@ -168,10 +169,13 @@ def _terms(kind: str, hashes: tf.Tensor) -> tf.Tensor:
     return tf.where(hashes == NO_TERM, hashes, terms_of(kind, hashes))
 
 
-def _best_rows(estimates: tf.Tensor, rows: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
-    """Of rows int32 `[n]` the `count` best by estimate, of equals the earlier, rising."""
-    # One number to order by, of the bits of the estimate, which order as it does where it is not negative, and the row.
-    order = tf.cast(tf.bitcast(estimates, tf.int32), tf.int64) * 2**32 + tf.cast(_LAST_ROW - rows, tf.int64)
+def _best_of(scores: tf.Tensor, rows: tf.Tensor, count: tf.Tensor) -> Candidates:
+    """Of rows int32 `[n]` and their scores the `count` best above 0, fewer where there are fewer; ties by row."""
+    # One number to order by: the bits of a score, which order as it does where it is not negative, then the row.
+    order = tf.bitwise.left_shift(tf.cast(tf.bitcast(scores, tf.int32), tf.int64), 32) + tf.cast(
+        _LAST_ROW - rows, tf.int64
+    )
     best, _ = tf.math.top_k(order, tf.minimum(count, tf.size(rows)))
-    best = tf.boolean_mask(best, best >= 2**32)
-    return tf.sort(_LAST_ROW - tf.cast(best, tf.int32))
+    best = best[: tf.math.count_nonzero(best >= 2**32, dtype=tf.int32)]
+    scores = tf.bitcast(tf.cast(tf.bitwise.right_shift(best, 32), tf.int32), tf.float32)
+    return scores, _LAST_ROW - tf.cast(tf.bitwise.bitwise_and(best, _LAST_ROW), tf.int32)
