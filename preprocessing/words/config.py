@@ -26,3 +26,5 @@ class WordsConfig(Section):
 
     on: bool = True
     fields: FieldsConfig = FieldsConfig()
+    synonyms: str | None = None  # a file in Solr's format, read when a version is exported
+    correct: bool = True  # a word that the catalogue does not have finds the nearest that it has

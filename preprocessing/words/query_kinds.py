@@ -13,6 +13,7 @@ from preprocessing.text import analyser
 Way = Literal["word_count", "new_words", "clicked"]
 _LONGEST = 3  # words; queries of more are of one kind with it
 _HASHES = 2**62
+MOST_TRAINING = 1_000_000  # requests of training whose queries are known
 _TOGETHER = 16_384  # texts analysed at once
 
 

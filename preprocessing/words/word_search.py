@@ -13,6 +13,8 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from preprocessing.text.branches import lazy_loop
+from preprocessing.words.corrections import Corrections
+from preprocessing.words.expansion import Expanded, Expansion
 from preprocessing.words.item_words import word_hashes
 from preprocessing.words.lists_in_graph import ListsInGraph, flat
 from preprocessing.words.word_lists import NO_TERM, terms_of
@@ -31,6 +33,7 @@ class AskedWords(NamedTuple):
     terms: tf.Tensor  # int64 [B, T], NO_TERM for none
     numbers: tf.Tensor  # int32 [B, T], NO_TERM also for what no item of the index has
     weights: tf.Tensor  # float32 [B, T]
+    alternatives: tf.Tensor  # int32 [B, T], which alternative each is of: those of a place one behind the other
 
     def of(self, request: tf.Tensor) -> AskedWords:
         """One of them."""
@@ -38,25 +41,42 @@ class AskedWords(NamedTuple):
 
 
 class WordSearch(tf.Module):
-    """Searches a catalogue's lists."""
+    """Searches a catalogue's lists.
 
-    def __init__(self, lists: ListsInGraph) -> None:
+    Of what a word or a phrase may stand for counts what says the most of an item, as in Lucene's SynonymQuery.
+    """
+
+    def __init__(
+        self, lists: ListsInGraph, expansion: Expansion | None = None, corrections: Corrections | None = None
+    ) -> None:
         super().__init__(name="word_search")
-        self.lists = lists
+        self.lists, self.expansion, self.corrections = lists, expansion, corrections
+        self._alternatives = expansion.alternatives if expansion else 1  # of a place, at most
 
     def asked(self, words: tf.RaggedTensor) -> AskedWords:
         """The terms of queries' words, strings `[B, (w)]`."""
-        hashes = words.with_values(word_hashes(words.values)).to_tensor(NO_TERM, shape=[None, MAX_WORDS])
-        kinds = ("word", "described") if self.lists.has_descriptions else ("word",)
-        terms = [tf.where(hashes == NO_TERM, hashes, terms_of(kind, hashes)) for kind in kinds]
-        return self.asked_terms(tf.concat(terms, axis=1))
+        spelled = words.to_tensor("", shape=[None, MAX_WORDS])
+        hashes = tf.where(spelled == "", tf.constant(NO_TERM, tf.int64), word_hashes(spelled))
+        places = tf.broadcast_to(self._alternatives * tf.range(MAX_WORDS), tf.shape(hashes))
+        expanded = self.expansion(spelled, hashes) if self.expansion else Expanded(hashes, places)
+        found, alternatives = expanded
+        if self.corrections:
+            # What a rule has replaced need not be known.
+            still = tf.reduce_any(hashes[:, :, None] == found[:, None, :], axis=2) if self.expansion else True
+            unheard = (self.lists.numbers(_terms("word", hashes)) == NO_TERM) & (hashes != NO_TERM) & still
+            found = tf.concat([found, self.corrections(spelled, unheard)], axis=1)
+            alternatives = tf.concat([alternatives, places], axis=1)
+        if self.lists.has_descriptions:
+            terms = tf.concat([_terms(kind, found) for kind in ("word", "described")], axis=1)
+            return self._weighed(terms, tf.concat([alternatives] * 2, axis=1))
+        return self._weighed(_terms("word", found), alternatives)
 
-    def asked_terms(self, terms: tf.Tensor) -> AskedWords:
-        """The same of terms int64 `[B, T]`, NO_TERM for none."""
+    def _weighed(self, terms: tf.Tensor, alternatives: tf.Tensor) -> AskedWords:
+        """Terms int64 `[B, T]`, NO_TERM for none, as they are looked for."""
         numbers, weights = self.lists.numbers(terms), self.lists.weights.read_value()
         unheard = tf.where(terms == NO_TERM, 0.0, weights[-1])
         known = tf.gather(weights, tf.maximum(numbers, 0))
-        return AskedWords(terms, numbers, tf.where(numbers == NO_TERM, unheard, known))
+        return AskedWords(terms, numbers, tf.where(numbers == NO_TERM, unheard, known), alternatives)
 
     def search(self, asked: AskedWords, width: tf.Tensor, keep: Keep | None = None) -> Candidates:
         """The `width` best of each request, `[B, width]`, at least 1; of equal ones the earlier row first."""
@@ -75,13 +95,12 @@ class WordSearch(tf.Module):
 
     def best(self, asked: AskedWords, width: tf.Tensor, keep: Keep | None = None) -> Candidates:
         """The same of one request, `[width]`; `keep` says which items may be found."""
-        known = tf.where(asked.numbers >= 0)[:, 0]
-        asked = AskedWords(*(tf.gather(one, known) for one in asked))
+        asked = _known(asked)
         rows, estimates = self._read(asked)
         if keep is not None:
             estimates = tf.where(keep(rows), estimates, NO_SCORE)
         rows = _best_rows(estimates, rows, width + _SPARE)
-        scores, places = tf.math.top_k(self.scores_of(asked, rows), tf.minimum(width, tf.size(rows)))
+        scores, places = tf.math.top_k(self._scores(asked, rows), tf.minimum(width, tf.size(rows)))
         missing = [[0, width - tf.size(places)]]
         scores, rows = tf.pad(scores, missing, constant_values=0), tf.gather(rows, places)
         rows = tf.where(scores > 0, tf.pad(rows, missing), -1)
@@ -89,19 +108,35 @@ class WordSearch(tf.Module):
 
     def scores_of(self, asked: AskedWords, rows: tf.Tensor) -> tf.Tensor:
         """One request's scores of rows int32 `[n]`: float32 `[n]`, 0 for what is no item of the index."""
+        return self._scores(_known(asked), rows)
+
+    def fresh_scores(self, asked: AskedWords, terms: tf.Tensor, impacts: tf.Tensor) -> tf.Tensor:
+        """One request's scores of F fresh items, by their terms int64 and impacts uint8 `[F, words]`: float32 `[F]`."""
+        values = tf.where(terms[:, :, None] == asked.terms, tf.cast(impacts, tf.float32)[:, :, None], 0.0)
+        return self._summed(tf.reduce_sum(values, axis=1) * asked.weights, asked)
+
+    def _scores(self, asked: AskedWords, rows: tf.Tensor) -> tf.Tensor:
         lists = self.lists
         offsets, items = lists.item_offsets.read_value(), tf.clip_by_value(rows, 0, lists.items - 1)
         begins, ends = tf.gather(offsets, items), tf.gather(offsets, items + 1)
         held = flat(begins, tf.where(items == rows, ends - begins, 0))
         impacts = tf.cast(tf.gather(lists.item_impacts.read_value(), held.places), tf.float32)
         terms = tf.gather(lists.item_terms.read_value(), held.places)
-        values = impacts * tf.linalg.matvec(tf.cast(terms[:, None] == asked.numbers, tf.float32), asked.weights)
-        return tf.math.unsorted_segment_sum(values, held.owners, tf.size(rows))
+        asked_for = tf.cast(terms == asked.numbers[:, None], tf.float32)  # [T, places], along which memory runs
+        if self._alternatives == 1:
+            values = tf.linalg.matvec(asked_for, asked.weights, transpose_a=True) * impacts
+            return tf.math.unsorted_segment_sum(values, held.owners, tf.size(rows))
+        values = tf.transpose(asked_for) * impacts[:, None] * asked.weights
+        return self._summed(tf.math.unsorted_segment_sum(values, held.owners, tf.size(rows)), asked)
 
-    def fresh_scores(self, asked: AskedWords, terms: tf.Tensor, impacts: tf.Tensor) -> tf.Tensor:
-        """One request's scores of F fresh items, by their terms int64 and impacts uint8 `[F, words]`: float32 `[F]`."""
-        asked_for = tf.cast(terms[:, :, None] == asked.terms, tf.float32)
-        return tf.reduce_sum(tf.linalg.matvec(asked_for, asked.weights) * tf.cast(impacts, tf.float32), axis=1)
+    def _summed(self, values: tf.Tensor, asked: AskedWords) -> tf.Tensor:
+        """What terms are worth in items, `[n, T]`, summed up: of each place the best alternative."""
+        if self._alternatives == 1:
+            return tf.reduce_sum(values, axis=1)
+        count = MAX_WORDS * self._alternatives
+        sums = tf.math.unsorted_segment_sum(tf.transpose(values), asked.alternatives, count)
+        of_places = tf.reshape(sums, [MAX_WORDS, self._alternatives, tf.shape(values)[0]])
+        return tf.reduce_sum(tf.reduce_max(of_places, axis=1), axis=0)
 
     def _read(self, asked: AskedWords) -> tuple[tf.Tensor, tf.Tensor]:
         """The rows read for one request's known terms, `[n]`, and what they are worth by estimate."""
@@ -119,8 +154,18 @@ class WordSearch(tf.Module):
             weights = tf.gather(asked.weights, long_terms)
             passed = lists.pass_filters(rows, tf.gather(begins, long_terms))
             once = tf.cast(tf.gather(lists.item_once.read_value(), rows), tf.float32)
-            estimates += once * tf.linalg.matvec(passed, weights)
+            estimates += once * tf.linalg.matvec(passed, weights, transpose_a=True)
         return rows, estimates
+
+
+def _known(asked: AskedWords) -> AskedWords:
+    """One request's terms that items have."""
+    places = tf.where(asked.numbers >= 0)[:, 0]
+    return AskedWords(*(tf.gather(one, places) for one in asked))
+
+
+def _terms(kind: str, hashes: tf.Tensor) -> tf.Tensor:
+    return tf.where(hashes == NO_TERM, hashes, terms_of(kind, hashes))
 
 
 def _best_rows(estimates: tf.Tensor, rows: tf.Tensor, count: tf.Tensor) -> tf.Tensor:

@@ -13,19 +13,22 @@ from preprocessing.data.features import HORIZONS, PRICE_VALUE, VECTOR, Feature, 
 from preprocessing.data.spec import read_spec
 from serving.inputs import CATALOG_COLUMNS, ITEM_PRICE, SIGNAL_LISTS, VECTOR_LISTS, beside
 
+DESCRIPTION = "description"
 _COMPRESSION = "GZIP"
 Strings = dict[str, tf.Tensor]
 
 
-def catalog_batches(data_dir: str, batch: int, vector_width: int = 0) -> tf.data.Dataset:
+def catalog_batches(data_dir: str, batch: int, vector_width: int = 0, descriptions: bool = False) -> tf.data.Dataset:
     """The live items in the files' order: strings `[batch]` by ITEM_INPUTS, and `price` float32, NaN for none.
 
-    Where `vector_width` is not 0, also `vector` float32 `[batch, vector_width]`, zeros for none.
+    Where descriptions are asked for, also `description`; where `vector_width` is not 0, also `vector` float32
+    `[batch, vector_width]`, zeros for none.
     """
-    texts = [Feature(column, "string", 0) for column in CATALOG_COLUMNS.values()]
+    named = CATALOG_COLUMNS | ({DESCRIPTION: DESCRIPTION} if descriptions else {})
+    texts = [Feature(column, "string", 0) for column in named.values()]
     vectors = [Feature(VECTOR, "float32", 0, vector_width)] if vector_width else []
     columns = parsing_spec([*texts, Feature(PRICE_VALUE, "float32", 0), *vectors])
-    named = CATALOG_COLUMNS | {ITEM_PRICE: PRICE_VALUE} | {one.name: one.name for one in vectors}
+    named = named | {ITEM_PRICE: PRICE_VALUE} | {one.name: one.name for one in vectors}
 
     def parse(records: tf.Tensor) -> Strings:
         parsed = tf.io.parse_example(records, columns)
@@ -53,6 +56,7 @@ class Requests(NamedTuple):
     inputs: dict[str, np.ndarray]
     answers: list[list[bytes]]  # item ids
     stamps: np.ndarray  # int64 [R], epoch milliseconds
+    users: np.ndarray  # object [R], b"" for nobody known
 
     def __len__(self) -> int:
         return len(self.answers)
@@ -60,23 +64,24 @@ class Requests(NamedTuple):
     def slice(self, begin: int, end: int | None = None) -> Requests:
         """The requests `[begin, end)`."""
         inputs = {name: values[begin:end] for name, values in self.inputs.items()}
-        return Requests(inputs, self.answers[begin:end], self.stamps[begin:end])
+        return Requests(inputs, self.answers[begin:end], self.stamps[begin:end], self.users[begin:end])
 
     def take(self, rows: Sequence[int]) -> Requests:
         """Some requests, by row."""
         places = np.asarray(rows, np.int64)
         inputs = {name: values[places] for name, values in self.inputs.items()}
-        return Requests(inputs, [self.answers[row] for row in places], self.stamps[places])
+        return Requests(inputs, [self.answers[row] for row in places], self.stamps[places], self.users[places])
 
     def without_past(self) -> Requests:
         """The same queries of nobody in particular."""
         blank = {name: np.full_like(one, b"" if one.dtype == object else 0) for name, one in self.inputs.items()}
-        return Requests(blank | {"query": self.inputs["query"]}, self.answers, self.stamps)
+        return Requests(blank | {"query": self.inputs["query"]}, self.answers, self.stamps, self.users)
 
     def joined(self, others: Requests) -> Requests:
         """These, then the others."""
         inputs = {name: np.concatenate([values, others.inputs[name]]) for name, values in self.inputs.items()}
-        return Requests(inputs, self.answers + others.answers, np.concatenate([self.stamps, others.stamps]))
+        stamps, users = (np.concatenate(both) for both in ((self.stamps, others.stamps), (self.users, others.users)))
+        return Requests(inputs, self.answers + others.answers, stamps, users)
 
     def batches(self, size: int) -> Iterator[Requests]:
         """In order, `size` at a time."""
@@ -88,7 +93,15 @@ def held_out_requests(data_dir: str, split: str, count: int, widths: dict[str, i
     """The first `count` requests of "validation" or "eval"; ids are turned back into strings, buckets' into ""."""
     spec = read_spec(data_dir)
     described = [Feature(**one) for one in spec["requests"]]
-    wanted = {"query", "ts", "history_word", "ordered_item_id", "clicked_item_id", *(f"{h}_item" for h in HORIZONS)}
+    wanted = {
+        "query",
+        "ts",
+        "user_id",
+        "history_word",
+        "ordered_item_id",
+        "clicked_item_id",
+        *(f"{h}_item" for h in HORIZONS),
+    }
     wanted |= SIGNAL_LISTS.keys()
     parsing = parsing_spec(one for one in described if one.name in wanted)
     records = tf.data.TFRecordDataset(_files(data_dir, split), _COMPRESSION).take(count)
@@ -105,7 +118,18 @@ def held_out_requests(data_dir: str, split: str, count: int, widths: dict[str, i
         inputs[name] = _padded_beside(lists[of_items], parsed[column].to_list(), widths[of_items])
     inputs["query"] = parsed["query"].numpy().astype(object).reshape(-1)
     answers = tf.concat([parsed["ordered_item_id"], parsed["clicked_item_id"]], axis=1).to_list()
-    return Requests(inputs, answers, parsed["ts"].numpy().reshape(-1))
+    users = parsed["user_id"].numpy().astype(object).reshape(-1)
+    return Requests(inputs, answers, parsed["ts"].numpy().reshape(-1), users)
+
+
+def training_queries(data_dir: str, count: int) -> set[bytes]:
+    """What was asked in the first `count` requests of training."""
+    spec = parsing_spec([Feature("query", "string", 0)])
+    records = tf.data.TFRecordDataset(_files(data_dir, "train"), _COMPRESSION).take(count)
+    found: set[bytes] = set()
+    for batch in records.batch(4096).map(lambda one: tf.io.parse_example(one, spec)).as_numpy_iterator():
+        found.update(batch["query"].tolist())
+    return found
 
 
 def _files(data_dir: str, split: str) -> list[str]:

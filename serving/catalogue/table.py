@@ -36,13 +36,13 @@ class Table(NamedTuple):
 class TableBuilder:
     """Collects a catalogue batch by batch."""
 
-    def __init__(self, max_chars: int, max_words: int) -> None:
+    def __init__(self) -> None:
         self._ids: list[np.ndarray] = []
         self._known: dict[str, dict[bytes, int]] = {name: {} for name in NAMED}
         self._numbers: dict[str, list[np.ndarray]] = {name: [] for name in NAMED}
         self._words: list[ItemWords] = []
         self._prices: list[np.ndarray] = []
-        self._read = WordReader(max_chars, max_words)
+        self._read = WordReader()
 
     def add(self, items: Strings) -> None:
         """Items `[B]` as `catalog_batches` has them."""

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from preprocessing.text.branches import lazy_cond
 from preprocessing.words.channel_fusion import NEITHER, VECTOR, Fusion, depth_of, fuse
+from preprocessing.words.query_kinds import QueryKinds
 from serving.graph.conditions import Clauses, Conditions, no_clauses
 from serving.graph.over_retrieval import OverRetrieval
 from serving.graph.word_channel import WordChannel
@@ -30,10 +31,15 @@ class Channels(tf.Module):
     """
 
     def __init__(
-        self, vectors: OverRetrieval, words: WordChannel | None, fusion: Fusion, widths: Mapping[str, int]
+        self,
+        vectors: OverRetrieval,
+        words: WordChannel | None,
+        fusion: Fusion,
+        widths: Mapping[str, int],
+        kinds: QueryKinds | None = None,
     ) -> None:
         super().__init__(name="channels")
-        self.vectors, self.words, self.fusion = vectors, words, fusion
+        self.vectors, self.words, self.fusion, self.kinds = vectors, words, fusion, kinds
         self._widths = dict(widths)
 
     def __call__(
@@ -50,7 +56,7 @@ class Channels(tf.Module):
         vector = self._vector(embeddings, depth, conditions, clauses)
 
         def fused() -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-            weights = self.fusion.of(tf.zeros_like(k))
+            weights = self.fusion.of(self.kinds(words) if self.kinds else tf.zeros_like(k))
             return fuse(self.fusion.by, vector, self._words(words, depth, clauses), weights, k, width)
 
         def nothing() -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:

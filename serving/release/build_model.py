@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from preprocessing.words.channel_fusion import Fusion
+from preprocessing.words.build_word_search import build_word_search
+from preprocessing.words.choose_fusion import described as described_channels
 from preprocessing.words.word_search import WordSearch
 from serving.catalogue.attribute_ids import attribute_ids
 from serving.catalogue.data_records import Requests, Strings, catalog_batches, check_vectors
@@ -35,6 +36,7 @@ from serving.index.ground_truth import exact_rows
 from serving.index.portable import build_portable
 from serving.index.scann import build_scann
 from serving.release.acceptance import ExactAnswers
+from serving.release.channel_weights import VECTORS_ALONE, Weighed, most_asked, weigh
 from serving.release.fresh_items import FRESH_FILE, Changes, ItemSide, amend, write_fresh_ids
 from serving.release.item_vectors import PrecomputedVectors, embed_catalogue
 from serving.release.manifest import describe_build
@@ -44,7 +46,6 @@ from serving.release.variable_files import read_variables
 from serving.release.warmup_requests import write_warmup
 
 _BATCH = 64
-PRIOR, VECTORS_ALONE = Fusion("scores", ((0.5, 0.5),)), Fusion("ranks", ((1.0, 0.0),))
 
 
 class Built(NamedTuple):
@@ -94,21 +95,25 @@ class Builder:
         items = self.items(table, aside)
         requests, unseen = tuning_samples(pool, self._config.tuning.queries)
         embedder = self.embedder(items, table, widths)
-        queries = encoded(embedder.query_encoder, requests, unseen)
+        queries = Queries(*encoded(embedder.query_encoder, requests, unseen))
         found = self.searched(vectors, table, items, queries, f"{aside.parent.name}/{aside.name}", clock)
         retrieval, config = found.retrieval, self._config
-        channels = self.channels(found, PRIOR if config.channels.words.on else VECTORS_ALONE, widths)
+        search = self.word_search(retrieval, table)
+        weighed = self.weighed(pool, table, vectors, embedder, search)
+        clock.lap("weigh")
+        channels = self.channels(retrieval, search, weighed, widths)
         model = Retrieval(embedder, Searcher(items, retrieval, widths), channels, widths, config.default_k)
         signatures = model.signatures()
         save(model, str(aside / "model"), signatures)
         counts = {"fresh": 0, "tombstones": 0}
         if changes != Changes():
             vocabularies = self.towers.vocabularies
-            side = ItemSide(self.item_encoder, vocabularies.text_limits, vocabularies, vocabularies.vector_width)
+            side = ItemSide(self.item_encoder, vocabularies, vocabularies.vector_width)
             counts = amend(aside / "model", len(table), changes, side)
         clock.lap("save")
         exact = exact_answers(aside / "model", vectors, queries.tuned_by, found.tuned, config.tuning.target_recall)
         described = describe_build(retrieval.index, found.tuned, config.tuning.target_recall) | {
+            "channels": described_channels(weighed.chosen),
             "int8_compared": found.compared,
             "precomputed_vectors": self._precomputed.taken if self._precomputed else 0,
             "side_index": counts,
@@ -136,7 +141,9 @@ class Builder:
 
     def embed(self, aside: Path) -> tuple[Table, np.ndarray]:
         """The table of the catalogue, and its vectors `[N, dim]` mapped from a file aside."""
-        return embed_catalogue(self._data_dir, self._spec, self.item_encoder, str(aside / "vectors"), self._precomputed)
+        described = self._config.channels.words.fields.description > 0
+        path = str(aside / "vectors")
+        return embed_catalogue(self._data_dir, self._spec, self.item_encoder, path, self._precomputed, described)
 
     def searched(
         self, vectors: np.ndarray, table: Table, items: ItemLookup, queries: Queries, name: str, clock: Clock
@@ -165,12 +172,29 @@ class Builder:
         retrieval = OverRetrieval(index, ItemFilter(items, lists), efforts, config.max_k)
         return Searched(retrieval, tuned, compared)
 
-    def channels(self, found: Searched, fusion: Fusion, widths: Mapping[str, int]) -> Channels:
+    def weighed(
+        self, pool: Requests, table: Table, vectors: np.ndarray, embedder: Embedder, search: WordSearch
+    ) -> Weighed:
+        """What validation requests say of vectors `[N, dim]` and of the words of the same items."""
+        if not self._config.channels.words.on:
+            return Weighed(VECTORS_ALONE, None)
+        requests = most_asked(pool)
+        (queries,) = encoded(embedder.query_encoder, requests)
+        limits = self.towers.vocabularies.text_limits
+        return weigh(requests, queries, vectors, table, search, self._data_dir, self._spec, limits)
+
+    def word_search(self, retrieval: OverRetrieval, table: Table) -> WordSearch:
+        """The search of the words of an index's items; `table` is of the whole catalogue."""
+        limits = self.towers.vocabularies.text_limits
+        return build_word_search(retrieval.filter.lists, table.words, self._config.channels.words, limits)
+
+    def channels(
+        self, retrieval: OverRetrieval, search: WordSearch, weighed: Weighed, widths: Mapping[str, int]
+    ) -> Channels:
         """Both channels of an index's items, fused; a channel that is not asked is not there."""
-        words = (
-            WordChannel(WordSearch(found.retrieval.filter.lists), found.retrieval.filter) if fusion.asks_words else None
-        )
-        return Channels(found.retrieval, words, fusion, widths)
+        fusion = weighed.chosen.fusion
+        words = WordChannel(search, retrieval.filter) if fusion.asks_words else None
+        return Channels(retrieval, words, fusion, widths, weighed.kinds)
 
     def embedder(self, items: ItemLookup, table: Table, widths: Mapping[str, int]) -> Embedder:
         """The towers behind the vocabularies and the table of items."""
@@ -219,10 +243,10 @@ def without_int8(config: ServingConfig) -> ServingConfig | None:
     return None
 
 
-def encoded(encoder: QueryEncoder, *samples: Requests) -> Queries:
-    """The vectors of two samples of requests."""
+def encoded(encoder: QueryEncoder, *samples: Requests) -> list[np.ndarray]:
+    """The vectors of each of some samples of requests."""
     embed = tf.function(lambda inputs: encoder(inputs)[0], reduce_retracing=True, autograph=False)
-    return Queries(*(_vectors(embed, one, encoder.dim) for one in samples))
+    return [_vectors(embed, one, encoder.dim) for one in samples]
 
 
 def _vectors(embed: Callable[[Strings], tf.Tensor], requests: Requests, dim: int) -> np.ndarray:

@@ -17,7 +17,7 @@ from preprocessing.logs.records import Item, Rejected, parse_item
 from preprocessing.text.vocabulary_files import Vocabularies
 from preprocessing.words.word_lists import Statistics
 from serving.catalogue.attribute_ids import attribute_ids
-from serving.catalogue.data_records import Strings
+from serving.catalogue.data_records import DESCRIPTION, Strings
 from serving.catalogue.postings import fresh_terms
 from serving.catalogue.table import NAMED, Table, TableBuilder
 from serving.graph.item_lookup import NO_ITEM
@@ -41,7 +41,6 @@ class ItemSide(NamedTuple):
     """By what a fresh item becomes all that a model holds of it."""
 
     embed: Embed
-    text_limits: tuple[int, int]
     vocabularies: Vocabularies | None  # of a model that encodes queries, which may name the item; a shard does not
     vector_width: int  # of the items' own vectors, 0 where none are read
 
@@ -110,12 +109,15 @@ def amend(model: Path, size: int, changes: Changes, side: ItemSide) -> dict[str,
 
 def _embedded(new: list[Item], side: ItemSide) -> tuple[Table, list[np.ndarray]]:
     """The table of new items and their vectors `[n, dim]`, from what their records say."""
-    builder = TableBuilder(*side.text_limits)
+    builder = TableBuilder()
     vectors = []
     for begin in range(0, len(new), _BLOCK):
         part = new[begin : begin + _BLOCK]
-        columns = zip(*((one.item_id, one.title, one.brand, one.shop, one.leaf, one.top) for one in part), strict=True)
-        names = ("item_id", "title", *NAMED.values())
+        columns = zip(
+            *((one.item_id, one.title, one.description, one.brand, one.shop, one.leaf, one.top) for one in part),
+            strict=True,
+        )
+        names = ("item_id", "title", DESCRIPTION, *NAMED.values())
         batch = {name: tf.constant(values, tf.string) for name, values in zip(names, columns, strict=True)}
         batch[ITEM_PRICE] = tf.constant([one.price for one in part], tf.float32)
         inputs = batch | ({VECTOR: _own_vectors(part, side.vector_width)} if side.vector_width else {})
@@ -190,7 +192,7 @@ class StoredTower:
 def side_of(path: str, manifest: dict[str, Any], embed: Embed) -> ItemSide:
     """That of the version at `path`, which encodes queries."""
     vocabularies = Vocabularies(f"{path}/assets", manifest["encoding"], manifest["encoding"]["vocabularies"])
-    return ItemSide(embed, vocabularies.text_limits, vocabularies, vocabularies.vector_width)
+    return ItemSide(embed, vocabularies, vocabularies.vector_width)
 
 
 def amended_version(

@@ -22,7 +22,12 @@ _BLOCK = 4_096
 
 
 def embed_catalogue(
-    data_dir: str, spec: dict[str, Any], encoder: ItemEncoder, path: str, precomputed: PrecomputedVectors | None = None
+    data_dir: str,
+    spec: dict[str, Any],
+    encoder: ItemEncoder,
+    path: str,
+    precomputed: PrecomputedVectors | None = None,
+    descriptions: bool = False,
 ) -> tuple[Table, np.ndarray]:
     """Embeds every live item of `data_dir`.
 
@@ -32,15 +37,16 @@ def embed_catalogue(
       encoder: the item tower's.
       path: a file to write the vectors to, `N * dim` float32.
       precomputed: vectors of these towers; an item that is among them as it is does not pass through the tower.
+      descriptions: whether the table has the words of items' descriptions, too.
 
     Returns:
       The table of N items, and their vectors `[N, dim]`, mapped from `path`.
     """
-    builder = TableBuilder(*encoder.vocabularies.text_limits)
+    builder = TableBuilder()
     wanted = item_inputs(encoder.vocabularies.encoding)
     embed = tf.function(encoder, reduce_retracing=True, autograph=False)
     with open(path, "wb") as file, progress("items embedded", total=spec["items"]) as bar:
-        for batch in catalog_batches(data_dir, _BLOCK, encoder.vector_width):
+        for batch in catalog_batches(data_dir, _BLOCK, encoder.vector_width, descriptions):
             file.write(_vectors(embed, {name: batch[name] for name in wanted}, precomputed).tobytes())
             builder.add(batch)
             bar.advance(len(batch["item_id"]))

@@ -70,7 +70,7 @@ def build_shards(
     table, vectors = builder.embed(aside)
     items = builder.items(table, aside)
     embedder = builder.embedder(items, table, widths)
-    queries = encoded(embedder.query_encoder, *samples)
+    queries = Queries(*encoded(embedder.query_encoder, *samples))
     signatures = embedder.signatures()
     save(embedder, str(aside / QUERY), signatures)
     builder.write_extras(aside / QUERY, signatures, samples[0], widths)

@@ -63,7 +63,7 @@ def show_table(metrics: Mapping[str, Any]) -> None:
 
 def _table(title: str, columns: Iterable[str], rows: Iterable[tuple[str, Sequence[str]]]) -> Table:
     table = Table(title=title)
-    table.add_column("", overflow="fold")  # a cut name could not be told from its neighbours
+    table.add_column("", no_wrap=True, overflow="fold")  # a cut name could not be told from its neighbours
     for column in columns:
         table.add_column(column, justify="right")
     for name, cells in rows:

@@ -8,15 +8,15 @@ import numpy as np
 import tensorflow as tf
 
 from preprocessing.data.spec import read_spec
+from preprocessing.words.build_word_search import build_word_search
 from preprocessing.words.channel_fusion import Found, fuse_lists
 from preprocessing.words.choose_fusion import DEPTHS, MOST_REQUESTS, Chosen
 from preprocessing.words.config import WordsConfig
 from preprocessing.words.item_words import read_words
 from preprocessing.words.lists_in_graph import ListsInGraph
-from preprocessing.words.query_kinds import ways_to_tell
+from preprocessing.words.query_kinds import MOST_TRAINING, ways_to_tell
 from preprocessing.words.weigh_channels import Asked, Words, weigh_channels
 from preprocessing.words.word_lists import build_word_lists
-from preprocessing.words.word_search import WordSearch
 from trainer.data.dataset import requests
 from trainer.evaluation.catalogue import Catalogue
 from trainer.evaluation.eval_requests import POSITIVE_STAGES, EvalRequests
@@ -71,15 +71,16 @@ class WordsChannel:
 
 def _words(data_dir: str, catalogue: Catalogue, spec: dict, config: WordsConfig) -> Words:
     limits = spec["text"]["max_chars"], spec["text"]["max_words"]
-    texts = {"title": catalogue.titles, "brand": catalogue.brands, "description": catalogue.descriptions}
-    read = read_words({name: one.tolist() for name, one in texts.items()}, *limits)
-    lists = build_word_lists(read, config.fields.boosts)
+    texts = {"title": catalogue.titles, "brand": catalogue.brands}
+    texts |= {"description": catalogue.descriptions} if config.fields.description else {}
+    items = read_words({name: one.tolist() for name, one in texts.items()})
+    lists = ListsInGraph(build_word_lists(items, config.fields.boosts))
     with tf.io.gfile.GFile(f"{data_dir}/vocab/word.txt", "rb") as file:
         known = file.read().split(b"\n")[:-1]
     clicked: set[bytes] = set()
-    for batch in requests(data_dir, "train", 4096, {"query"}):
+    for batch in requests(data_dir, "train", 4096, {"query"}, MOST_TRAINING):
         clicked.update(batch["query"].numpy().tolist())
-    return Words(WordSearch(ListsInGraph(lists)), ways_to_tell(known, clicked, *limits), limits)
+    return Words(build_word_search(lists, items, config, limits), ways_to_tell(known, clicked, *limits), limits)
 
 
 def _fused(chosen: Chosen, kinds: np.ndarray, vector: Ranking, words: Ranking) -> Ranking:

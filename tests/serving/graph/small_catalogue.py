@@ -83,7 +83,7 @@ class Catalogue:
 
     def table(self, items: Sequence[Item]) -> Table:
         """Items as an export has them."""
-        builder = TableBuilder(64, 16)
+        builder = TableBuilder()
         columns = {
             "item_id": [one.item_id for one in items],
             "title": [one.title for one in items],

@@ -17,7 +17,7 @@ def pool_of(queries: list[bytes]) -> Requests:
     """One request a query; each has a past of its own."""
     past = np.array([[f"item{row}".encode()] for row in range(len(queries))], object).reshape(-1, 1)
     inputs = {"query": np.array(queries, object), **dict.fromkeys(VECTOR_LISTS, past)}
-    return Requests(inputs, [[b"x"]] * len(queries), np.arange(len(queries)))
+    return Requests(inputs, [[b"x"]] * len(queries), np.arange(len(queries)), np.full(len(queries), b"", object))
 
 
 def asked(sample: Requests) -> list[tuple[bytes, bool]]:
