@@ -58,5 +58,10 @@ def in_graph(table: Table, aside: Path) -> ItemFilter:
     return ItemFilter(items, PostingLists(build_postings(table, build_word_lists(table.words, FieldsConfig().boosts))))
 
 
+def rows_of(ids: np.ndarray) -> np.ndarray:
+    """The rows of items, int64, by their ids of any shape."""
+    return np.vectorize(lambda one: int(one[1:]), otypes=[np.int64])(ids)
+
+
 def _ids(count: int) -> np.ndarray:
     return np.array([f"P{number:08d}".encode() for number in range(count)], object)

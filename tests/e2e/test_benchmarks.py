@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import judged, movielens
+from benchmarks import index_subjects, judged, movielens
 from benchmarks.ablation_rows import ROWS, Row
 from benchmarks.claims import CLAIMS, claims_table, rivals
+from benchmarks.made_items import ids_alone
 from preprocessing.adapters.movielens import TEST_AT
 from preprocessing.adapters.raw_folder import ACTIONS, SEARCHES
 from preprocessing.command.console import UserError
@@ -49,6 +50,12 @@ def test_training_ratings_are_spread_before_the_test_and_test_ratings_stay(tmp_p
 def test_recall_of_a_query_is_the_share_of_its_items_within_k() -> None:
     rows = np.concatenate([np.arange(100, 110), np.arange(10)])[None]
     assert judged.recall(rows, [np.array([100, 109, 0, 55])])[0].tolist() == pytest.approx([0.5, 0.75, 0.75])
+
+
+def test_recall_of_an_index_counts_made_items_by_their_rows() -> None:
+    ids, found, truth = ids_alone(10).ids, np.array([[2, 1], [3, 9]]), np.array([[1, 2], [3, 4]])
+    assert index_subjects.recall(lambda _: ids[found], np.zeros([2, 3]), truth) == 0.75
+    assert index_subjects.recall(lambda _: found, np.zeros([2, 3]), truth) == 0.75
 
 
 _JUDGED = [
