@@ -72,6 +72,25 @@ def test_plain_dicts_become_examples() -> None:
         assert_that(split, equal_to([(START, START + 9 * DAY, (START + 6 * DAY, START + 7 * DAY), 0)]), label="split")
 
 
+def test_a_catalogue_alone_asks_for_its_live_items() -> None:
+    def of_live_items(examples: Iterable[tuple[str, bytes]]) -> None:
+        found = {key: features(example) for key, example in examples}
+        if sorted(found) != [f"\ncatalog request for i{number}" for number in range(3)]:
+            raise BeamAssertException(sorted(found))
+        for key, example in found.items():
+            (item,), (query,) = example["clicked_item_id"], example["query"]
+            if not key.endswith(item.decode()) or query.decode() not in f"acme red sofa {key[-1]}":
+                raise BeamAssertException(example)
+
+    with pipeline() as root:
+        parts = made(root, {"catalog": ITEMS})
+        splits = (parts.train, parts.validation, parts.eval)
+        assert_that(splits | "Splits" >> beam.Flatten(), of_live_items, label="examples")
+        for name, one in zip(("train", "validation", "eval"), splits, strict=True):
+            sizes = one | f"Count {name}" >> beam.combiners.Count.Globally()
+            assert_that(sizes, equal_to([1]), label=name)
+
+
 def test_what_cannot_be_used_comes_out_with_its_reason_and_all_is_counted() -> None:
     streams = {
         **ALL,
