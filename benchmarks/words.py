@@ -1,7 +1,7 @@
 """python -m benchmarks.words: the channel of words beside bm25s, on one thread.
 
 Items are made, their words as rare as Zipf says, each once in a title; a query is some neighbouring words of a title.
-Both answer one query after another, in turns: ours as a traced function, from hashes to the best rows; bm25s from its
+Both answer one query after another, in turns: ours as a traced function, from words to the best rows; bm25s from its
 own tokens. `cpu_ms` is milliseconds of CPU of one call, ours less an empty one. `recall` is the mean share of bm25s'
 exact list that ours finds, where an item as good as the last of them is as good, by number of words. The last line of
 stdout is one JSON object.
@@ -24,14 +24,14 @@ import numpy as np
 import tensorflow as tf
 
 import preprocessing  # noqa: F401 (sets up TensorFlow's environment)
-from benchmarks.made_items import market
+from benchmarks.made_items import ITEMS_A_WORD, market
 from preprocessing.command.console import run_command
 from preprocessing.command.flags import Flags
 from preprocessing.words.config import FieldsConfig
-from preprocessing.words.item_words import ItemWords
+from preprocessing.words.item_words import ItemWords, word_hashes
 from preprocessing.words.lists_in_graph import ListsInGraph
-from preprocessing.words.word_lists import K1, B, build_word_lists, terms_of
-from preprocessing.words.word_search import MAX_WORDS, NO_SCORE, WordSearch
+from preprocessing.words.word_lists import K1, B, build_word_lists
+from preprocessing.words.word_search import NO_SCORE, WordSearch
 
 _SEED = 29
 _LONGEST = 4  # words of a query
@@ -47,16 +47,18 @@ def made_words(items: int) -> ItemWords:
     return ItemWords(words.words[kept], words.fields[kept], ends)
 
 
-def made_queries(words: ItemWords, count: int) -> list[np.ndarray]:
-    """Hashes of one to four neighbouring words of titles."""
+def made_queries(words: ItemWords, count: int) -> list[list[bytes]]:
+    """One to four neighbouring words of titles."""
     random = np.random.default_rng(_SEED)
-    titles = random.choice(np.flatnonzero(words.lengths >= _LONGEST), count)
-    return [
-        words.words[words.ends[title] + random.integers(0, words.lengths[title] - _LONGEST + 1) :][
-            : 1 + place % _LONGEST
-        ]
-        for place, title in enumerate(titles)
-    ]
+    names = np.array([f"w{rank}".encode() for rank in range(len(words) // ITEMS_A_WORD)], object)
+    hashes = word_hashes(tf.constant(names.tolist())).numpy()
+    order = np.argsort(hashes)
+    queries = []
+    for place, title in enumerate(random.choice(np.flatnonzero(words.lengths >= _LONGEST), count)):
+        begin = words.ends[title] + random.integers(0, words.lengths[title] - _LONGEST + 1)
+        asked = words.words[begin : begin + 1 + place % _LONGEST]
+        queries.append(names[order[np.searchsorted(hashes, asked, sorter=order)]].tolist())
+    return queries
 
 
 class Ours:
@@ -66,21 +68,19 @@ class Ours:
         lists = build_word_lists(words, FieldsConfig().boosts)
         self.bytes = lists.bytes
         self._search = WordSearch(ListsInGraph(lists))
-        self._call = tf.function(self._best, autograph=False).get_concrete_function(
-            tf.TensorSpec([1, MAX_WORDS], tf.int64), tf.TensorSpec([], tf.int32)
-        )
-        self._empty = tf.function(lambda terms, width: (terms, width), autograph=False).get_concrete_function(
-            tf.TensorSpec([1, MAX_WORDS], tf.int64), tf.TensorSpec([], tf.int32)
+        spec = tf.TensorSpec([None], tf.string), tf.TensorSpec([], tf.int32)
+        self._call, self._empty = (
+            tf.function(one, autograph=False).get_concrete_function(*spec)
+            for one in (self._best, lambda words, width: (words, width))
         )
 
-    def _best(self, terms: tf.Tensor, width: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return self._search.search(self._search.asked_terms(terms), width)
+    def _best(self, words: tf.Tensor, width: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        one = tf.RaggedTensor.from_row_splits(words, tf.stack([0, tf.size(words)]), validate=False)
+        return self._search.search(self._search.asked(one), width)
 
-    def call(self, query: np.ndarray, width: int) -> Callable[[bool], Any]:
+    def call(self, query: list[bytes], width: int) -> Callable[[bool], Any]:
         """What asks; or, empty, what does nothing alike."""
-        terms = np.full((1, MAX_WORDS), -1, np.int64)
-        terms[0, : len(query)] = terms_of("word", query)
-        inputs = tf.constant(terms), tf.constant(width)
+        inputs = tf.constant(query), tf.constant(width)
         return lambda empty: self._empty(*inputs) if empty else self._call(*inputs)
 
 
@@ -95,11 +95,12 @@ class Theirs:
         vocabulary = {str(place): place for place in range(len(numbers))}
         self._index.index(([one.tolist() for one in texts], vocabulary), show_progress=False)
 
-    def scores(self, query: np.ndarray) -> np.ndarray:
+    def scores(self, query: list[bytes]) -> np.ndarray:
         """float32 [N]."""
-        return self._index.get_scores_from_ids([self._numbers[int(one)] for one in query])
+        hashes = word_hashes(tf.constant(query)).numpy().tolist()
+        return self._index.get_scores_from_ids([self._numbers[one] for one in hashes])
 
-    def best(self, query: np.ndarray, width: int) -> np.ndarray:
+    def best(self, query: list[bytes], width: int) -> np.ndarray:
         """Rows [width]."""
         scores = self.scores(query)
         best = np.argpartition(scores, -width)[-width:]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import tensorflow as tf
 
-from preprocessing.text.ascii_text import are_ascii, ascii_characters, ascii_letters
+from preprocessing.text.ascii_text import are_ascii, ascii_characters
 from preprocessing.text.branches import lazy_cond
-from preprocessing.text.characters import Characters, Strings, first_texts, grams, letters, words
+from preprocessing.text.characters import first_texts, grams, letters, words
 from preprocessing.text.mixed_text import mixed_characters
 
 _GRAM_LENGTH = {"char": 1, "bigram": 2, "trigram": 3}
@@ -38,30 +37,16 @@ def analyse(
       For each grain, strings `[batch or spelled, (grams or words)]`.
     """
     heads = tf.strings.substr(text, 0, max_chars)
-    spell = functools.partial(_spell, grains=grains, max_words=max_words, spelled=spelled)
-    found = lazy_cond(
-        tf.reduce_all(are_ascii(heads)),
-        lambda: spell(*ascii_characters(heads), ascii_letters),
-        lambda: spell(*mixed_characters(text, max_chars), letters),
+    characters, starts = lazy_cond(
+        tf.reduce_all(are_ascii(heads)), lambda: ascii_characters(heads), lambda: mixed_characters(text, max_chars)
     )
+    first = characters if spelled is None else first_texts(characters, spelled)
+    own = letters(first.codes)
+    found = {
+        grain: words(characters, starts, max_words) if grain == "word" else grams(first, own, _GRAM_LENGTH[grain])
+        for grain in grains
+    }
     return {
         grain: tf.RaggedTensor.from_row_splits(strings.values, strings.splits, validate=False)
-        for grain, strings in zip(grains, found, strict=True)
+        for grain, strings in found.items()
     }
-
-
-def _spell(
-    characters: Characters,
-    starts: tf.Tensor,
-    letters_of: Callable[[tf.Tensor], tf.Tensor],
-    grains: Sequence[str],
-    max_words: int,
-    spelled: tf.Tensor | None,
-) -> list[Strings]:
-    """The grains' strings, of characters whose words' starts `[n]` are given."""
-    first = characters if spelled is None else first_texts(characters, spelled)
-    own = letters_of(first.codes)
-    return [
-        words(characters, starts, max_words) if grain == "word" else grams(first, own, _GRAM_LENGTH[grain])
-        for grain in grains
-    ]

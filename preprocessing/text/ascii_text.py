@@ -8,8 +8,7 @@ import tensorflow as tf
 from preprocessing.text.characters import Characters, follows, joined, visible
 
 _MARK = 0xFF  # in no text of ASCII
-_LETTERS = [chr(byte).lower() if byte < 0x80 and chr(byte).isalnum() else "" for byte in range(0x100)]
-_CODES = np.array([ord(letter or "\0") for letter in _LETTERS], np.int32)
+_CODES = np.array([ord(chr(byte).lower()) * (byte < 0x80 and chr(byte).isalnum()) for byte in range(0x100)], np.int32)
 
 
 def are_ascii(heads: tf.Tensor) -> tf.Tensor:
@@ -23,8 +22,3 @@ def ascii_characters(heads: tf.Tensor) -> tuple[Characters, tf.Tensor]:
     codes = tf.gather(_CODES, code_units)
     found = visible(codes, codes, code_units == _MARK)
     return found, tf.concat([[True], ~follows(found)], axis=0)
-
-
-def ascii_letters(codes: tf.Tensor) -> tf.Tensor:
-    """The strings of characters int32 `[n]`."""
-    return tf.gather(_LETTERS, codes)

@@ -31,6 +31,10 @@ class Found(NamedTuple):
         """The lists of some requests."""
         return Found(self.scores[requests], self.rows[requests])
 
+    def first(self, count: int) -> Found:
+        """The best `count` of each list."""
+        return Found(self.scores[:, :count], self.rows[:, :count])
+
 
 class Entries(NamedTuple):
     """Both lists side by side, the vectors' first."""

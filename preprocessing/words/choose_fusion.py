@@ -9,10 +9,12 @@ import numpy as np
 import tensorflow as tf
 
 from preprocessing.words.bootstrap import Bootstrap
-from preprocessing.words.channel_fusion import By, Found, Fusion, merged, side_by_side
+from preprocessing.words.channel_fusion import LEAST_DEPTH, By, Found, Fusion, merged, side_by_side
 from preprocessing.words.query_kinds import Way
 
-DEPTHS = (10, 100, 1000)
+DEPTHS = (10, 100, 1000)  # of an answer of as many items as the last
+_SHORT = (10, 100)  # of an answer of LEAST_DEPTH, whose lists are fused less deep
+_IMPORTANCE = np.array([1, 1, 2, 1, 1]) / 6  # of Recall at these: each depth counts alike
 LEAST = 20  # owners of labelled requests; with fewer nothing is chosen
 MOST_REQUESTS = 2_000
 PRIOR: tuple[By, float] = ("scores", 0.7)  # by, and the share of the words, where there is nothing to choose on
@@ -49,7 +51,7 @@ class _Plan(NamedTuple):
 
 
 def choose(vector: Found, words: Found, labelled: Labelled, from_log: bool) -> Chosen:
-    """The fusion of most Recall, its mean over `DEPTHS`.
+    """The fusion of most Recall, its mean over `DEPTHS`, of an answer of 1,000 items and of one of 100 alike.
 
     One weight for all queries must beat the prior, and weights by kind of query must beat one for all, each
     cross-validated over owners and by a paired interval; so with few labels it is the prior. A channel with which a
@@ -61,23 +63,24 @@ def choose(vector: Found, words: Found, labelled: Labelled, from_log: bool) -> C
       labelled: the same requests.
       from_log: whether people asked them; requests made of the catalogue's own words would choose words.
     """
-    recalls = recalls_of(vector, words, labelled.positives)
-    choice = _Choice(recalls, labelled)
+    deep = recalls_of(vector, words, labelled.positives)
+    short = recalls_of(vector.first(LEAST_DEPTH), words.first(LEAST_DEPTH), labelled.positives)
+    choice = _Choice(np.concatenate([deep, short[:, :, : len(_SHORT)]], axis=2), labelled)
     chosen_on = "validation" if from_log and len(np.unique(labelled.owners)) >= LEAST else "prior"
     plan = choice.plan() if chosen_on == "validation" else choice.prior
     figures = {"vector": choice.alone(0.0), "words": choice.alone(1.0), "fused": choice.reached(plan)}
     by = CANDIDATES[plan.candidates[0]][0]
     weights = tuple((round(1 - share, 2), share) for _, share in (CANDIDATES[place] for place in plan.candidates))
-    recall = {name: dict(zip(DEPTHS, _means(one), strict=True)) for name, one in figures.items()}
+    recall = {name: dict(zip(DEPTHS, _means(one[:, : len(DEPTHS)]), strict=True)) for name, one in figures.items()}
     return Chosen(Fusion(by, weights), plan.kinds, chosen_on, len(labelled.positives), recall)
 
 
 class _Choice:
-    """The choice by what each candidate finds: Recall `[candidates, n, depths]`."""
+    """The choice by what each candidate finds: Recall `[candidates, n, figures]`, at DEPTHS and then at _SHORT."""
 
     def __init__(self, recalls: np.ndarray, labelled: Labelled) -> None:
         self._recalls, self._kinds = recalls, labelled.kinds
-        self._objective = recalls.mean(axis=2)
+        self._objective = recalls @ _IMPORTANCE
         self._by_owner = Bootstrap(labelled.owners, _SEED)
         _, owners = np.unique(labelled.owners, return_inverse=True)
         self._folds = np.random.default_rng(_SEED).permutation(owners.max(initial=0) + 1)[owners] % _FOLDS
@@ -93,15 +96,15 @@ class _Choice:
         return self._with_channels_that_help(plan)
 
     def reached(self, plan: _Plan) -> np.ndarray:
-        """Recall `[n, depths]`."""
+        """Recall `[n, figures]`."""
         return self._recalls[plan.candidates[self._kinds_of(plan.kinds)], np.arange(self._recalls.shape[1])]
 
     def alone(self, share: float) -> np.ndarray:
-        """Recall `[n, depths]` of one channel."""
+        """Recall `[n, figures]` of one channel."""
         return self._recalls[CANDIDATES.index((PRIOR[0], share))]
 
     def _values(self, plan: _Plan) -> np.ndarray:
-        return self.reached(plan).mean(axis=1)
+        return self.reached(plan) @ _IMPORTANCE
 
     def _kinds_of(self, kinds: Way | None) -> np.ndarray:
         return np.zeros(self._recalls.shape[1], int) if kinds is None else self._kinds[kinds]
@@ -138,12 +141,12 @@ class _Choice:
         enough = [share for share, alone in without.items() if not self._helped(fused, alone, shown)]
         if not enough:
             return plan
-        best = max(enough, key=lambda share: without[share].mean())
+        best = max(enough, key=lambda share: (without[share] @ _IMPORTANCE).sum())
         return _Plan(None, np.array([CANDIDATES.index((PRIOR[0], best))]))
 
     def _helped(self, fused: np.ndarray, alone: np.ndarray, shown: bool) -> bool:
         """Whether both channels find nowhere less than one, by intervals, and at some depth more where to be shown."""
-        differences = [self._by_owner.difference(fused[:, place], alone[:, place]) for place in range(len(DEPTHS))]
+        differences = [self._by_owner.difference(fused[:, place], alone[:, place]) for place in range(fused.shape[1])]
         found = [one for one in differences if one is not None]
         return not any(one.high < 0 for one in found) and (not shown or any(one.low > 0 for one in found))
 

@@ -59,7 +59,9 @@ class ListsInGraph(tf.Module):
     def numbers(self, terms: tf.Tensor) -> tf.Tensor:
         """int32 numbers of terms by their hashes int64 `[B, n]`; NO_TERM for those that no item has."""
         known = self.terms.read_value()
-        places = tf.reshape(tf.searchsorted(known, tf.reshape(terms, [-1])), tf.shape(terms))
+        # `tf.searchsorted` is ten more ops of shapes.
+        places = tf.raw_ops.LowerBound(sorted_inputs=known[None], values=tf.reshape(terms, [1, -1]))
+        places = tf.reshape(places, tf.shape(terms))
         return tf.where(tf.gather(known, places) == terms, places, NO_TERM)
 
     def spans(self, numbers: tf.Tensor) -> Span:
@@ -79,14 +81,12 @@ class ListsInGraph(tf.Module):
         return (places < end) & (tf.gather(lists, tf.minimum(places, end - 1)) == rows)
 
     def pass_filters(self, rows: tf.Tensor, read_begins: tf.Tensor) -> tf.Tensor:
-        """Which rows `[n]` may be in the lists of long terms, given by where their best begin: 0 or 1 `[n, l]`."""
-        numbers = read_begins // BEST
+        """Which rows `[n]` may be in the lists of long terms, given by where their best begin: 0 or 1 `[l, n]`."""
+        numbers = (read_begins // BEST)[:, None]
         begins = tf.gather(self.filter_begins.read_value(), numbers)
         masks = tf.gather(self.filter_masks.read_value(), numbers)
-        places = begins + tf.bitwise.right_shift(tf.bitwise.bitwise_and(rows[:, None], masks), 5)
-        bits = tf.bitwise.right_shift(
-            tf.gather(self.filters.read_value(), places), tf.bitwise.bitwise_and(rows, 31)[:, None]
-        )
+        places = begins + tf.bitwise.right_shift(tf.bitwise.bitwise_and(rows, masks), 5)
+        bits = tf.bitwise.right_shift(tf.gather(self.filters.read_value(), places), tf.bitwise.bitwise_and(rows, 31))
         return tf.cast(tf.bitwise.bitwise_and(bits, 1), tf.float32)
 
 

@@ -122,7 +122,11 @@ class WordSearch(tf.Module):
         held = flat(begins, tf.where(items == rows, ends - begins, 0))
         impacts = tf.cast(tf.gather(lists.item_impacts.read_value(), held.places), tf.float32)
         terms = tf.gather(lists.item_terms.read_value(), held.places)
-        values = tf.where(terms[:, None] == asked.numbers, impacts[:, None], 0.0) * asked.weights
+        asked_for = tf.cast(terms == asked.numbers[:, None], tf.float32)  # [T, places], along which memory runs
+        if self._alternatives == 1:
+            values = tf.linalg.matvec(asked_for, asked.weights, transpose_a=True) * impacts
+            return tf.math.unsorted_segment_sum(values, held.owners, tf.size(rows))
+        values = tf.transpose(asked_for) * impacts[:, None] * asked.weights
         return self._summed(tf.math.unsorted_segment_sum(values, held.owners, tf.size(rows)), asked)
 
     def _summed(self, values: tf.Tensor, asked: AskedWords) -> tf.Tensor:
@@ -150,7 +154,7 @@ class WordSearch(tf.Module):
             weights = tf.gather(asked.weights, long_terms)
             passed = lists.pass_filters(rows, tf.gather(begins, long_terms))
             once = tf.cast(tf.gather(lists.item_once.read_value(), rows), tf.float32)
-            estimates += once * tf.linalg.matvec(passed, weights)
+            estimates += once * tf.linalg.matvec(passed, weights, transpose_a=True)
         return rows, estimates
 
 

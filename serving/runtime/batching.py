@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 import time
 from collections import deque
@@ -18,6 +19,7 @@ from serving.runtime.status import of_exception, unavailable
 # Seconds. Whoever finds a batch running that takes less than this waits for it: one more call of the graph beside it
 # would cost more.
 _SHORT = 0.002
+_LATELY = 0.02  # seconds
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ class Batcher:
         self._free = list(self._slots)  # the last is the one that worked last: its memory is the warmest
         self._lock = threading.Lock()
         self._loop = IdleLoop()
+        self._crowded = -math.inf  # when a request last had company
         self._lanes: deque[Lane] = deque()  # those where somebody waits
         self._running: dict[ThreadPoolExecutor, Running] = {}
         self._most_bulk = max(1, limits.num_batch_threads - 1)  # slots for requests larger than a batch
@@ -100,10 +103,13 @@ class Batcher:
     def _slot_of_one_alone(self, lane: Lane, task: Task) -> ThreadPoolExecutor | None:
         """The slot of a short request to an idle server, which the loop's own thread may run: nothing is handed over.
 
-        Nobody else is taken in meanwhile, so it is not for those who have company, nor for more than one row.
+        Nobody else is taken in meanwhile, so it is not for those who had company lately, nor for more than one row.
         """
+        now = time.monotonic()
+        if self._running or not self._loop.waited:
+            self._crowded = now
         short = task.rows == 1 and lane.expected(1) < _SHORT
-        if not short or self.limits.batch_timeout_micros or not self._loop.waited:
+        if not short or self.limits.batch_timeout_micros or now - self._crowded < _LATELY:
             return None
         with self._lock:
             if self._running or self._lanes or not self._free:

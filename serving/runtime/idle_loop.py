@@ -6,7 +6,7 @@ import threading
 import time
 
 # Seconds. A loop with requests before it takes the next at once; a lone client needs longer to come again.
-_ROUND_TRIP = 0.0001
+_ROUND_TRIP = 0.00005
 
 
 class IdleLoop(threading.local):

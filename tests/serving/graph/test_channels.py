@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from preprocessing.words.channel_fusion import Fusion, fuse
+from preprocessing.words.query_kinds import ways_to_tell
 from preprocessing.words.word_search import NO_SCORE, WordSearch
 from serving.graph.channels import Channels
 from serving.graph.conditions import Conditions
@@ -136,3 +137,16 @@ def test_vectors_alone(catalogue: Catalogue, tmp_path_factory: pytest.TempPathFa
     assert found.rows.numpy().tolist() == [[row for row, _ in expected]]
     assert found.scores[0].numpy() == pytest.approx([score for _, score in expected], abs=1e-5)
     assert found.channels.numpy().tolist() == [[1] * 7]
+
+
+def test_weights_hang_on_the_kind_of_query(catalogue: Catalogue, tmp_path: Any) -> None:
+    """By the number of words: vectors alone for one, words alone for more."""
+    retrieval = catalogue.retrieval("brute_force", tmp_path, ALL)
+    words = WordChannel(WordSearch(retrieval.filter.lists), retrieval.filter)
+    kinds = ways_to_tell([], [], 256, 32)["word_count"]
+    by_kind = Fusion("scores", ((1.0, 0.0), (0.0, 1.0), (0.0, 1.0)))
+    channels = Channels(retrieval, words, by_kind, WIDTHS, kinds)
+    embeddings = tf.constant(np.random.default_rng(2).normal(size=(2, DIM)), tf.float32)
+    queries = tf.strings.split([WORDS[0], f"{WORDS[0]} {WORDS[1]}"])
+    found = channels(embeddings, queries, tf.constant([7, 7]), None)
+    assert [set(row) - {0} for row in found.channels.numpy().tolist()] == [{1}, {2}]

@@ -339,6 +339,20 @@ def test_who_may_keep_others_waiting_is_not(case: str, monkeypatch: pytest.Monke
     assert model.seen[0].startswith("batch-")
 
 
+def test_who_had_company_lately_is_not_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, batcher, lane = asked()
+
+    async def crowded_then_idle() -> None:
+        for waited in (False, True):
+            monkeypatch.setattr(IdleLoop, "waited", waited)
+            await batcher.answer(lane, task(1.0))
+        batcher._crowded -= 1.0
+        await batcher.answer(lane, task(1.0))
+
+    asyncio.run(crowded_then_idle())
+    assert [name.startswith("batch-") for name in model.seen] == [True, True, False]
+
+
 def test_a_loop_that_did_nothing_for_a_while_has_waited() -> None:
     loop = IdleLoop()
     loop.answered()
