@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from serving.runtime import batching
 from serving.runtime.batching import Batcher, BatchingLimits, Running
 from serving.runtime.idle_loop import IdleLoop
 from serving.runtime.lanes import Lane, Task
@@ -307,13 +309,14 @@ def asked(**limits: int) -> tuple[Threads, Batcher, Lane]:
     return model, batcher, lane
 
 
-def test_who_is_alone_is_answered_in_the_loops_own_thread() -> None:
+def test_who_is_alone_is_answered_in_the_loops_own_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batching, "_SHORT", math.inf)  # however busy this machine is
+    monkeypatch.setattr(IdleLoop, "waited", True)
     model, batcher, lane = asked()
 
     async def one_by_one() -> list[Any]:
         found = []
         for number in (1.0, -1.0, 3.0):
-            await asyncio.sleep(0.02)
             found += await asyncio.gather(batcher.answer(lane, task(number)), return_exceptions=True)
         return found
 
@@ -340,13 +343,15 @@ def test_who_may_keep_others_waiting_is_not(case: str, monkeypatch: pytest.Monke
 
 
 def test_who_had_company_lately_is_not_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batching, "_SHORT", math.inf)
+    monkeypatch.setattr(batching, "_LATELY", 3600.0)
     model, batcher, lane = asked()
 
     async def crowded_then_idle() -> None:
         for waited in (False, True):
             monkeypatch.setattr(IdleLoop, "waited", waited)
             await batcher.answer(lane, task(1.0))
-        batcher._crowded -= 1.0
+        batcher._crowded -= 3600.0
         await batcher.answer(lane, task(1.0))
 
     asyncio.run(crowded_then_idle())
