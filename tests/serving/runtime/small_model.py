@@ -59,14 +59,16 @@ class SmallModel(tf.Module):
     ) -> dict[str, tf.Tensor]:
         """The best of all items, as wide as the largest k of the batch.
 
-        An item's only word is its id, which is its brand as well; it costs as much as its row says.
+        An item's only word is its id, which is its brand as well; it costs as much as its row says, which also says by
+        what it was found.
         """
         found = tf.minimum(tf.reduce_max(tf.clip_by_value(k, 0, MAX_K)), tf.size(self.ids))
         all_scores = tf.matmul(embedding, self.vectors, transpose_b=True)
         if conditions is not None:
             all_scores = tf.where(self.meet(conditions), all_scores, NONE)
         scores, rows = tf.math.top_k(all_scores, found)
-        return {"item_ids": tf.where(scores > NONE, tf.gather(self.ids, rows), ""), "scores": scores}
+        answer = {"item_ids": tf.where(scores > NONE, tf.gather(self.ids, rows), ""), "scores": scores}
+        return answer if conditions is None else answer | {"channels": tf.where(scores > NONE, 1 + rows % 3, 0)}
 
     def meet(self, conditions: dict[str, tf.Tensor]) -> tf.Tensor:
         """Which items meet each request's conditions, but for leaves: bool `[B, N]`."""

@@ -68,6 +68,8 @@ def test_hits_are_those_of_retrieve(http: Http, stubs: Stubs) -> None:
     found = stubs.predict("retrieve", **retrieve_inputs(["red thing"], 50, **{n: [v] for n, v in USERS["ann"].items()}))
     assert [hit["item_id"].encode() for hit in answer["hits"]] == found["item_ids"][0].tolist()
     np.testing.assert_allclose([hit["score"] for hit in answer["hits"]], found["scores"][0], rtol=1e-6)
+    assert [hit["channels"] for hit in answer["hits"]] == found["channels"][0].tolist()
+    assert {hit["channels"] for hit in answer["hits"]} == {1, 2, 3}
     for hit in answer["hits"]:
         number = int(hit["item_id"].removeprefix("item"))
         if number < 299:
