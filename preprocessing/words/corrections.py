@@ -103,7 +103,7 @@ class Corrections(tf.Module):
         candidates = tf.concat([tf.gather(self.words.read_value(), numbers), [""]], axis=0)
         others = tf.strings.unicode_split(candidates, "UTF-8").to_sparse()
         copies = tf.tile(letters, [tf.size(candidates)])
-        mine = tf.RaggedTensor.from_uniform_row_length(copies, tf.size(letters)).to_sparse()
+        mine = tf.RaggedTensor.from_uniform_row_length(copies, tf.size(letters), validate=False).to_sparse()
         edits = tf.edit_distance(_as_wide(mine, others), _as_wide(others, mine), normalize=False)
         apart = edits + tf.concat([tf.gather(self.rarities.read_value(), numbers), [float("inf")]], axis=0)
         nearest = tf.argmin(apart)
