@@ -123,7 +123,7 @@ def test_commands_have_their_flags(tmp_path: Path) -> None:
             job, _, _ = build(found)
             (pool,) = job.job_spec.worker_pool_specs
             assert pool.container_spec.image_uri.startswith("europe-west4-docker.pkg.dev/my-project/multigrain/trainer")
-        if hasattr(found, "config"):
+        if getattr(found, "config", None) is not None:
             assert (ROOT / found.config.removeprefix("/workspace/")).exists()
     assert seen == {
         *("preprocessing.simulate", "preprocessing.pipeline", "trainer.submit", "trainer.evaluate", "trainer.gate"),
@@ -208,7 +208,7 @@ def test_the_server_answers(tmp_path: Path) -> None:
     done = run_here("serve", tmp_path)
     assert done.returncode == 0, done.stderr
     (answers,) = re.findall(r"^rank .*\n((?:   \d .*\n)+)", done.stdout, re.MULTILINE)
-    assert {line.split()[2] for line in answers.splitlines()} == {"a", "b", "c"}
+    assert {line.split()[3] for line in answers.splitlines()} == {"a", "b", "c"}
 
 
 @pytest.mark.parametrize("answers", [True, False])
