@@ -103,9 +103,16 @@ class WordSearch(tf.Module):
         if not self._reads_all:
             _, rows = _best_of(scores, rows, width + _SPARE)
             scores = self._scores(asked, rows)
-        scores, rows = _best_of(scores, rows, width)
-        missing = [[0, width - tf.size(rows)]]
-        return tf.pad(scores, missing, constant_values=NO_SCORE), tf.pad(rows, missing, constant_values=-1)
+        return _padded(_best_of(scores, rows, width), width)
+
+    def best_among(self, asked: AskedWords, rows: tf.Tensor, width: tf.Tensor) -> Candidates:
+        """The same of some rows int32 `[n]`, each scored exactly."""
+        return _padded(_best_of(self.scores_of(asked, rows), rows, width), width)
+
+    def reads_best_alone(self, asked: AskedWords) -> tf.Tensor:
+        """Whether one request has a term with so long a list that `best` reads but the best of it: bool scalar."""
+        begins = tf.gather(self.lists.read_begins.read_value(), tf.maximum(asked.numbers, 0))
+        return tf.reduce_any((asked.numbers >= 0) & (begins < self.lists.first))
 
     def scores_of(self, asked: AskedWords, rows: tf.Tensor) -> tf.Tensor:
         """One request's scores of rows int32 `[n]`: float32 `[n]`, 0 for what is no item of the index."""
@@ -167,6 +174,13 @@ def _known(asked: AskedWords) -> AskedWords:
 
 def _terms(kind: str, hashes: tf.Tensor) -> tf.Tensor:
     return tf.where(hashes == NO_TERM, hashes, terms_of(kind, hashes))
+
+
+def _padded(found: Candidates, width: tf.Tensor) -> Candidates:
+    """What was found, `[width]`."""
+    scores, rows = found
+    missing = [[0, width - tf.size(rows)]]
+    return tf.pad(scores, missing, constant_values=NO_SCORE), tf.pad(rows, missing, constant_values=-1)
 
 
 def _best_of(scores: tf.Tensor, rows: tf.Tensor, count: tf.Tensor) -> Candidates:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import tensorflow as tf
 
 from preprocessing.text.branches import lazy_cond, lazy_loop
-from preprocessing.words.word_lists import NO_TERM
+from preprocessing.words.lists_in_graph import flat
+from preprocessing.words.word_lists import BEST, NO_TERM
 from preprocessing.words.word_search import AskedWords, WordSearch
 from serving.graph.conditions import Clauses
 from serving.graph.item_filter import ItemFilter
+from serving.graph.shortest_lists import shortest_lists
 from serving.index.base import NO_SCORE, Candidates, best_of
+
+_SHORT = 8 * BEST  # rows: what is read of a list of items, however long a query's words' own lists are
 
 
 class WordChannel(tf.Module):
@@ -54,7 +60,7 @@ class WordChannel(tf.Module):
         def keep(rows: tf.Tensor) -> tf.Tensor:
             return lazy_cond(sifted, lambda: self._kept(rows, clauses), lambda: tf.ones_like(rows, tf.bool))
 
-        scores, rows = self.search.best(asked, width, keep)
+        scores, rows = self._of_list(asked, width, clauses, sifted, lambda: self.search.best(asked, width, keep))
 
         def with_fresh() -> Candidates:
             terms, impacts = self.filter.fresh_words.read_value(), self.filter.fresh_impacts.read_value()
@@ -65,6 +71,35 @@ class WordChannel(tf.Module):
             return best[0][0], best[1][0]
 
         return lazy_cond(self.filter.fresh_count() > 0, with_fresh, lambda: (scores, rows))
+
+    def _of_list(
+        self,
+        asked: AskedWords,
+        width: tf.Tensor,
+        clauses: Clauses,
+        sifted: tf.Tensor,
+        otherwise: Callable[[], Candidates],
+    ) -> Candidates:
+        """The best of a short list that has all items which meet the clauses, where a word's own would be read in part.
+
+        Of a long word's best postings few may meet the clauses, and behind them there are more.
+        """
+        lists = self.filter.lists
+        if not lists.first:  # no word is long
+            return otherwise()
+
+        def of_list() -> Candidates:
+            shortest = shortest_lists(tf.nest.map_structure(lambda one: one[None], clauses), lists)
+            begins = tf.cast(shortest.begins[0], tf.int32)
+
+            def read() -> Candidates:
+                places = flat(begins, tf.cast(shortest.ends[0], tf.int32) - begins).places
+                rows = lists.rows_at(places)
+                return self.search.best_among(asked, tf.gather(rows, self.filter.indexed(rows, clauses)), width)
+
+            return lazy_cond(shortest.has_list[0] & (shortest.lengths[0] <= _SHORT), read, otherwise)
+
+        return lazy_cond(sifted & clauses.given & self.search.reads_best_alone(asked), of_list, otherwise)
 
     def _kept(self, rows: tf.Tensor, clauses: Clauses) -> tf.Tensor:
         """Which rows `[n]` are alive and meet one request's clauses: bool `[n]`."""

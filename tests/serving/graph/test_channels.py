@@ -11,6 +11,7 @@ import tensorflow as tf
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from preprocessing.words import lists_in_graph, word_lists
 from preprocessing.words.channel_fusion import Fusion, fuse
 from preprocessing.words.query_kinds import ways_to_tell
 from preprocessing.words.word_search import NO_SCORE, WordSearch
@@ -117,6 +118,23 @@ def test_answers(shop: Shop, requests: list[dict[str, Any]], seed: int) -> None:
         assert [score for _, score, _ in found] == pytest.approx([score for _, score, _ in expected], abs=1e-4)
         (alone,) = shop.ask(embeddings[row : row + 1], [requests[row]])
         assert like(alone) == like(found)
+
+
+@pytest.mark.parametrize(
+    "given", [{"allowed_leaves": ["shoes", "hats"]}, {"allowed_brands": ["nord"]}, {"price_range": (5, 9)}]
+)
+def test_of_few_items_all_are_found_by_words_that_many_have(
+    given: dict[str, Any], tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (word_lists, lists_in_graph):
+        monkeypatch.setattr(module, "BEST", 4)
+    monkeypatch.setattr(word_lists, "LONG", 8)
+    shop = Shop(Catalogue(), "brute_force", tmp_path, FUSIONS[2])
+    assert shop.search.lists.first
+    embedding = np.zeros((1, DIM), np.float32)
+    one = {"query": "w0 w1 w2", "k": 60} | given
+    (found,) = shop.ask(embedding, [one])
+    assert like(found) == like(shop.expected(embedding[0], one)) and len([row for row, _, _ in found if row >= 0]) > 12
 
 
 def test_a_fresh_item_is_found_by_its_words(shop: Shop, catalogue: Catalogue) -> None:
