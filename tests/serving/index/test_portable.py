@@ -70,12 +70,13 @@ def test_loads_where_scann_cannot_be_imported(exported: Callable[[str], Path], k
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     answers = "('item_ids', (2, {k})) ('scores', (2, {k}))"
+    channels = "('channels', (2, {k})) "
     assert done.stdout.splitlines() == [
         "embed_item ('embedding', (2, 16))",
         "embed_query ('embedding', (2, 16))",
-        f"retrieve {answers.format(k=3)}",
+        f"retrieve {(channels + answers).format(k=3)}",
         f"search {answers.format(k=3)}",
-        f"serving_default {answers.format(k=10)}",
+        f"serving_default {(channels + answers).format(k=10)}",
     ]
 
 
