@@ -85,7 +85,7 @@ def test_a_disk_that_fills_up_under_the_vectors(
     monkeypatch.setattr(
         serving.release.build_model,
         "embed_catalogue",
-        lambda data, spec, tower, path, precomputed: embed(data, spec, tower, "/dev/full"),
+        lambda data, spec, tower, path, *others: embed(data, spec, tower, "/dev/full", *others),
     )
     assert "no space left on its disk" in told(job, data)
 
