@@ -47,7 +47,7 @@ def test_the_client_shows_a_table_and_json(served: tuple[subprocess.Popen[str], 
     plain = run("serving.client", "red shoes", "--target", target, "--k", "3", "--catalog", str(catalog))
     assert plain.returncode == 0, plain.stderr
     lines = plain.stdout.splitlines()
-    assert lines[0].split() == ["rank", "score", "item", "title"]
+    assert lines[0].split() == ["rank", "score", "found", "by", "item", "title"]
     assert [line.split()[0] for line in lines[1:]] == ["1", "2", "3"]
     assert all("Title" in line or "item299" in line for line in lines[1:])
     answer = json.loads(run("serving.client", "red shoes", "--target", target, "--user", str(user), "--json").stdout)
