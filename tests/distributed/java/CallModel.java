@@ -12,7 +12,6 @@ import org.tensorflow.Tensor;
 import org.tensorflow.ndarray.NdArray;
 import org.tensorflow.ndarray.NdArrays;
 import org.tensorflow.ndarray.Shape;
-import org.tensorflow.proto.DataType;
 import org.tensorflow.proto.TensorProto;
 import org.tensorflow.proto.TensorShapeProto;
 import org.tensorflow.types.TFloat32;
@@ -71,12 +70,19 @@ public final class CallModel {
     for (long size : tensor.shape().asArray()) {
       proto.getTensorShapeBuilder().addDimBuilder().setSize(size);
     }
-    if (tensor.dataType() == DataType.DT_STRING) {
-      ((TString) tensor).asBytes().scalars().forEach(one -> proto.addStringVal(ByteString.copyFrom(one.getObject())));
-    } else {
-      ((TFloat32) tensor).scalars().forEach(one -> proto.addFloatVal(one.getFloat()));
+    switch (tensor.dataType()) {
+      case DT_STRING:
+        ((TString) tensor).asBytes().scalars().forEach(one -> proto.addStringVal(ByteString.copyFrom(one.getObject())));
+        return proto.build();
+      case DT_INT32:
+        ((TInt32) tensor).scalars().forEach(one -> proto.addIntVal(one.getInt()));
+        return proto.build();
+      case DT_FLOAT:
+        ((TFloat32) tensor).scalars().forEach(one -> proto.addFloatVal(one.getFloat()));
+        return proto.build();
+      default:
+        throw new IllegalArgumentException("no output of a signature is of type " + tensor.dataType());
     }
-    return proto.build();
   }
 
   private static List<Path> list(Path folder) throws IOException {
