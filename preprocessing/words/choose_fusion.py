@@ -137,18 +137,20 @@ class _Choice:
     def _with_channels_that_help(self, plan: _Plan) -> _Plan:
         fused = self.reached(plan)
         without = {share: self.alone(share) for share in (0.0, 1.0)}
-        shown = plan is not self.prior  # what is not chosen by data stands until data speak against it
-        enough = [share for share, alone in without.items() if not self._helped(fused, alone, shown)]
+        if plan is self.prior:  # what is not chosen by data stands until all depths together speak against it
+            enough = [share for share, one in without.items() if self._above(one @ _IMPORTANCE, fused @ _IMPORTANCE)]
+        else:
+            enough = [share for share, one in without.items() if not self._helped(fused, one)]
         if not enough:
             return plan
         best = max(enough, key=lambda share: (without[share] @ _IMPORTANCE).sum())
         return _Plan(None, np.array([CANDIDATES.index((PRIOR[0], best))]))
 
-    def _helped(self, fused: np.ndarray, alone: np.ndarray, shown: bool) -> bool:
-        """Whether both channels find nowhere less than one, by intervals, and at some depth more where to be shown."""
+    def _helped(self, fused: np.ndarray, alone: np.ndarray) -> bool:
+        """Whether both channels find nowhere less than one, by intervals, and at some depth more."""
         differences = [self._by_owner.difference(fused[:, place], alone[:, place]) for place in range(fused.shape[1])]
         found = [one for one in differences if one is not None]
-        return not any(one.high < 0 for one in found) and (not shown or any(one.low > 0 for one in found))
+        return not any(one.high < 0 for one in found) and any(one.low > 0 for one in found)
 
     def _above(self, one: np.ndarray, other: np.ndarray) -> bool:
         difference = self._by_owner.difference(one, other)
