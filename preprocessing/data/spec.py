@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import tensorflow as tf
 
 from preprocessing.command.console import UserError
 from preprocessing.data.data_folder import SPEC, SUCCESS
-from preprocessing.data.features import SCHEMA_VERSION
+from preprocessing.data.features import CATALOGUE, SCHEMA_VERSION
 
 
 def read_spec(data_dir: str) -> dict[str, Any]:
@@ -24,3 +25,8 @@ def read_spec(data_dir: str) -> dict[str, Any]:
             f"{SCHEMA_VERSION}; run python -m preprocessing.pipeline again"
         )
     return spec
+
+
+def asked_by_people(spec: Mapping[str, Any]) -> bool:
+    """Whether a folder's requests are from a log, not of the catalogue's own words."""
+    return spec.get("requests_from") != CATALOGUE

@@ -114,6 +114,12 @@ def encoding_of(spec: Mapping[str, Any], names: Iterable[str]) -> Encoding:
     return encoding
 
 
+def known_words(data_dir: str) -> list[bytes]:
+    """The words of a data folder's vocabulary."""
+    with tf.io.gfile.GFile(f"{data_dir}/vocab/word.txt", "rb") as file:
+        return file.read().split(b"\n")[:-1]
+
+
 def copy_vocabularies(folder: str, names: Iterable[str], to: str) -> None:
     """Copies the files of some vocabularies into another folder, which is made."""
     tf.io.gfile.makedirs(to)

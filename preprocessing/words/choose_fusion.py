@@ -54,8 +54,9 @@ def choose(vector: Found, words: Found, labelled: Labelled, from_log: bool) -> C
     """The fusion of most Recall, its mean over `DEPTHS`, of an answer of 1,000 items and of one of 100 alike.
 
     One weight for all queries must beat the prior, and weights by kind of query must beat one for all, each
-    cross-validated over owners and by a paired interval; so with few labels it is the prior. A channel with which a
-    depth is worse, by an interval, than without is left out; so is one with which none is better, but from the prior.
+    cross-validated over owners and by a paired interval; so with few labels it is the prior. It stands until one
+    channel alone is better on the mean of all depths, by an interval. Of what was chosen a channel with which a depth
+    is worse, by an interval, than without is left out, and so is one with which none is better.
 
     Args:
       vector: what the vectors found, as deep as the deepest of `DEPTHS` where there are as many items.

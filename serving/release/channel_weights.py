@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-import tensorflow as tf
 
+from preprocessing.data.spec import asked_by_people
+from preprocessing.text.vocabulary_files import known_words
 from preprocessing.words.channel_fusion import Found, Fusion
 from preprocessing.words.choose_fusion import DEPTHS, MOST_REQUESTS, Chosen
 from preprocessing.words.query_kinds import MOST_TRAINING, QueryKinds, ways_to_tell
@@ -55,15 +56,12 @@ def weigh(
       spec: of that folder.
       limits: characters and words of a query.
     """
-    with tf.io.gfile.GFile(f"{data_dir}/vocab/word.txt", "rb") as file:
-        known = file.read().split(b"\n")[:-1]
-    ways = ways_to_tell(known, training_queries(data_dir, MOST_TRAINING), *limits)
+    ways = ways_to_tell(known_words(data_dir), training_queries(data_dir, MOST_TRAINING), *limits)
     rows = {item_id: row for row, item_id in enumerate(table.ids.tolist())}
     taken = [np.array([rows.get(one, -1) for one in answers], np.int64) for answers in requests.answers]
     asked = Asked(requests.inputs["query"].tolist(), requests.users.tolist(), taken)
     found = exact_found(vectors, queries, min(max(DEPTHS), len(vectors)))
-    from_log = spec.get("requests_from") != "catalogue"
-    chosen = weigh_channels(asked, found, Words(search, ways, limits), from_log)
+    chosen = weigh_channels(asked, found, Words(search, ways, limits), asked_by_people(spec))
     return Weighed(chosen, ways[chosen.kinds] if chosen.kinds else None)
 
 

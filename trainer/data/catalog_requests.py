@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from preprocessing.data.features import CATALOGUE
+from preprocessing.data.spec import asked_by_people
 from preprocessing.text.item_queries import DRAWS, MOMENTS, TEXTS, asked, moments_of, texts_of
 from preprocessing.text.vocabulary_files import Vocabularies
 from trainer.data.dataset import Features, select
@@ -31,7 +31,7 @@ class CatalogRequests:
         self._names = frozenset(names)
         self._seed = seed
         # Of a catalogue alone, the items that validation and evaluation ask for ask for nothing here.
-        self._until = spec["validation_from_ms"] if spec.get("requests_from") == CATALOGUE else MOMENTS
+        self._until = MOMENTS if asked_by_people(spec) else spec["validation_from_ms"]
         self._nothing = {
             name: one for name, one in select(spec["requests"], names).items() if isinstance(one, tf.io.RaggedFeature)
         }

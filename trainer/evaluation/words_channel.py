@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import tensorflow as tf
 
-from preprocessing.data.spec import read_spec
+from preprocessing.data.spec import asked_by_people, read_spec
+from preprocessing.text.vocabulary_files import known_words
 from preprocessing.words.build_word_search import build_word_search
 from preprocessing.words.channel_fusion import Found, fuse_lists
 from preprocessing.words.choose_fusion import DEPTHS, MOST_REQUESTS, Chosen
@@ -65,8 +65,7 @@ class WordsChannel:
         taken = [np.concatenate([one.of(number) for one in stages]) for number in range(len(validation))]
         asked = Asked(validation.queries.tolist(), validation.users.tolist(), taken)
         found = ask_job(name, job_dir, self._validation).ranking
-        from_log = self._spec.get("requests_from") != "catalogue"
-        return weigh_channels(asked, Found(found.scores, found.rows), self._words, from_log)
+        return weigh_channels(asked, Found(found.scores, found.rows), self._words, asked_by_people(self._spec))
 
 
 def _words(data_dir: str, catalogue: Catalogue, spec: dict, config: WordsConfig) -> Words:
@@ -75,12 +74,12 @@ def _words(data_dir: str, catalogue: Catalogue, spec: dict, config: WordsConfig)
     texts |= {"description": catalogue.descriptions} if config.fields.description else {}
     items = read_words({name: one.tolist() for name, one in texts.items()})
     lists = ListsInGraph(build_word_lists(items, config.fields.boosts))
-    with tf.io.gfile.GFile(f"{data_dir}/vocab/word.txt", "rb") as file:
-        known = file.read().split(b"\n")[:-1]
     clicked: set[bytes] = set()
     for batch in requests(data_dir, "train", 4096, {"query"}, MOST_TRAINING):
         clicked.update(batch["query"].numpy().tolist())
-    return Words(build_word_search(lists, items, config, limits), ways_to_tell(known, clicked, *limits), limits)
+    return Words(
+        build_word_search(lists, items, config, limits), ways_to_tell(known_words(data_dir), clicked, *limits), limits
+    )
 
 
 def _fused(chosen: Chosen, kinds: np.ndarray, vector: Ranking, words: Ranking) -> Ranking:

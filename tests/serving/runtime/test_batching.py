@@ -361,5 +361,5 @@ def test_who_had_company_lately_is_not_either(monkeypatch: pytest.MonkeyPatch) -
 def test_a_loop_that_did_nothing_for_a_while_has_waited() -> None:
     loop = IdleLoop()
     loop.answered()
-    time.sleep(0.01)
+    time.sleep(0.01)  # the loop waits, and works for nobody
     assert loop.waited
