@@ -51,10 +51,10 @@ def plain(by: str, vector: List, words: List, weights: Sequence[float], k: int) 
         last = 0.0 if bit == 2 and len(found) < depth else found[-1][0]
         span = found[0][0] - last
         for rank, (score, row) in enumerate(found, 1):
-            gain = weight / (60.0 + rank) if by == "ranks" else weight * ((score - last) / span if span > 0 else 1.0)
+            gain = 1 / (60.0 + rank) if by == "ranks" else (score - last) / span if span > 0 else 1.0
             if row not in totals:
                 order.append(row)
-            totals[row], channels[row] = totals.get(row, 0.0) + gain, channels.get(row, 0) + bit
+            totals[row], channels[row] = totals.get(row, 0.0) + gain * weight, channels.get(row, 0) + bit
     best = sorted(order, key=lambda row: -totals[row])[:k]
     return [(float(np.float32(totals[row])), row, channels[row]) for row in best]
 
