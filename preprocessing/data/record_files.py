@@ -17,7 +17,7 @@ import google_crc32c
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
-from preprocessing.logs.records import unpack
+from preprocessing.shuffle.packing import unpack
 
 ShardKey = tuple[str, int, int]  # name, shard, shards
 _CRC_DELTA = 0xA282EAD8

@@ -16,7 +16,7 @@ from apache_beam.utils.windowed_value import WindowedValue
 from preprocessing.config import PreprocessingConfig
 from preprocessing.data.data_folder import COUNTS_FILE
 from preprocessing.data.record_files import ShardKey, WriteRejected, WriteShard, order_key, shard_of, write_file
-from preprocessing.logs.records import pack
+from preprocessing.shuffle.packing import pack
 
 _REJECTED_SHARDS = 4
 _BUFFERED = 8 << 20  # bytes of examples

@@ -7,7 +7,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from preprocessing.data.record_files import WriteRejected, WriteShard, file_name, order_key, shard_of, write_file
-from preprocessing.logs.records import pack
+from preprocessing.shuffle.packing import pack
 
 
 def test_shards_are_read_by_tensorflow_in_order_and_repeat(tmp_path: Path) -> None:
