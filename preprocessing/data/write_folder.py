@@ -15,6 +15,7 @@ from apache_beam.utils.windowed_value import WindowedValue
 
 from preprocessing.config import PreprocessingConfig
 from preprocessing.data.data_folder import COUNTS_FILE
+from preprocessing.data.past_files import Past
 from preprocessing.data.record_files import ShardKey, WriteRejected, WriteShard, order_key, shard_of, write_file
 from preprocessing.shuffle.packing import pack
 
@@ -33,6 +34,7 @@ class DataParts(NamedTuple):
     rejected: beam.PCollection  # {"stream", "reason", "source", "record"}
     counts: beam.PCollection  # (what, how often), as in (("searches", "in"), 12)
     split: beam.PCollection  # one `joins.split.Split`
+    past: Past | tuple[()] = ()  # what the next days need, where that is kept
 
 
 class WriteDataFolder(beam.PTransform):

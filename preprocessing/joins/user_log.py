@@ -20,12 +20,22 @@ from preprocessing.logs.records import Action, Impression, Search
 Counts = collections.Counter[tuple[str, ...]]
 
 
+class Seen(NamedTuple):
+    """What earlier days have done with a user's log, by the places of requests and actions."""
+
+    counted: frozenset[int] = frozenset()  # requests whose words are counted
+    written: frozenset[int] = frozenset()  # requests that are in a training record
+    known_actions: frozenset[int] = frozenset()
+    counted_actions: frozenset[int] = frozenset()
+
+
 class UserLog(NamedTuple):
     """All that is kept of one user, both lists in order of time."""
 
     user_id: str
     requests: list[Request]
     actions: list[AttributedAction]
+    seen: Seen = Seen()
 
     @property
     def size(self) -> int:
@@ -34,14 +44,18 @@ class UserLog(NamedTuple):
 
     def packable(self) -> tuple:
         """As plain tuples, for `records.pack`."""
-        return self.user_id, [tuple(request) for request in self.requests], [tuple(one) for one in self.actions]
+        requests, actions = [tuple(request) for request in self.requests], [tuple(one) for one in self.actions]
+        return self.user_id, requests, actions, tuple(self.seen)
 
     @classmethod
     def unpacked(cls, packed: tuple) -> UserLog:
         """Back from `packable`."""
-        user_id, requests, actions = packed
+        user_id, requests, actions, seen = packed
         return cls(
-            user_id, [Request._make(request) for request in requests], [AttributedAction._make(one) for one in actions]
+            user_id,
+            [Request._make(request) for request in requests],
+            [AttributedAction._make(one) for one in actions],
+            Seen._make(seen),
         )
 
 
@@ -51,14 +65,14 @@ class UserEvents:
     def __init__(self, cap: int) -> None:
         self._cap = cap
         self._events: dict[tuple, tuple[Search | Action, int]] = {}  # by rank: an event, how often it came
-        self._impressions: list[Impression] = []
+        self.impressions: list[Impression] = []
         self._taken: collections.Counter[str] = collections.Counter()
         self.dropped: Counts = collections.Counter()
 
     def add(self, event: Search | Action | Impression) -> None:
         """Takes one event."""
         if isinstance(event, Impression):
-            self._impressions.append(event)
+            self.impressions.append(event)
             return
         self._taken[stream_of(event)] += 1
         rank = _rank(event)
@@ -66,6 +80,11 @@ class UserEvents:
         self._events[rank] = min(known, event, key=_preference), times + 1
         if len(self._events) > 2 * self._cap:
             self._cut()
+
+    @property
+    def actions(self) -> list[Action]:
+        """Those that are kept, each once."""
+        return [event for event, _ in self._events.values() if isinstance(event, Action)]
 
     def _cut(self) -> None:
         """Keeps the newest. As ranks are of content alone, one that falls out has a cap of others above it for good."""
@@ -106,7 +125,7 @@ class UserEvents:
     def _shown(self, request_ids: Container[str]) -> dict[str, tuple[str, ...]]:
         """Each request's page, put together from its impressions."""
         pages: dict[str, set[tuple[int, str]]] = collections.defaultdict(set)
-        for impression in self._impressions:
+        for impression in self.impressions:
             if impression.request_id not in request_ids:
                 self.dropped["impressions", "excluded", "no request"] += 1
             elif (place := (impression.position, impression.item_id)) in pages[impression.request_id]:
