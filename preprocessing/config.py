@@ -34,7 +34,9 @@ STREAM_FIELDS = {
 class StreamConfig(Section):
     """Where one raw stream lies and how its columns are called."""
 
-    pattern: str  # below --input unless it is absolute or has a scheme; .jsonl, .jsonl.gz, .ndjson or .parquet
+    pattern: (
+        str  # below --input unless it is absolute or has a scheme; .jsonl, .jsonl.gz, .jsonl.zst, .ndjson or .parquet
+    )
     columns: dict[str, str] = Field({})  # our field name -> theirs, dots descend: `user_id: client.id`
 
 
@@ -226,7 +228,7 @@ class OutputConfig(Section):
     validation_shards: int = Field(1, gt=0)
     eval_shards: int = Field(2, gt=0)
     catalog_shards: int = Field(2, gt=0)
-    partition_mb: int = Field(32, gt=0)  # raw bytes a join partition: what one worker holds at a time
+    partition_mb: int = Field(32, gt=0)  # of plain JSON a join partition: what one worker holds at a time
 
 
 class PreprocessingConfig(Section):

@@ -21,7 +21,7 @@ from preprocessing.data.data_folder import FAILED, DataFolder, finish, finish_in
 from preprocessing.data.write_folder import WriteDataFolder, shard_counts
 from preprocessing.graph import MakeExamples, Partitions
 from preprocessing.logs.documents import Document
-from preprocessing.logs.parse import Parse, document_loader, parser
+from preprocessing.logs.parse import Parse, columns_of, document_loader, parser
 from preprocessing.logs.sources import Read, Source, find, has_files, refuse_inside, sniff
 
 OWN_FLAGS = ("--config", "--input", "--output", "--set")
@@ -88,7 +88,7 @@ def patterns_of(config: InputConfig, folder: str) -> dict[str, str]:
 def sources_of(config: PreprocessingConfig, folder: str) -> list[Source]:
     """The raw files, each looked into."""
     patterns = patterns_of(config.input, folder)
-    sources = [find(stream, folder, pattern) for stream, pattern in patterns.items()]
+    sources = [find(stream, folder, pattern, columns_of(stream, config.input)) for stream, pattern in patterns.items()]
     for source in sources:
         parse = parser(source.stream, config.input)
         sniff(source, document_loader(source.stream, config.input), functools.partial(_parse_only, parse))

@@ -45,15 +45,15 @@ class JoinUsers(beam.DoFn):
     def process(self, element: tuple[int, Iterable[tuple[str, bytes]]], cuts: Cuts) -> Iterator[Any]:
         key, batches = element
         for partition, sides in split_late(key, batches, self._users, self._owners):
-            yield from self._join(key, partition, sides, cuts)
+            yield from self._join(key, self._users.rank_of(partition), sides, cuts)
             if self._logs.full:
                 yield from _tagged(LOGS, self._logs.drain())
             if self._lookups.full:
-                yield from _tagged(LOOKUPS, self._lookups.drain())
+                yield from _tagged(LOOKUPS, self._lookups.drain(key))
         yield from _tagged(LOGS, self._logs.drain())
-        yield from _tagged(LOOKUPS, self._lookups.drain())
+        yield from _tagged(LOOKUPS, self._lookups.drain(key))
 
-    def _join(self, key: int, partition: int, sides: Sides, cuts: Cuts) -> Iterator[Any]:
+    def _join(self, key: int, rank: int, sides: Sides, cuts: Cuts) -> Iterator[Any]:
         users = self._gather(sides)
         counts: collections.Counter[tuple[str, ...]] = collections.Counter()
         logs = []
@@ -63,8 +63,8 @@ class JoinUsers(beam.DoFn):
             logs.append(_without_idle_pages(log))
             counts.update(users.pop(user_id).dropped)
             counts.update([("attribution", action.attribution) for action in logs[-1].actions])
-            self._logs.add(key, (partition, logs[-1].packable()), weight=logs[-1].size)
-        self._lookups.add(partition, logs, cuts)
+            self._logs.add(key, (rank, logs[-1].packable()), weight=logs[-1].size)
+        self._lookups.add(rank, logs, cuts)
         for token in self._tokens(logs, cuts):
             yield beam.pvalue.TaggedOutput(TOKENS, token)
         yield from _tagged(COUNTS, counts.items())

@@ -16,7 +16,7 @@ from apache_beam.utils.windowed_value import WindowedValue
 from preprocessing.config import STREAM_FIELDS, InputConfig, StreamConfig
 from preprocessing.logs import ubi
 from preprocessing.logs.arrow_rows import records_of
-from preprocessing.logs.documents import Document, loader
+from preprocessing.logs.documents import Document, loader, path_of_column
 from preprocessing.logs.read_blocks import Block
 from preprocessing.logs.records import (
     Action,
@@ -68,6 +68,15 @@ def document_loader(stream: str, config: InputConfig) -> Callable[[Any], Documen
         return ubi.load
     settings: StreamConfig | None = getattr(config, stream)
     return loader(settings.columns if settings is not None else {})
+
+
+def columns_of(stream: str, config: InputConfig) -> tuple[str, ...] | None:
+    """The columns of a stream's Parquet files that are read; None: all."""
+    settings: StreamConfig | None = getattr(config, stream)
+    if not isinstance(settings, StreamConfig):
+        return None
+    needed = [name for name in STREAM_FIELDS[stream] if name != "vector" or config.vector_width]
+    return tuple(path_of_column(settings.columns.get(name, name)) for name in needed)
 
 
 def rejected_record(stream: str, reason: str, source: str, record: Any) -> dict[str, str]:

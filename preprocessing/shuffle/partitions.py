@@ -6,7 +6,8 @@ as many keys as a large log has partitions they would hold a record or two each.
 
 from __future__ import annotations
 
-import collections
+import array
+import itertools
 import zlib
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -40,9 +41,20 @@ class Dealing(NamedTuple):
         """The key that a user or an item travels under."""
         return self.key_of(self.partition_of(id_))
 
-    def by_key(self, partitions: Iterable[int]) -> dict[int, tuple[int, ...]]:
-        """The keys of some partitions, each with its own of them."""
-        found: dict[int, tuple[int, ...]] = collections.defaultdict(tuple)
-        for partition in partitions:
-            found[self.key_of(partition)] += (partition,)
-        return found
+    def rank_of(self, partition: int) -> int:
+        """Which of the partitions of its key it is."""
+        return partition // self.keys
+
+
+def pack_ranks(ranks: Iterable[int]) -> bytes:
+    """Distinct ranks as their gaps: most of them small, so that they are squeezed well.
+
+    >>> unpack_ranks(pack_ranks([7, 0, 300]))
+    [0, 7, 300]
+    """
+    return array.array("I", (after - before for before, after in itertools.pairwise((0, *sorted(ranks))))).tobytes()
+
+
+def unpack_ranks(packed: bytes) -> list[int]:
+    """The ranks in order."""
+    return list(itertools.accumulate(array.array("I", packed)))
