@@ -18,7 +18,8 @@ from preprocessing.command.runners import beam_options, new_pipeline, run_to_end
 from preprocessing.config import InputConfig, PreprocessingConfig, join_path
 from preprocessing.data import stats as statistics
 from preprocessing.data.data_folder import FAILED, DataFolder, finish, finish_inside
-from preprocessing.data.write_folder import WriteDataFolder, shard_counts
+from preprocessing.data.record_shards import shards_of
+from preprocessing.data.write_folder import WriteDataFolder
 from preprocessing.graph import MakeExamples, Partitions
 from preprocessing.logs.documents import Document
 from preprocessing.logs.parse import Parse, columns_of, document_loader, parser
@@ -103,7 +104,8 @@ def run(config: PreprocessingConfig, input_folder: str, output: str, flags: Sequ
     """Runs the pipeline to its end; returns the statistics. As a template it only launches, and returns None."""
     sources = sources_of(config, input_folder)
     refuse_inside(output, sources)
-    options = beam_options(flags, OWN_FLAGS, sum(source.size for source in sources))
+    size = sum(source.size for source in sources)
+    options = beam_options(flags, OWN_FLAGS, size)
     template = options.view_as(GoogleCloudOptions).template_location is not None
     pipeline = new_pipeline(options)
     folder = DataFolder(output)
@@ -114,7 +116,8 @@ def run(config: PreprocessingConfig, input_folder: str, output: str, flags: Sequ
     if template:
         finish_inside(written, folder, config)
     try:
-        files = sum(shard_counts(config).values()) + len(config.text.grains) + 7
+        shards = shards_of(config.output, {"train": size})  # near enough for a bar
+        files = sum(one.files for one in shards.values()) + len(config.text.grains) + 7
         with counted_progress("reading, joining, writing", files, lambda: len(folder.staged())):
             run_to_end(pipeline)
     except Exception as error:

@@ -93,11 +93,6 @@ def rejected_record(stream: str, reason: str, source: str, record: Any) -> dict[
     return {"stream": stream, "reason": reason, "source": source, "record": shown[:_KEPT_OF_RECORD]}
 
 
-def rejection(stream: str, reason: str, source: str, record: Any) -> bytes:
-    """The same as one line of `rejected/`."""
-    return orjson.dumps(rejected_record(stream, reason, source, record))
-
-
 def _says_something(value: Any) -> bool:
     return bool(value) if isinstance(value, str | list | tuple) else value is not None
 
