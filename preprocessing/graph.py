@@ -34,6 +34,7 @@ from preprocessing.joins.join_users import LOGS, TOKENS, JoinUsers
 from preprocessing.joins.look_up_items import LOOKUPS
 from preprocessing.joins.shared_encoder import SharedEncoder
 from preprocessing.joins.split import EVAL, TRAIN, VALIDATION, SplitByTime
+from preprocessing.logs.heavy_users import HEAVY
 from preprocessing.logs.parse import COUNTS, KINDS, REJECTED, TIMES, ParseRecords
 from preprocessing.logs.sources import Source
 from preprocessing.shuffle.by_key import ByKey
@@ -138,7 +139,7 @@ class MakeExamples(beam.PTransform):
         split = _all(parsed, TIMES) | "Split" >> SplitByTime(config.split, config.history.timezone_offset_h)
         cuts = _cuts(split)
         users = (
-            {kind: _all(parsed, kind) for kind in ("searches", "actions", "impressions")}
+            {kind: _all(parsed, kind) for kind in ("searches", "actions", "impressions", HEAVY)}
             | "By user" >> ByKey()
             | "Join users"
             >> beam.ParDo(JoinUsers(config, self._users, self._items), cuts).with_outputs(LOGS, LOOKUPS, TOKENS, COUNTS)
@@ -173,8 +174,8 @@ class MakeExamples(beam.PTransform):
         )
 
     def _parse(self, stream: str, records: beam.PCollection) -> Any:
-        parse = ParseRecords(stream, self._config.input, self._users, self._items)
-        outputs = (*KINDS.values(), REJECTED, COUNTS, TIMES)
+        parse = ParseRecords(stream, self._config.input, self._config.join.max_user_events, self._users, self._items)
+        outputs = (*KINDS.values(), HEAVY, REJECTED, COUNTS, TIMES)
         whole = records | f"All {stream} in one window" >> beam.WindowInto(GlobalWindows())
         return whole | f"Parse {stream}" >> beam.ParDo(parse).with_outputs(*outputs)
 

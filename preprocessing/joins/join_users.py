@@ -14,6 +14,8 @@ from preprocessing.joins.count_vocabularies import QUERY
 from preprocessing.joins.look_up_items import LOOKUPS, Lookups
 from preprocessing.joins.split import Cuts
 from preprocessing.joins.user_log import UserEvents, UserLog
+from preprocessing.logs.heavy_users import HEAVY
+from preprocessing.logs.newest_events import Event
 from preprocessing.logs.parse import COUNTS
 from preprocessing.logs.records import Action, Impression, Search
 from preprocessing.shuffle.keyed_batches import KeyedBatches, Traffic
@@ -21,7 +23,6 @@ from preprocessing.shuffle.packing import unpack
 from preprocessing.shuffle.partitions import Dealing
 from preprocessing.shuffle.split_late import PartitionsOf, Sides, split_late
 
-Event = Search | Action | Impression
 LOGS, TOKENS = "logs", "tokens"
 _EVENTS: dict[str, type[Event]] = {"searches": Search, "actions": Action, "impressions": Impression}
 
@@ -38,7 +39,8 @@ class JoinUsers(beam.DoFn):
         from preprocessing.joins import encode_strings
 
         self._count_grains = encode_strings.count_grains
-        self._owners = {stream: _owner(kind, self._users) for stream, kind in _EVENTS.items()}
+        self._owners = {stream: _owner(kind._fields.index("user_id"), self._users) for stream, kind in _EVENTS.items()}
+        self._owners[HEAVY] = _owner(0, self._users)
         self._logs: KeyedBatches[int] = KeyedBatches(1, Traffic(LOGS))
         self._lookups = Lookups(self._items, self._config.stages)
 
@@ -75,6 +77,9 @@ class JoinUsers(beam.DoFn):
             for batch in sides.get(stream, ()):
                 for event in unpack(_maker(kind), batch):
                     users[event.user_id].add(event)
+        for batch in sides.get(HEAVY, ()):
+            for user_id, stream, times, event in unpack(tuple, batch):
+                users[user_id].add(_maker(_EVENTS[stream])(event), times)
         return dict(users)
 
     def _tokens(self, logs: Iterable[UserLog], cuts: Cuts) -> Iterator[tuple[tuple[str, str], int]]:
@@ -106,8 +111,7 @@ def _maker(kind: type[Event]) -> Callable[[Any], Event]:
     return kind._make
 
 
-def _owner(kind: type[Event], users: Dealing) -> PartitionsOf:
-    place = kind._fields.index("user_id")
+def _owner(place: int, users: Dealing) -> PartitionsOf:
     return lambda event: (users.partition_of(event[place]),)
 
 
