@@ -37,6 +37,7 @@ from preprocessing.joins.look_up_items import LOOKUPS
 from preprocessing.joins.shared_encoder import SharedEncoder
 from preprocessing.joins.split import EVAL, TRAIN, VALIDATION, SplitByTime
 from preprocessing.joins.sum_past import SumPast
+from preprocessing.logs.heavy_users import HEAVY
 from preprocessing.logs.parse import COUNTS, KINDS, REJECTED, TIMES, ParseRecords
 from preprocessing.logs.sources import Source
 from preprocessing.shuffle.by_key import ByKey
@@ -150,7 +151,7 @@ class MakeExamples(beam.PTransform):
         times = hours if past is None else (hours, past.hours) | "With past hours" >> beam.Flatten()
         split = times | "Split" >> SplitByTime(config.split, config.history.timezone_offset_h)
         cuts = _cuts(split)
-        events = {kind: _all(parsed, kind) for kind in ("searches", "actions", "impressions")}
+        events = {kind: _all(parsed, kind) for kind in ("searches", "actions", "impressions", HEAVY)}
         users = (
             (events if past is None else {**events, USERS: past.users})
             | "By user" >> ByKey()
@@ -191,8 +192,8 @@ class MakeExamples(beam.PTransform):
         )
 
     def _parse(self, stream: str, records: beam.PCollection) -> Any:
-        parse = ParseRecords(stream, self._config.input, self._users, self._items)
-        outputs = (*KINDS.values(), REJECTED, COUNTS, TIMES)
+        parse = ParseRecords(stream, self._config.input, self._config.join.max_user_events, self._users, self._items)
+        outputs = (*KINDS.values(), HEAVY, REJECTED, COUNTS, TIMES)
         whole = records | f"All {stream} in one window" >> beam.WindowInto(GlobalWindows())
         return whole | f"Parse {stream}" >> beam.ParDo(parse).with_outputs(*outputs)
 

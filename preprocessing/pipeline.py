@@ -19,11 +19,12 @@ from preprocessing.config import InputConfig, PreprocessingConfig, join_path
 from preprocessing.data import stats as statistics
 from preprocessing.data.data_folder import FAILED, DataFolder, finish, finish_inside
 from preprocessing.data.past_files import PastFiles, WritePast
+from preprocessing.data.record_shards import shards_of
 from preprocessing.data.state_folder import Day, StateFolder, fingerprint
-from preprocessing.data.write_folder import WriteDataFolder, shard_counts
+from preprocessing.data.write_folder import WriteDataFolder
 from preprocessing.graph import MakeExamples, Partitions
 from preprocessing.logs.documents import Document
-from preprocessing.logs.parse import Parse, document_loader, parser
+from preprocessing.logs.parse import Parse, columns_of, document_loader, parser
 from preprocessing.logs.sources import Read, Source, find, has_files, refuse_inside, sniff
 
 OWN_FLAGS = ("--config", "--input", "--output", "--state", "--set")
@@ -96,7 +97,7 @@ def patterns_of(config: InputConfig, folder: str) -> dict[str, str]:
 def sources_of(config: PreprocessingConfig, folder: str) -> list[Source]:
     """The raw files, each looked into."""
     patterns = patterns_of(config.input, folder)
-    sources = [find(stream, folder, pattern) for stream, pattern in patterns.items()]
+    sources = [find(stream, folder, pattern, columns_of(stream, config.input)) for stream, pattern in patterns.items()]
     for source in sources:
         parse = parser(source.stream, config.input)
         sniff(source, document_loader(source.stream, config.input), functools.partial(_parse_only, parse))
@@ -131,7 +132,8 @@ def run(
     """Runs the pipeline to its end; returns the statistics. As a template it only launches, and returns None."""
     sources = sources_of(config, input_folder)
     refuse_inside(output, sources)
-    options = beam_options(flags, OWN_FLAGS, sum(source.size for source in sources))
+    size = sum(source.size for source in sources)
+    options = beam_options(flags, OWN_FLAGS, size)
     template = options.view_as(GoogleCloudOptions).template_location is not None
     if template and day is not None:
         raise UserError("--state needs a launcher that waits: leave out --template_location")
@@ -147,7 +149,8 @@ def run(
     if template:
         finish_inside(written, folder, config)
     try:
-        files = sum(shard_counts(config).values()) + len(config.text.grains) + 7
+        shards = shards_of(config.output, {"train": size})  # near enough for a bar
+        files = sum(one.files for one in shards.values()) + len(config.text.grains) + 7
         with counted_progress("reading, joining, writing", files, lambda: len(folder.staged())):
             run_to_end(pipeline)
     except Exception as error:

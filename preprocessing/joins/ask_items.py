@@ -17,7 +17,7 @@ from preprocessing.logs.parse import TIMES, hour_of
 from preprocessing.logs.records import CLICK, Item
 from preprocessing.shuffle.keyed_batches import KeyedBatches, Traffic
 from preprocessing.shuffle.packing import pack, unpack
-from preprocessing.shuffle.partitions import Dealing
+from preprocessing.shuffle.partitions import Dealing, pack_ranks
 
 # Of the moments that items are asked for at, which are hashes of them.
 CATALOGUE_SPLIT = SplitConfig(eval_days=None, eval_share=0.05, validation_share=0.05)
@@ -44,10 +44,10 @@ class AskItems(beam.DoFn):
         batches: KeyedBatches[int] = KeyedBatches(self._dealing.keys, self._traffic)
         for log in logs:
             partition = self._dealing.partition_of(log.actions[0].item_id)
-            batches.add(self._dealing.key_of(partition), (partition, log.packable()))
+            batches.add(self._dealing.key_of(partition), (self._dealing.rank_of(partition), log.packable()))
         for keyed in batches.drain():
             yield beam.pvalue.TaggedOutput(LOGS, keyed)
-        looked_up = [one._replace(user_partitions=(self._dealing.partition_of(one.item.item_id),)) for one in counted]
+        looked_up = [one._replace(askers=(self._asker(one.item.item_id),)) for one in counted]
         yield beam.pvalue.TaggedOutput(JOINED, pack(one.packable() for one in looked_up))
         requests = [log.requests[0] for log in logs]
         queries = collections.Counter(one.query for one in requests)
@@ -55,6 +55,10 @@ class AskItems(beam.DoFn):
             yield beam.pvalue.TaggedOutput(TOKENS, token)
         for one in requests:
             yield beam.pvalue.TaggedOutput(TIMES, hour_of(one.ts))
+
+    def _asker(self, item_id: str) -> tuple[int, bytes]:
+        partition = self._dealing.partition_of(item_id)
+        return self._dealing.key_of(partition), pack_ranks([self._dealing.rank_of(partition)])
 
     def _logs(self, items: Sequence[Item]) -> list[UserLog]:
         """One of each item that has a word."""

@@ -20,10 +20,10 @@ from preprocessing.joins.write_request import RequestFeatures, RequestWriter, St
 from preprocessing.logs.parse import COUNTS, REJECTED, rejected_record
 from preprocessing.logs.records import days
 from preprocessing.shuffle.packing import unpack
-from preprocessing.shuffle.partitions import Dealing
+from preprocessing.shuffle.partitions import Dealing, unpack_ranks
 from preprocessing.shuffle.split_late import PartitionsOf, Sides, split_late
 
-_OWNERS: dict[str, PartitionsOf] = {"logs": lambda log: log[:1], "items": lambda item: item[0]}
+_OWNERS: dict[str, PartitionsOf] = {"logs": lambda log: log[:1], "items": lambda item: unpack_ranks(item[0])}
 
 
 class BuildExamples(beam.DoFn):

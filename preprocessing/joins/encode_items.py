@@ -71,8 +71,8 @@ class EncodeItems(beam.DoFn):
         counted = unpack(CountedItem.unpacked, packed)
         encoded = self._encode(counted, self._encoder.get(words), CatalogTotals(*totals))
         for one, item in zip(counted, encoded, strict=True):
-            for key, partitions in self._users.by_key(one.user_partitions).items():
-                self._batches.add(key, (partitions, one.item.item_id, tuple(item)))
+            for key, ranks in one.askers:
+                self._batches.add(key, (ranks, one.item.item_id, tuple(item)))
             if self._batches.full:
                 yield from (beam.pvalue.TaggedOutput(ENCODED, keyed) for keyed in self._batches.drain())
         for one, item in zip(counted, encoded, strict=True):

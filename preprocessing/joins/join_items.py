@@ -17,7 +17,7 @@ from preprocessing.logs.parse import COUNTS
 from preprocessing.logs.records import Item
 from preprocessing.shuffle.keyed_batches import KeyedBatches, Traffic
 from preprocessing.shuffle.packing import unpack
-from preprocessing.shuffle.partitions import Dealing
+from preprocessing.shuffle.partitions import Dealing, pack_ranks, unpack_ranks
 from preprocessing.shuffle.split_late import PartitionsOf, Sides, split_late
 
 JOINED, TOTALS, PRICES, KEPT = "joined", "totals", "prices", "kept"
@@ -30,7 +30,7 @@ class CountedItem(NamedTuple):
     item: Item
     actions: int
     positives: int
-    user_partitions: tuple[int, ...]  # those that look it up
+    askers: tuple[tuple[int, bytes], ...]  # keys of users, each with the ranks of the partitions that look it up
 
     def packable(self) -> tuple:
         """As plain tuples, for `records.pack`."""
@@ -126,12 +126,19 @@ class JoinItems(beam.DoFn):
 
 def _counted(item: Item, lookups: Sequence[ItemLookup], past: PastItem | None) -> CountedItem:
     actions, chosen = (past.actions, past.positives) if past is not None else (0, 0)
+    ranks_by_key: dict[int, list[bytes]] = collections.defaultdict(list)
+    for lookup in lookups:
+        ranks_by_key[lookup.user_key].append(lookup.ranks)
     return CountedItem(
         item,
         actions=actions + sum(lookup.actions for lookup in lookups),
         positives=chosen + sum(lookup.positives for lookup in lookups),
-        user_partitions=tuple(sorted(partition for lookup in lookups for partition in lookup.user_partitions)),
+        askers=tuple((key, _merged(ranks)) for key, ranks in sorted(ranks_by_key.items())),
     )
+
+
+def _merged(ranks: Sequence[bytes]) -> bytes:
+    return ranks[0] if len(ranks) == 1 else pack_ranks({rank for one in ranks for rank in unpack_ranks(one)})
 
 
 def _owner(dealing: Dealing) -> PartitionsOf:

@@ -17,6 +17,8 @@ from preprocessing.joins.look_up_items import LOOKUPS, Lookups
 from preprocessing.joins.past_users import Horizon, PastUser, past_of, with_past
 from preprocessing.joins.split import Cuts
 from preprocessing.joins.user_log import UserEvents, UserLog
+from preprocessing.logs.heavy_users import HEAVY
+from preprocessing.logs.newest_events import Event
 from preprocessing.logs.parse import COUNTS
 from preprocessing.logs.records import Action, Impression, Search
 from preprocessing.shuffle.keyed_batches import KeyedBatches, Traffic
@@ -24,7 +26,6 @@ from preprocessing.shuffle.packing import unpack
 from preprocessing.shuffle.partitions import Dealing
 from preprocessing.shuffle.split_late import PartitionsOf, Sides, split_late
 
-Event = Search | Action | Impression
 LOGS, TOKENS, KEPT = "logs", "tokens", "kept"
 _BYTES_A_RECORD = 32  # near what an event takes
 _EVENTS: dict[str, type[Event]] = {"searches": Search, "actions": Action, "impressions": Impression}
@@ -46,7 +47,8 @@ class JoinUsers(beam.DoFn):
         from preprocessing.joins import encode_strings
 
         self._count_grains = encode_strings.count_grains
-        self._owners = {side: _owner(kind, self._users) for side, kind in {**_EVENTS, USERS: PastUser}.items()}
+        places = {stream: kind._fields.index("user_id") for stream, kind in _EVENTS.items()}
+        self._owners = {side: _owner(place, self._users) for side, place in {**places, HEAVY: 0, USERS: 0}.items()}
         self._kept: KeyedBatches[int] = KeyedBatches(1)
         self._logs: KeyedBatches[int] = KeyedBatches(1, Traffic(LOGS))
         self._lookups = Lookups(self._items, self._config.stages)
@@ -54,18 +56,18 @@ class JoinUsers(beam.DoFn):
     def process(self, element: tuple[int, Iterable[tuple[str, bytes]]], cuts: Cuts) -> Iterator[Any]:
         key, batches = element
         for partition, sides in split_late(key, batches, self._users, self._owners):
-            yield from self._join(key, partition, sides, cuts)
+            yield from self._join(key, self._users.rank_of(partition), sides, cuts)
             if self._logs.full:
                 yield from _tagged(LOGS, self._logs.drain())
             if self._lookups.full:
-                yield from _tagged(LOOKUPS, self._lookups.drain())
+                yield from _tagged(LOOKUPS, self._lookups.drain(key))
             if self._kept.full:
                 yield from _tagged(KEPT, self._kept.drain())
         yield from _tagged(KEPT, self._kept.drain())
         yield from _tagged(LOGS, self._logs.drain())
-        yield from _tagged(LOOKUPS, self._lookups.drain())
+        yield from _tagged(LOOKUPS, self._lookups.drain(key))
 
-    def _join(self, key: int, partition: int, sides: Sides, cuts: Cuts) -> Iterator[Any]:
+    def _join(self, key: int, rank: int, sides: Sides, cuts: Cuts) -> Iterator[Any]:
         users = self._gather(sides)
         pasts = {past.user_id: past for batch in sides.get(USERS, ()) for past in unpack(PastUser._make, batch)}
         counts: collections.Counter[tuple[str, ...]] = collections.Counter()
@@ -83,8 +85,8 @@ class JoinUsers(beam.DoFn):
             counts.update(events.dropped)
             counts.update(_attributions(log))
             logs.append(needed(log))
-            self._logs.add(key, (partition, logs[-1].packable()), weight=logs[-1].size)
-        self._lookups.add(partition, logs, cuts)
+            self._logs.add(key, (rank, logs[-1].packable()), weight=logs[-1].size)
+        self._lookups.add(rank, logs, cuts)
         for token in self._tokens(logs, cuts):
             yield beam.pvalue.TaggedOutput(TOKENS, token)
         yield from _tagged(COUNTS, counts.items())
@@ -99,6 +101,9 @@ class JoinUsers(beam.DoFn):
             for batch in sides.get(stream, ()):
                 for event in unpack(_maker(kind), batch):
                     users[event.user_id].add(event)
+        for batch in sides.get(HEAVY, ()):
+            for user_id, stream, times, event in unpack(tuple, batch):
+                users[user_id].add(_maker(_EVENTS[stream])(event), times)
         return dict(users)
 
     def _tokens(self, logs: Iterable[UserLog], cuts: Cuts) -> Iterator[tuple[tuple[str, str], int]]:
@@ -148,8 +153,7 @@ def _maker(kind: type[Event]) -> Callable[[Any], Event]:
     return kind._make
 
 
-def _owner(kind: type[tuple], users: Dealing) -> PartitionsOf:
-    place = kind._fields.index("user_id")  # type: ignore[attr-defined]
+def _owner(place: int, users: Dealing) -> PartitionsOf:
     return lambda event: (users.partition_of(event[place]),)
 
 

@@ -12,6 +12,7 @@ from preprocessing.shuffle.packing import pack
 
 METRICS = "preprocessing"  # the namespace of the counters that a runner shows
 LEAST_BUFFERED = 20_000  # records held over all keys
+_USUAL = 512  # bytes of a record, beyond which it counts as several
 _RECORDS_A_KEY = 128  # a batch of fewer costs more as an element than by what it holds
 
 K = TypeVar("K", bound=Hashable)
@@ -61,6 +62,11 @@ class KeyedBatches(Generic[K]):
                 self._traffic.add(len(records), batch)
             yield key, batch
         self._clear()
+
+
+def weight_of(size: int) -> int:
+    """As how many records one of `size` bytes counts."""
+    return max(1, size // _USUAL)
 
 
 def buffered(keys: int) -> int:

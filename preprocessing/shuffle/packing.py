@@ -21,7 +21,13 @@ def pack(records: Iterable[tuple]) -> bytes:
     return b"".join((_SIZE.pack(len(plain)), _CODEC.compress(plain, asbytes=True)))
 
 
+def plain_size(batch: bytes) -> int:
+    """The bytes of a `pack` before it was squeezed."""
+    (size,) = _SIZE.unpack_from(batch)
+    return size
+
+
 def unpack(kind: Callable[[Any], R], batch: bytes) -> list[R]:
     """The records of a `pack`, as `kind` (such as `Search._make`)."""
-    (size,) = _SIZE.unpack_from(batch)
-    return list(map(kind, marshal.loads(_CODEC.decompress(memoryview(batch)[_SIZE.size :], size))))
+    plain = _CODEC.decompress(memoryview(batch)[_SIZE.size :], plain_size(batch))
+    return list(map(kind, marshal.loads(plain)))

@@ -6,7 +6,7 @@ as many keys as a large log has partitions they would hold a record or two each.
 
 from __future__ import annotations
 
-import collections
+import itertools
 import zlib
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -40,9 +40,34 @@ class Dealing(NamedTuple):
         """The key that a user or an item travels under."""
         return self.key_of(self.partition_of(id_))
 
-    def by_key(self, partitions: Iterable[int]) -> dict[int, tuple[int, ...]]:
-        """The keys of some partitions, each with its own of them."""
-        found: dict[int, tuple[int, ...]] = collections.defaultdict(tuple)
-        for partition in partitions:
-            found[self.key_of(partition)] += (partition,)
-        return found
+    def rank_of(self, partition: int) -> int:
+        """Which of the partitions of its key it is."""
+        return partition // self.keys
+
+
+def pack_ranks(ranks: Iterable[int]) -> bytes:
+    """Distinct ranks as their gaps, each in as few groups of seven bits as it takes.
+
+    >>> unpack_ranks(pack_ranks([7, 0, 300]))
+    [0, 7, 300]
+    """
+    packed = bytearray()
+    for before, after in itertools.pairwise((0, *sorted(ranks))):
+        gap = after - before
+        while gap > 0x7F:
+            packed.append(gap & 0x7F | 0x80)
+            gap >>= 7
+        packed.append(gap)
+    return bytes(packed)
+
+
+def unpack_ranks(packed: bytes) -> list[int]:
+    """The ranks in order."""
+    ranks, rank, shift = [], 0, 0
+    for byte in packed:
+        rank += (byte & 0x7F) << shift
+        shift += 7
+        if byte < 0x80:
+            ranks.append(rank)
+            shift = 0
+    return ranks

@@ -8,8 +8,8 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import IO
 
-from preprocessing.shuffle.keyed_batches import KeyedBatches
-from preprocessing.shuffle.packing import unpack
+from preprocessing.shuffle.keyed_batches import KeyedBatches, weight_of
+from preprocessing.shuffle.packing import plain_size, unpack
 from preprocessing.shuffle.partitions import Dealing
 
 Sides = Mapping[str, Iterable[bytes]]  # batches by what they hold
@@ -72,9 +72,11 @@ def _deal(
 ) -> None:
     for side, batch in batches:
         find = partitions_of[side]
-        for record in unpack(tuple, batch):
+        records = unpack(tuple, batch)
+        weight = weight_of(plain_size(batch) // max(len(records), 1))
+        for record in records:
             for partition in find(record):
-                dealt.add((partition, side), record)
+                dealt.add((partition, side), record, weight)
         if dealt.full:
             _write(dealt, spool)
     _write(dealt, spool)

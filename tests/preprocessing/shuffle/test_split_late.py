@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from preprocessing.shuffle import keyed_batches
 from preprocessing.shuffle.keyed_batches import KeyedBatches
 from preprocessing.shuffle.packing import pack, unpack
-from preprocessing.shuffle.partitions import Dealing
+from preprocessing.shuffle.partitions import Dealing, pack_ranks, unpack_ranks
 from preprocessing.shuffle.split_late import split_late
 
 Dealt = dict[tuple[int, str], collections.Counter[tuple]]
@@ -53,13 +53,18 @@ def test_every_record_comes_out_in_its_partition(
 
 def test_a_record_may_go_to_several_partitions_of_its_key() -> None:
     dealing = Dealing(partitions=6, keys=2)
-    assert dealing.by_key([0, 1, 2, 5]) == {0: (0, 2), 1: (1, 5)}
-    batches = [("a", pack([((1, 5), "head"), ((5,), "tail")]))]
+    assert [(dealing.key_of(one), dealing.rank_of(one)) for one in (0, 1, 2, 5)] == [(0, 0), (1, 0), (0, 1), (1, 2)]
+    batches = [("a", pack([(pack_ranks({0, 2}), "head"), (pack_ranks([2]), "tail")]))]
     found = {
-        partition: [record[1] for batch in sides["a"] for record in unpack(tuple, batch)]
-        for partition, sides in split_late(1, batches, dealing, {"a": lambda record: record[0]})
+        rank: [record[1] for batch in sides["a"] for record in unpack(tuple, batch)]
+        for rank, sides in split_late(1, batches, dealing, {"a": lambda record: unpack_ranks(record[0])})
     }
-    assert found == {1: ["head"], 5: ["head", "tail"]}
+    assert found == {0: ["head"], 2: ["head", "tail"]}
+
+
+@given(st.sets(st.integers(0, 1 << 31)))
+def test_ranks_come_back(ranks: set[int]) -> None:
+    assert unpack_ranks(pack_ranks(ranks)) == sorted(ranks)
 
 
 def test_a_key_is_spooled_when_it_is_more_than_memory_takes(monkeypatch: pytest.MonkeyPatch) -> None:
