@@ -49,7 +49,8 @@ class StateFolder:
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
         """Holds the state against a second run at the same time; the system lets go when the process ends."""
-        FileSystems.mkdirs(self.path) if not FileSystems.exists(self.path) else None
+        if not FileSystems.exists(self.path):
+            FileSystems.mkdirs(self.path)
         if "://" in self.path:  # a store of objects knows no locks
             yield
             return
@@ -103,11 +104,16 @@ class StateFolder:
 
     def _go_back(self, number: int) -> None:
         path = FileSystems.join(self.path, CURRENT)
-        self._write(path, _name(number)) if number else FileSystems.delete([path])
+        if number:
+            self._write(path, _name(number))
+        else:
+            FileSystems.delete([path])
 
     def _newest(self) -> dict[str, Any] | None:
         path = FileSystems.join(self.path, CURRENT)
         if not FileSystems.exists(path):
+            if len(FileSystems.match([FileSystems.join(self.path, "*", MANIFEST)])[0].metadata_list) > 1:
+                raise self._broken(f"{CURRENT} is missing")
             return None
         number = self._read(path).strip()
         if not number.isdigit():
@@ -161,12 +167,12 @@ class StateFolder:
 
     @staticmethod
     def _write(path: str, text: str) -> None:
-        aside = f"{path}.part"
+        """Whole or not at all: an object of a store appears when it is closed, a file is renamed."""
+        aside = path if "://" in path else f"{path}.part"
         with FileSystems.create(aside, "text/plain") as file:
             file.write(text.encode())
-        if FileSystems.exists(path):
-            FileSystems.delete([path]) if "://" in path else None
-        os.replace(aside, path) if "://" not in path else FileSystems.rename([aside], [path])
+        if aside != path:
+            os.replace(aside, path)
 
     @staticmethod
     def _delete(folder: str) -> None:

@@ -91,6 +91,11 @@ def test_a_broken_state(tmp_path: Path) -> None:
     assert "000001/state.json cannot be read" in _mistake(state)
     (tmp_path / "CURRENT").write_text("seven")
     assert "CURRENT says 'seven', which is no run" in _mistake(state)
+    lost = StateFolder(f"{tmp_path}/lost", CONFIG)
+    for logs in ("a", "b"):
+        _run(lost, logs, tmp_path / logs)
+    (tmp_path / "lost/CURRENT").unlink()
+    assert "CURRENT is missing; bring it back from a copy" in _mistake(lost)
 
 
 def test_another_config(tmp_path: Path) -> None:
