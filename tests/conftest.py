@@ -1,4 +1,4 @@
-"""TensorFlow's environment, set before any test imports it, and what is made once for all tests."""
+"""TensorFlow's environment, set before any test imports it, what is made once for all tests, and what runs first."""
 
 from __future__ import annotations
 
@@ -8,6 +8,15 @@ import pytest
 
 import preprocessing  # noqa: F401
 from tests.made_once import MadeOnce
+
+# Files of minutes: were one the last, the other workers would wait for it.
+LONGEST_FIRST = ("test_docs_run.py", "test_demo.py", "test_item_vectors.py", "test_first_day.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The order in which files are handed to the workers."""
+    places = {name: place for place, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(places)))
 
 
 @pytest.fixture(scope="session")

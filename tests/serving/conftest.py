@@ -49,9 +49,7 @@ def config(config_file: str) -> Callable[..., ServingConfig]:
 
 
 @pytest.fixture(scope="session")
-def exported(
-    data: str, job: str, config: Callable[..., ServingConfig], made_once: MadeOnce
-) -> Callable[[str], Path]:
+def exported(data: str, job: str, config: Callable[..., ServingConfig], made_once: MadeOnce) -> Callable[[str], Path]:
     """`exported("portable")`: a model folder with version 1; each kind is exported once."""
     from serving.export import export
 
