@@ -1,7 +1,11 @@
 """python -m benchmarks.preprocess: the pipeline against the floor of reading, parsing and writing the same bytes.
 
-example:
+With --partitions it shows instead what is shuffled: the same log in the partitions that its size asks for, and in
+so many that each holds next to nothing, as those of a log a thousand times as large would be in a batch.
+
+examples:
   python -m benchmarks.preprocess --events 200000 --workers 2
+  python -m benchmarks.preprocess --events 1000000 --partitions 10000
 """
 
 from __future__ import annotations
@@ -19,6 +23,7 @@ from pathlib import Path
 import orjson
 import psutil
 
+from benchmarks import shuffle_traffic
 from benchmarks.large_log import make
 from preprocessing.command.console import run_command
 from preprocessing.command.flags import Flags
@@ -120,8 +125,13 @@ def main(argv: list[str] | None = None) -> None:
     flags.add_argument("--events", type=int, default=1_000_000, help="searches and actions of the large log")
     flags.add_argument("--workers", type=int, default=2, help="worker processes")
     flags.add_argument("--folder", type=Path, help="where the logs are made (default: a temporary folder)")
+    flags.add_argument("--partitions", type=int, help="of users: shows what is shuffled, in few and in so many")
     arguments = flags.parse_args(argv)
     with tempfile.TemporaryDirectory(dir=arguments.folder) as name:
+        if arguments.partitions:
+            make(Path(name) / "raw", arguments.events)
+            print(json.dumps(shuffle_traffic.compare(Path(name) / "raw", arguments.partitions)))
+            return
         small = measure(arguments.events // 4, arguments.workers, Path(name))
         large = measure(arguments.events, arguments.workers, Path(name))
     growth = round(large["seconds"] / small["seconds"], 2)

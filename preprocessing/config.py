@@ -34,7 +34,9 @@ STREAM_FIELDS = {
 class StreamConfig(Section):
     """Where one raw stream lies and how its columns are called."""
 
-    pattern: str  # below --input unless it is absolute or has a scheme; .jsonl, .jsonl.gz, .ndjson or .parquet
+    pattern: (
+        str  # below --input unless it is absolute or has a scheme; .jsonl, .jsonl.gz, .jsonl.zst, .ndjson or .parquet
+    )
     columns: dict[str, str] = Field({})  # our field name -> theirs, dots descend: `user_id: client.id`
 
 
@@ -222,11 +224,13 @@ class TextConfig(Section):
 class OutputConfig(Section):
     """The files that come out."""
 
-    train_shards: int = Field(8, gt=0)
-    validation_shards: int = Field(1, gt=0)
-    eval_shards: int = Field(2, gt=0)
-    catalog_shards: int = Field(2, gt=0)
-    partition_mb: int = Field(32, gt=0)  # raw bytes a join partition: what one worker holds at a time
+    train_shards: int | None = Field(None, gt=0)  # null: of `shard_mb` each, and at least 8
+    validation_shards: int | None = Field(None, gt=0)  # null: at least 1
+    eval_shards: int | None = Field(None, gt=0)  # null: at least 2
+    catalog_shards: int | None = Field(None, gt=0)  # null: at least 2
+    shard_mb: int = Field(200, gt=0)  # of a record file
+    rejected_lines: int = Field(10_000, gt=0)  # kept of a stream's records with one reason; beyond it a sample
+    partition_mb: int = Field(32, gt=0)  # of plain JSON a join partition: what one worker holds at a time
 
 
 class PreprocessingConfig(Section):

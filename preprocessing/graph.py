@@ -5,8 +5,8 @@
 
 Of a catalogue alone the items themselves ask, behind "counted items"; all else is the same.
 
-Keys are partitions of users and of items, elements are batches of records: the shuffle moves few and compact
-elements, and one worker holds one partition at a time, whatever the size of the log.
+Elements are batches of records, keyed by users or by items: the shuffle moves few and compact elements. A key of a
+large log has many partitions; where it arrives it is split, and a worker holds one partition at a time.
 """
 
 from __future__ import annotations
@@ -30,15 +30,19 @@ from preprocessing.joins.count_prices import CountPrices
 from preprocessing.joins.count_vocabularies import CountTokens
 from preprocessing.joins.encode_items import CATALOG, ENCODED, EncodeItems, SumTotals
 from preprocessing.joins.join_items import JOINED, PRICES, TOTALS, JoinItems
-from preprocessing.joins.join_users import LOGS, LOOKUPS, TOKENS, JoinUsers
+from preprocessing.joins.join_users import LOGS, TOKENS, JoinUsers
+from preprocessing.joins.look_up_items import LOOKUPS
 from preprocessing.joins.shared_encoder import SharedEncoder
 from preprocessing.joins.split import EVAL, TRAIN, VALIDATION, SplitByTime
 from preprocessing.logs.parse import COUNTS, KINDS, REJECTED, TIMES, ParseRecords
 from preprocessing.logs.sources import Source
+from preprocessing.shuffle.by_key import ByKey
+from preprocessing.shuffle.keyed_batches import METRICS
+from preprocessing.shuffle.partitions import Dealing
 
-METRICS = "preprocessing"  # the namespace of the counters that a runner shows
 STREAMS = ("catalog", "searches", "actions", "ubi")
 _LEAST = 4
+_KEY_BYTES, _MOST_KEYS = 32 << 20, 512  # so many that all machines have work, so few that batches stay large
 
 
 class Partitions(NamedTuple):
@@ -46,6 +50,7 @@ class Partitions(NamedTuple):
 
     users: int = 16
     items: int = 4
+    keys: int = _MOST_KEYS  # of each in the shuffle, at most
 
     @classmethod
     def of(cls, sources: Iterable[Source], partition_mb: int) -> Partitions:
@@ -54,13 +59,15 @@ class Partitions(NamedTuple):
         for source in sources:
             sizes["items" if source.stream == "catalog" else "users"] += source.size
         users, items = (max(_LEAST, math.ceil(size / (partition_mb << 20))) for size in sizes.values())
-        return cls(users, max(items, users // 8))  # a log without a catalogue still names its items
+        keys = min(_MOST_KEYS, max(_LEAST, math.ceil(max(sizes.values()) / _KEY_BYTES)))
+        return cls(users, max(items, users // 8), keys)  # a log without a catalogue still names its items
 
 
 class JoinedLog(NamedTuple):
     """Who asked for what, each a PCollection."""
 
-    logs: beam.PCollection  # (partition of users, its logs)
+    dealing: Dealing  # of who asks
+    logs: beam.PCollection  # (key, logs of its partitions)
     items: beam.PCollection  # counted items, each with the partitions that look it up
     totals: beam.PCollection
     prices: beam.PCollection
@@ -90,7 +97,8 @@ class MakeExamples(beam.PTransform):
     def __init__(self, config: PreprocessingConfig, partitions: Partitions | None = None) -> None:
         super().__init__()
         self._config = config
-        self._partitions = partitions or Partitions()
+        partitions = partitions or Partitions()
+        self._users, self._items = (Dealing.of(count, partitions.keys) for count in partitions[:2])
 
     def expand(self, streams: Mapping[str, beam.PCollection]) -> DataParts:
         config = self._config
@@ -101,14 +109,14 @@ class MakeExamples(beam.PTransform):
         vocabularies = (words, log.prices | CountPrices(config.prices.least)) | "Tables of ids" >> beam.Flatten()
         encoder, tables = SharedEncoder(config), AsDict(vocabularies)
         totals = AsSingleton(log.totals | "Totals" >> beam.CombineGlobally(SumTotals()))
-        encoded = log.items | "Encode items" >> beam.ParDo(EncodeItems(config, encoder), tables, totals).with_outputs(
-            ENCODED, CATALOG
-        )
+        encoded = log.items | "Encode items" >> beam.ParDo(
+            EncodeItems(config, encoder, log.dealing), tables, totals
+        ).with_outputs(ENCODED, CATALOG)
         examples = (
             {"logs": log.logs, "items": encoded[ENCODED]}
-            | "Logs and items by user" >> beam.CoGroupByKey()
+            | "Logs and items by user" >> ByKey()
             | "Build examples"
-            >> beam.ParDo(BuildExamples(config, encoder), tables, log.cuts).with_outputs(
+            >> beam.ParDo(BuildExamples(config, encoder, log.dealing), tables, log.cuts).with_outputs(
                 TRAIN, VALIDATION, EVAL, REJECTED, COUNTS
             )
         )
@@ -131,35 +139,41 @@ class MakeExamples(beam.PTransform):
         cuts = _cuts(split)
         users = (
             {kind: _all(parsed, kind) for kind in ("searches", "actions", "impressions")}
-            | "By user" >> beam.CoGroupByKey()
+            | "By user" >> ByKey()
             | "Join users"
-            >> beam.ParDo(JoinUsers(config, self._partitions.items), cuts).with_outputs(LOGS, LOOKUPS, TOKENS, COUNTS)
+            >> beam.ParDo(JoinUsers(config, self._users, self._items), cuts).with_outputs(LOGS, LOOKUPS, TOKENS, COUNTS)
         )
         items = self._join_items({"catalog": _all(parsed, "catalog"), "lookups": users[LOOKUPS]}, has_catalog)
         tokens, counts = ((users[name], items[name]) for name in (TOKENS, COUNTS))
-        return JoinedLog(users[LOGS], items[JOINED], items[TOTALS], items[PRICES], tokens, counts, split, cuts)
+        return JoinedLog(
+            self._users, users[LOGS], items[JOINED], items[TOTALS], items[PRICES], tokens, counts, split, cuts
+        )
 
     def _ask_items(self, parsed: Sequence[Any]) -> JoinedLog:
         """The same of a catalogue alone, whose items are asked for by their own words."""
         items = self._join_items({"catalog": _all(parsed, "catalog")}, has_catalog=True)
-        asked = items[JOINED] | "Ask items" >> beam.ParDo(AskItems(self._config, self._partitions.items)).with_outputs(
+        asked = items[JOINED] | "Ask items" >> beam.ParDo(AskItems(self._config, self._items)).with_outputs(
             LOGS, JOINED, TOKENS, TIMES
         )
         split = asked[TIMES] | "Split" >> SplitByTime(CATALOGUE_SPLIT, 0)
         tokens = (asked[TOKENS], items[TOKENS])
         counts, cuts = (items[COUNTS],), _cuts(split)
-        return JoinedLog(asked[LOGS], asked[JOINED], items[TOTALS], items[PRICES], tokens, counts, split, cuts)
+        return JoinedLog(
+            self._items, asked[LOGS], asked[JOINED], items[TOTALS], items[PRICES], tokens, counts, split, cuts
+        )
 
     def _join_items(self, sides: Mapping[str, beam.PCollection], has_catalog: bool) -> Any:
         return (
             sides
-            | "By item" >> beam.CoGroupByKey()
+            | "By item" >> ByKey()
             | "Join items"
-            >> beam.ParDo(JoinItems(self._config, has_catalog)).with_outputs(JOINED, TOTALS, PRICES, TOKENS, COUNTS)
+            >> beam.ParDo(JoinItems(self._config, self._items, has_catalog)).with_outputs(
+                JOINED, TOTALS, PRICES, TOKENS, COUNTS
+            )
         )
 
     def _parse(self, stream: str, records: beam.PCollection) -> Any:
-        parse = ParseRecords(stream, self._config.input, self._partitions.users, self._partitions.items)
+        parse = ParseRecords(stream, self._config.input, self._users, self._items)
         outputs = (*KINDS.values(), REJECTED, COUNTS, TIMES)
         whole = records | f"All {stream} in one window" >> beam.WindowInto(GlobalWindows())
         return whole | f"Parse {stream}" >> beam.ParDo(parse).with_outputs(*outputs)

@@ -18,10 +18,11 @@ from preprocessing.command.runners import beam_options, new_pipeline, run_to_end
 from preprocessing.config import InputConfig, PreprocessingConfig, join_path
 from preprocessing.data import stats as statistics
 from preprocessing.data.data_folder import FAILED, DataFolder, finish, finish_inside
-from preprocessing.data.write_folder import WriteDataFolder, shard_counts
+from preprocessing.data.record_shards import shards_of
+from preprocessing.data.write_folder import WriteDataFolder
 from preprocessing.graph import MakeExamples, Partitions
 from preprocessing.logs.documents import Document
-from preprocessing.logs.parse import Parse, document_loader, parser
+from preprocessing.logs.parse import Parse, columns_of, document_loader, parser
 from preprocessing.logs.sources import Read, Source, find, has_files, refuse_inside, sniff
 
 OWN_FLAGS = ("--config", "--input", "--output", "--set")
@@ -88,7 +89,7 @@ def patterns_of(config: InputConfig, folder: str) -> dict[str, str]:
 def sources_of(config: PreprocessingConfig, folder: str) -> list[Source]:
     """The raw files, each looked into."""
     patterns = patterns_of(config.input, folder)
-    sources = [find(stream, folder, pattern) for stream, pattern in patterns.items()]
+    sources = [find(stream, folder, pattern, columns_of(stream, config.input)) for stream, pattern in patterns.items()]
     for source in sources:
         parse = parser(source.stream, config.input)
         sniff(source, document_loader(source.stream, config.input), functools.partial(_parse_only, parse))
@@ -103,7 +104,8 @@ def run(config: PreprocessingConfig, input_folder: str, output: str, flags: Sequ
     """Runs the pipeline to its end; returns the statistics. As a template it only launches, and returns None."""
     sources = sources_of(config, input_folder)
     refuse_inside(output, sources)
-    options = beam_options(flags, OWN_FLAGS, sum(source.size for source in sources))
+    size = sum(source.size for source in sources)
+    options = beam_options(flags, OWN_FLAGS, size)
     template = options.view_as(GoogleCloudOptions).template_location is not None
     pipeline = new_pipeline(options)
     folder = DataFolder(output)
@@ -114,7 +116,8 @@ def run(config: PreprocessingConfig, input_folder: str, output: str, flags: Sequ
     if template:
         finish_inside(written, folder, config)
     try:
-        files = sum(shard_counts(config).values()) + len(config.text.grains) + 7
+        shards = shards_of(config.output, {"train": size})  # near enough for a bar
+        files = sum(one.files for one in shards.values()) + len(config.text.grains) + 7
         with counted_progress("reading, joining, writing", files, lambda: len(folder.staged())):
             run_to_end(pipeline)
     except Exception as error:

@@ -24,7 +24,7 @@ COUNTS_FILE = "counts.json"  # staged, never placed
 STARTED = f"{STAGING}/STARTED"  # whose folder it is, while there is no other mark
 _MADE_HERE = re.compile(
     rf"{SUCCESS}|{FAILED}|{SPEC}|{STATS}|{CONFIG}|{STAGING}/.*|(vocab|rejected)/[^/]*"
-    r"|(train|validation|eval|catalog)-\d{5}-of-\d{5}\.tfrecord\.gz"
+    r"|(train|validation|eval|catalog)-\d{5,}-of-\d{5,}\.tfrecord\.gz"
 )
 _SUBFOLDERS = {"vocab-": "vocab", "rejected-": "rejected"}
 

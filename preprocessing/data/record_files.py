@@ -5,40 +5,26 @@ Beam's own sinks deal records out to shards at random, and the same seed must gi
 
 from __future__ import annotations
 
-import hashlib
+import itertools
 import struct
 import uuid
 import zlib
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 import apache_beam as beam
 import google_crc32c
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
-from preprocessing.logs.records import unpack
+from preprocessing.data.record_shards import Shard, ShardKey
+from preprocessing.shuffle.packing import unpack
+from preprocessing.shuffle.partitions import Dealing
+from preprocessing.shuffle.split_late import split_late
 
-ShardKey = tuple[str, int, int]  # name, shard, shards
 _CRC_DELTA = 0xA282EAD8
 _MIME = "application/octet-stream"
 GZIP_LEVEL = 3
-
-
-def order_key(seed: int, key: str) -> bytes:
-    """Where a record comes in its file: a shuffle that a seed decides."""
-    return hashlib.blake2b(key.encode(), digest_size=8, key=str(seed).encode()).digest()
-
-
-def shard_of(name: str, order: bytes, shards: int) -> ShardKey:
-    """The shard a record goes to."""
-    return name, int.from_bytes(order[-2:], "little") % shards, shards
-
-
-def file_name(key: ShardKey) -> str:
-    """As in `train-00002-of-00008.tfrecord.gz`."""
-    name, shard, shards = key
-    return f"{name}-{shard:05d}-of-{shards:05d}.tfrecord.gz"
+_RECORDS = "records"
 
 
 def framed(record: bytes) -> bytes:
@@ -70,27 +56,35 @@ def _gzipped(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 class WriteShard(beam.DoFn):
-    """(shard, packed (order, record) pairs) -> one TFRecord file, records in order."""
+    """(shard, packed (order, record) pairs) -> one TFRecord file, records in order, sorting a range at a time."""
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
 
-    def process(self, element: tuple[ShardKey, Iterable[bytes]]) -> Iterator[Any]:
+    def process(self, element: tuple[ShardKey, Iterable[bytes]]) -> Iterator[str]:
         key, batches = element
-        records = sorted(record for batch in batches for record in unpack(tuple, batch))
-        path = FileSystems.join(self._folder, file_name(key))
-        write_file(path, (framed(record) for _, record in records))
+        shard = Shard(*key)
+        path = FileSystems.join(self._folder, shard.file_name)
+        write_file(path, map(framed, _in_order(shard, batches)))
         yield path
 
 
+def _in_order(shard: Shard, batches: Iterable[bytes]) -> Iterator[bytes]:
+    ranges = Dealing(shard.ranges, keys=1)
+    sided = ((_RECORDS, batch) for batch in batches)
+    for _, sides in split_late(0, sided, ranges, {_RECORDS: lambda record: (shard.range_of(record[0]),)}):
+        ordered = sorted(record for batch in sides.get(_RECORDS, ()) for record in unpack(tuple, batch))
+        yield from (record for _, record in ordered)
+
+
 class WriteRejected(beam.DoFn):
-    """(shard, lines) -> one file of rejected records, in order."""
+    """(stream, lists of lines) -> one file of rejected records, in order."""
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
 
-    def process(self, element: tuple[tuple[str, int], Iterable[bytes]]) -> Iterator[Any]:
-        (stream, shard), lines = element
-        path = FileSystems.join(self._folder, f"rejected-{stream}-{shard:05d}.jsonl")
-        write_file(path, (line + b"\n" for line in sorted(lines)))
+    def process(self, element: tuple[str, Iterable[list[bytes]]]) -> Iterator[str]:
+        stream, lists = element
+        path = FileSystems.join(self._folder, f"rejected-{stream}.jsonl")
+        write_file(path, (line + b"\n" for line in sorted(itertools.chain.from_iterable(lists))))
         yield path

@@ -13,8 +13,11 @@ from preprocessing.joins.attribution import AttributedAction, Request
 from preprocessing.joins.join_items import JOINED, CountedItem
 from preprocessing.joins.join_users import LOGS, TOKENS, query_tokens
 from preprocessing.joins.user_log import UserLog
-from preprocessing.logs.parse import TIMES, hour_of, partition_of
-from preprocessing.logs.records import CLICK, Item, pack, unpack
+from preprocessing.logs.parse import TIMES, hour_of
+from preprocessing.logs.records import CLICK, Item
+from preprocessing.shuffle.keyed_batches import KeyedBatches, Traffic
+from preprocessing.shuffle.packing import pack, unpack
+from preprocessing.shuffle.partitions import Dealing, pack_ranks
 
 # Of the moments that items are asked for at, which are hashes of them.
 CATALOGUE_SPLIT = SplitConfig(eval_days=None, eval_share=0.05, validation_share=0.05)
@@ -24,25 +27,27 @@ _NOBODY = ""
 class AskItems(beam.DoFn):
     """Counted items -> the log that asks for them, the same items looked up by it, its tokens and its times."""
 
-    def __init__(self, config: PreprocessingConfig, partitions: int) -> None:
+    def __init__(self, config: PreprocessingConfig, dealing: Dealing) -> None:
         self._config = config
-        self._partitions = partitions
+        self._dealing = dealing
 
     def setup(self) -> None:
         from preprocessing.joins import encode_strings  # TensorFlow comes with it
 
         self._count_grains = encode_strings.count_grains
         self._queries_of = encode_strings.queries_of
+        self._traffic = Traffic(LOGS)
 
     def process(self, packed: bytes) -> Iterator[Any]:
         counted = unpack(CountedItem.unpacked, packed)
         logs = self._logs([one.item for one in counted if one.item.in_stock])
-        by_partition: dict[int, list[UserLog]] = collections.defaultdict(list)
+        batches: KeyedBatches[int] = KeyedBatches(self._dealing.keys, self._traffic)
         for log in logs:
-            by_partition[self._partition(log.actions[0].item_id)].append(log)
-        for partition, own in by_partition.items():
-            yield beam.pvalue.TaggedOutput(LOGS, (partition, pack(log.packable() for log in own)))
-        looked_up = [one._replace(user_partitions=(self._partition(one.item.item_id),)) for one in counted]
+            partition = self._dealing.partition_of(log.actions[0].item_id)
+            batches.add(self._dealing.key_of(partition), (self._dealing.rank_of(partition), log.packable()))
+        for keyed in batches.drain():
+            yield beam.pvalue.TaggedOutput(LOGS, keyed)
+        looked_up = [one._replace(askers=(self._asker(one.item.item_id),)) for one in counted]
         yield beam.pvalue.TaggedOutput(JOINED, pack(one.packable() for one in looked_up))
         requests = [log.requests[0] for log in logs]
         queries = collections.Counter(one.query for one in requests)
@@ -51,8 +56,9 @@ class AskItems(beam.DoFn):
         for one in requests:
             yield beam.pvalue.TaggedOutput(TIMES, hour_of(one.ts))
 
-    def _partition(self, item_id: str) -> int:
-        return partition_of(item_id, self._partitions)
+    def _asker(self, item_id: str) -> tuple[int, bytes]:
+        partition = self._dealing.partition_of(item_id)
+        return self._dealing.key_of(partition), pack_ranks([self._dealing.rank_of(partition)])
 
     def _logs(self, items: Sequence[Item]) -> list[UserLog]:
         """One of each item that has a word."""

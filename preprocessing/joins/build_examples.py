@@ -18,27 +18,37 @@ from preprocessing.joins.split import Cuts
 from preprocessing.joins.user_log import UserLog
 from preprocessing.joins.write_request import RequestFeatures, RequestWriter, Stages
 from preprocessing.logs.parse import COUNTS, REJECTED, rejected_record
-from preprocessing.logs.records import days, unpack
+from preprocessing.logs.records import days
+from preprocessing.shuffle.packing import unpack
+from preprocessing.shuffle.partitions import Dealing, unpack_ranks
+from preprocessing.shuffle.split_late import PartitionsOf, Sides, split_late
+
+_OWNERS: dict[str, PartitionsOf] = {"logs": lambda log: log[:1], "items": lambda item: unpack_ranks(item[0])}
 
 
 class BuildExamples(beam.DoFn):
-    """(partition, logs and encoded items) -> (key, example) by split, counts and late rejections."""
+    """(key, logs and encoded items) -> (key, example) by split, counts and late rejections."""
 
-    def __init__(self, config: PreprocessingConfig, encoder: SharedEncoder) -> None:
+    def __init__(self, config: PreprocessingConfig, encoder: SharedEncoder, dealing: Dealing) -> None:
         self._config = config
         self._encoder = encoder
+        self._dealing = dealing
 
     def setup(self) -> None:
         self._features = RequestFeatures(self._config.text, self._config.input.vector_width)
 
     def process(
-        self, element: tuple[int, Mapping[str, Iterable[bytes]]], words: Mapping[str, Sequence[str]], cuts: Cuts
+        self, element: tuple[int, Iterable[tuple[str, bytes]]], words: Mapping[str, Sequence[str]], cuts: Cuts
     ) -> Iterator[Any]:
-        _, sides = element
-        logs = [log for batch in sides["logs"] for log in unpack(UserLog.unpacked, batch)]
+        for _, sides in split_late(*element, self._dealing, _OWNERS):
+            yield from self._build(sides, words, cuts)
+
+    def _build(self, sides: Sides, words: Mapping[str, Sequence[str]], cuts: Cuts) -> Iterator[Any]:
+        logs = [UserLog.unpacked(log) for batch in sides.get("logs", ()) for _, log in unpack(tuple, batch)]
         if not logs:
             return
-        items = {key: EncodedItem._make(item) for batch in sides["items"] for key, item in unpack(tuple, batch)}
+        found = (one for batch in sides.get("items", ()) for one in unpack(tuple, batch))
+        items = {item_id: EncodedItem._make(item) for _, item_id, item in found}
         asked = (request.query for log in logs for request in log.requests)
         queries = self._features.encode_queries(asked, self._encoder.get(words))
         write = RequestWriter(self._features, items, queries)

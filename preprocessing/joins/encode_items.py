@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import collections
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import apache_beam as beam
+from apache_beam.transforms.window import GlobalWindow
+from apache_beam.utils.windowed_value import WindowedValue
 
 from preprocessing.config import PreprocessingConfig
 from preprocessing.data import example_proto
@@ -15,7 +16,10 @@ from preprocessing.data.example_proto import FeatureWriter
 from preprocessing.data.features import PRICE_VALUE, EncodedItem, catalog_features
 from preprocessing.joins.join_items import CountedItem
 from preprocessing.joins.shared_encoder import SharedEncoder
-from preprocessing.logs.records import ATTRIBUTES, Item, pack, unpack
+from preprocessing.logs.records import ATTRIBUTES, Item
+from preprocessing.shuffle.keyed_batches import KeyedBatches, Traffic
+from preprocessing.shuffle.packing import unpack
+from preprocessing.shuffle.partitions import Dealing
 
 if TYPE_CHECKING:
     from preprocessing.joins.encode_strings import Encoder
@@ -52,27 +56,33 @@ class SumTotals(beam.CombineFn):
 
 
 class EncodeItems(beam.DoFn):
-    """Counted items -> (user partition, its encoded items), and (item id, example) of what is live."""
+    """Counted items -> (key of users, their encoded items), and (item id, example) of what is live."""
 
-    def __init__(self, config: PreprocessingConfig, encoder: SharedEncoder) -> None:
+    def __init__(self, config: PreprocessingConfig, encoder: SharedEncoder, users: Dealing) -> None:
         self._config = config
         self._encoder = encoder
+        self._users = users
 
     def setup(self) -> None:
         self._example = CatalogWriter(self._config)
+        self._batches: KeyedBatches[int] = KeyedBatches(self._users.keys, Traffic(ENCODED))
 
     def process(self, packed: bytes, words: Mapping[str, Sequence[str]], totals: tuple[int, int]) -> Iterator[Any]:
         counted = unpack(CountedItem.unpacked, packed)
         encoded = self._encode(counted, self._encoder.get(words), CatalogTotals(*totals))
-        by_user_partition: dict[int, list[tuple]] = collections.defaultdict(list)
         for one, item in zip(counted, encoded, strict=True):
-            for user_partition in one.user_partitions:
-                by_user_partition[user_partition].append((one.item.item_id, tuple(item)))
-        for user_partition, items in by_user_partition.items():
-            yield beam.pvalue.TaggedOutput(ENCODED, (user_partition, pack(items)))
+            for key, ranks in one.askers:
+                self._batches.add(key, (ranks, one.item.item_id, tuple(item)))
+            if self._batches.full:
+                yield from (beam.pvalue.TaggedOutput(ENCODED, keyed) for keyed in self._batches.drain())
         for one, item in zip(counted, encoded, strict=True):
             if one.item.in_stock:
                 yield beam.pvalue.TaggedOutput(CATALOG, (one.item.item_id, self._example(one, item)))
+
+    def finish_bundle(self) -> Iterator[Any]:
+        for keyed in self._batches.drain():
+            value = WindowedValue(keyed, GlobalWindow().max_timestamp(), (GlobalWindow(),))
+            yield beam.pvalue.TaggedOutput(ENCODED, value)
 
     def _encode(self, counted: Sequence[CountedItem], encoder: Encoder, totals: CatalogTotals) -> list[EncodedItem]:
         items = [one.item for one in counted]

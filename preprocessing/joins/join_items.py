@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import collections
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import apache_beam as beam
 
 from preprocessing.config import PreprocessingConfig
 from preprocessing.joins.count_prices import price_histograms
-from preprocessing.joins.join_users import TOKENS, ItemLookup
+from preprocessing.joins.join_users import TOKENS
+from preprocessing.joins.look_up_items import LOOKUPS, ItemLookup
 from preprocessing.logs.parse import COUNTS
-from preprocessing.logs.records import Item, pack, unpack
+from preprocessing.logs.records import Item
+from preprocessing.shuffle.keyed_batches import KeyedBatches, Traffic
+from preprocessing.shuffle.packing import unpack
+from preprocessing.shuffle.partitions import Dealing, pack_ranks, unpack_ranks
+from preprocessing.shuffle.split_late import PartitionsOf, Sides, split_late
 
 JOINED, TOTALS, PRICES = "joined", "totals", "prices"
 Counts = collections.Counter[tuple[str, ...]]
@@ -24,7 +29,7 @@ class CountedItem(NamedTuple):
     item: Item
     actions: int
     positives: int
-    user_partitions: tuple[int, ...]  # those that look it up
+    askers: tuple[tuple[int, bytes], ...]  # keys of users, each with the ranks of the partitions that look it up
 
     def packable(self) -> tuple:
         """As plain tuples, for `records.pack`."""
@@ -38,30 +43,44 @@ class CountedItem(NamedTuple):
 
 
 class JoinItems(beam.DoFn):
-    """(partition, catalogue and lookups) -> counted items, their totals, their prices, and the tokens they bring."""
+    """(key, catalogue and lookups) -> counted items, their totals, their prices, and the tokens they bring."""
 
-    def __init__(self, config: PreprocessingConfig, has_catalog: bool) -> None:
+    def __init__(self, config: PreprocessingConfig, dealing: Dealing, has_catalog: bool) -> None:
         self._config = config
+        self._dealing = dealing
         self._has_catalog = has_catalog
 
     def setup(self) -> None:
         from preprocessing.joins import encode_strings
 
         self._count_grains = encode_strings.count_grains
+        self._owners = dict.fromkeys(("catalog", LOOKUPS), _owner(self._dealing))
+        self._joined: KeyedBatches[None] = KeyedBatches(1, Traffic(JOINED))
 
-    def process(self, element: tuple[int, Mapping[str, Iterable[bytes]]]) -> Iterator[Any]:
-        _, sides = element
+    def process(self, element: tuple[int, Iterable[tuple[str, bytes]]]) -> Iterator[Any]:
+        for _, sides in split_late(*element, self._dealing, self._owners):
+            yield from self._join(sides)
+            if self._joined.full:
+                yield from self._drained()
+        yield from self._drained()
+
+    def _drained(self) -> Iterator[Any]:
+        for _, batch in self._joined.drain():
+            yield beam.pvalue.TaggedOutput(JOINED, batch)
+
+    def _join(self, sides: Sides) -> Iterator[Any]:
         lookups: dict[str, list[ItemLookup]] = collections.defaultdict(list)
-        for batch in sides.get("lookups", ()):  # of a catalogue alone there are none
+        for batch in sides.get(LOOKUPS, ()):  # of a catalogue alone there are none
             for lookup in unpack(ItemLookup._make, batch):
                 lookups[lookup.item_id].append(lookup)
         counts: Counts = collections.Counter()
         if self._has_catalog:
-            items = newest((item for batch in sides["catalog"] for item in unpack(Item._make, batch)), counts)
+            items = newest((item for batch in sides.get("catalog", ()) for item in unpack(Item._make, batch)), counts)
         else:  # items are known by id alone
             items = [Item(item_id) for item_id in sorted(lookups)]
         counted = [_counted(item, lookups.get(item.item_id, ())) for item in items]
-        yield beam.pvalue.TaggedOutput(JOINED, pack(one.packable() for one in counted))
+        for one in counted:
+            self._joined.add(None, one.packable())
         live = [one.positives for one in counted if one.item.in_stock]
         counts["items",] += len(live)
         yield beam.pvalue.TaggedOutput(TOTALS, (len(live), sum(live)))
@@ -87,12 +106,23 @@ class JoinItems(beam.DoFn):
 
 
 def _counted(item: Item, lookups: Sequence[ItemLookup]) -> CountedItem:
+    ranks_by_key: dict[int, list[bytes]] = collections.defaultdict(list)
+    for lookup in lookups:
+        ranks_by_key[lookup.user_key].append(lookup.ranks)
     return CountedItem(
         item,
         actions=sum(lookup.actions for lookup in lookups),
         positives=sum(lookup.positives for lookup in lookups),
-        user_partitions=tuple(sorted(lookup.user_partition for lookup in lookups)),
+        askers=tuple((key, _merged(ranks)) for key, ranks in sorted(ranks_by_key.items())),
     )
+
+
+def _merged(ranks: Sequence[bytes]) -> bytes:
+    return ranks[0] if len(ranks) == 1 else pack_ranks({rank for one in ranks for rank in unpack_ranks(one)})
+
+
+def _owner(dealing: Dealing) -> PartitionsOf:
+    return lambda record: (dealing.partition_of(record[0]),)  # of an item and of a lookup the id comes first
 
 
 def newest(records: Iterable[Item], counts: Counts) -> list[Item]:

@@ -4,89 +4,78 @@ from __future__ import annotations
 
 import collections
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import apache_beam as beam
 
-from preprocessing.config import PreprocessingConfig, StagesConfig, TextConfig
-from preprocessing.joins.attribution import answers_by_request
+from preprocessing.config import PreprocessingConfig, TextConfig
 from preprocessing.joins.click_positions import count_positions
 from preprocessing.joins.count_vocabularies import QUERY
-from preprocessing.joins.request_stages import labels_of, positives
+from preprocessing.joins.look_up_items import LOOKUPS, Lookups
 from preprocessing.joins.split import Cuts
 from preprocessing.joins.user_log import UserEvents, UserLog
-from preprocessing.logs.parse import COUNTS, partition_of
-from preprocessing.logs.records import Action, Impression, Search, pack, unpack
+from preprocessing.logs.parse import COUNTS
+from preprocessing.logs.records import Action, Impression, Search
+from preprocessing.shuffle.keyed_batches import KeyedBatches, Traffic
+from preprocessing.shuffle.packing import unpack
+from preprocessing.shuffle.partitions import Dealing
+from preprocessing.shuffle.split_late import PartitionsOf, Sides, split_late
 
-LOGS, LOOKUPS, TOKENS = "logs", "lookups", "tokens"
-_EVENTS: dict[str, Callable[[Any], Search | Action | Impression]] = {
-    "searches": Search._make,
-    "actions": Action._make,
-    "impressions": Impression._make,
-}
-
-
-class ItemLookup(NamedTuple):
-    """A partition of users asks for an item, and says how often they chose it in the training time."""
-
-    item_id: str
-    user_partition: int
-    actions: int
-    positives: int
+Event = Search | Action | Impression
+LOGS, TOKENS = "logs", "tokens"
+_EVENTS: dict[str, type[Event]] = {"searches": Search, "actions": Action, "impressions": Impression}
 
 
 class JoinUsers(beam.DoFn):
-    """(partition, batches by stream) -> logs in order, lookups of items, tokens of queries."""
+    """(key, batches by stream) -> logs in order, lookups of items, tokens of queries."""
 
-    def __init__(self, config: PreprocessingConfig, item_partitions: int) -> None:
+    def __init__(self, config: PreprocessingConfig, users: Dealing, items: Dealing) -> None:
         self._config = config
-        self._item_partitions = item_partitions
+        self._users = users
+        self._items = items
 
     def setup(self) -> None:
         from preprocessing.joins import encode_strings
 
         self._count_grains = encode_strings.count_grains
+        self._owners = {stream: _owner(kind, self._users) for stream, kind in _EVENTS.items()}
+        self._logs: KeyedBatches[int] = KeyedBatches(1, Traffic(LOGS))
+        self._lookups = Lookups(self._items, self._config.stages)
 
-    def process(self, element: tuple[int, Mapping[str, Iterable[bytes]]], cuts: Cuts) -> Iterator[Any]:
-        partition, batches = element
-        users: dict[str, UserEvents] = collections.defaultdict(lambda: UserEvents(self._config.join.max_user_events))
-        for stream, kind in _EVENTS.items():
-            for batch in batches.get(stream, ()):
-                for event in unpack(kind, batch):
-                    users[event.user_id].add(event)
+    def process(self, element: tuple[int, Iterable[tuple[str, bytes]]], cuts: Cuts) -> Iterator[Any]:
+        key, batches = element
+        for partition, sides in split_late(key, batches, self._users, self._owners):
+            yield from self._join(key, self._users.rank_of(partition), sides, cuts)
+            if self._logs.full:
+                yield from _tagged(LOGS, self._logs.drain())
+            if self._lookups.full:
+                yield from _tagged(LOOKUPS, self._lookups.drain(key))
+        yield from _tagged(LOGS, self._logs.drain())
+        yield from _tagged(LOOKUPS, self._lookups.drain(key))
+
+    def _join(self, key: int, rank: int, sides: Sides, cuts: Cuts) -> Iterator[Any]:
+        users = self._gather(sides)
         counts: collections.Counter[tuple[str, ...]] = collections.Counter()
         logs = []
         for user_id in sorted(users):
             log = users[user_id].log(user_id, self._config.join)
             counts.update(count_positions(log, cuts))
             logs.append(_without_idle_pages(log))
-            counts.update(users[user_id].dropped)
+            counts.update(users.pop(user_id).dropped)
             counts.update([("attribution", action.attribution) for action in logs[-1].actions])
-        yield beam.pvalue.TaggedOutput(LOGS, (partition, pack(log.packable() for log in logs)))
-        for lookups in self._lookups(partition, logs, cuts):
-            yield beam.pvalue.TaggedOutput(LOOKUPS, lookups)
+            self._logs.add(key, (rank, logs[-1].packable()), weight=logs[-1].size)
+        self._lookups.add(rank, logs, cuts)
         for token in self._tokens(logs, cuts):
             yield beam.pvalue.TaggedOutput(TOKENS, token)
-        for count in counts.items():
-            yield beam.pvalue.TaggedOutput(COUNTS, count)
+        yield from _tagged(COUNTS, counts.items())
 
-    def _lookups(self, partition: int, logs: Iterable[UserLog], cuts: Cuts) -> Iterator[tuple[int, bytes]]:
-        """(item partition, its lookups): every item that was shown or acted on."""
-        items: set[str] = set()
-        actions: collections.Counter[str] = collections.Counter()
-        chosen: collections.Counter[str] = collections.Counter()
-        for log in logs:
-            for request in log.requests:
-                items.update(request.results)
-            items.update([action.item_id for action in log.actions])
-            actions.update([action.item_id for action in log.actions if action.effective_ts < cuts.validation])
-            chosen.update(_training_positives(log, cuts, self._config.stages))
-        by_partition: dict[int, list[ItemLookup]] = collections.defaultdict(list)
-        for item_id in items:
-            lookup = ItemLookup(item_id, partition, actions[item_id], chosen[item_id])
-            by_partition[partition_of(item_id, self._item_partitions)].append(lookup)
-        for item_partition, lookups in by_partition.items():
-            yield item_partition, pack(lookups)
+    def _gather(self, sides: Sides) -> dict[str, UserEvents]:
+        users: dict[str, UserEvents] = collections.defaultdict(lambda: UserEvents(self._config.join.max_user_events))
+        for stream, kind in _EVENTS.items():
+            for batch in sides.get(stream, ()):
+                for event in unpack(_maker(kind), batch):
+                    users[event.user_id].add(event)
+        return dict(users)
 
     def _tokens(self, logs: Iterable[UserLog], cuts: Cuts) -> Iterator[tuple[tuple[str, str], int]]:
         """((vocabulary, token), count) of the training time's queries, and the queries themselves."""
@@ -113,10 +102,14 @@ def _without_idle_pages(log: UserLog) -> UserLog:
     return log._replace(requests=requests)
 
 
-def _training_positives(log: UserLog, cuts: Cuts, limits: StagesConfig) -> Iterator[str]:
-    """The items that the training examples of a user will be written with as positives."""
-    for place, answers in answers_by_request(log.actions).items():
-        request = log.requests[place]
-        if request.ts < cuts.validation:
-            chosen = positives(request, labels_of(request, answers, cuts), limits)
-            yield from (*chosen.ordered, *chosen.clicked)
+def _maker(kind: type[Event]) -> Callable[[Any], Event]:
+    return kind._make
+
+
+def _owner(kind: type[Event], users: Dealing) -> PartitionsOf:
+    place = kind._fields.index("user_id")
+    return lambda event: (users.partition_of(event[place]),)
+
+
+def _tagged(tag: str, values: Iterable[Any]) -> Iterator[beam.pvalue.TaggedOutput]:
+    return (beam.pvalue.TaggedOutput(tag, value) for value in values)

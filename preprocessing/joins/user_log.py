@@ -27,6 +27,11 @@ class UserLog(NamedTuple):
     requests: list[Request]
     actions: list[AttributedAction]
 
+    @property
+    def size(self) -> int:
+        """How many events it holds."""
+        return len(self.requests) + len(self.actions)
+
     def packable(self) -> tuple:
         """As plain tuples, for `records.pack`."""
         return self.user_id, [tuple(request) for request in self.requests], [tuple(one) for one in self.actions]

@@ -23,6 +23,8 @@ def records_of(block: Block) -> list[Any]:
 
 def rows(batch: pyarrow.RecordBatch) -> list[dict[str, Any]]:
     """The rows; times to the millisecond, since Python knows no finer than microseconds."""
+    if not batch.schema.names:  # a file that has none of the columns that are read
+        return [{} for _ in range(len(batch))]
     columns = {name: _values(_coarser(column)) for name, column in zip(batch.schema.names, batch.columns, strict=True)}
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 

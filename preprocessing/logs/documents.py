@@ -51,6 +51,15 @@ def renamer(columns: Mapping[str, str]) -> Callable[[Document], Document]:
     return rename
 
 
+def path_of_column(path: str) -> str:
+    """The part of a path that names a column of a table, or a field of one.
+
+    >>> path_of_column("page[].sku"), path_of_column("session.user")
+    ('page', 'session.user')
+    """
+    return path.split(_EACH)[0]
+
+
 def descend(document: Any, path: Sequence[str]) -> Any:
     """The value at a path, None where a step is missing."""
     for place, step in enumerate(path):

@@ -1,11 +1,10 @@
-"""Raw lines to compact batches, keyed by partition; what cannot be used goes aside with its reason."""
+"""Raw lines to compact batches, keyed for the shuffle; what cannot be used goes aside with its reason."""
 
 from __future__ import annotations
 
 import collections
 import functools
 import reprlib
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -17,7 +16,7 @@ from apache_beam.utils.windowed_value import WindowedValue
 from preprocessing.config import STREAM_FIELDS, InputConfig, StreamConfig
 from preprocessing.logs import ubi
 from preprocessing.logs.arrow_rows import records_of
-from preprocessing.logs.documents import Document, loader
+from preprocessing.logs.documents import Document, loader, path_of_column
 from preprocessing.logs.read_blocks import Block
 from preprocessing.logs.records import (
     Action,
@@ -27,26 +26,21 @@ from preprocessing.logs.records import (
     Rejected,
     Search,
     TimeBounds,
-    pack,
     parse_action,
     parse_item,
     parse_search,
 )
+from preprocessing.shuffle.keyed_batches import KeyedBatches, Traffic
+from preprocessing.shuffle.partitions import Dealing
 
 COUNTS, REJECTED, TIMES = "counts", "rejected", "times"
 KINDS: dict[type, str] = {Item: "catalog", Search: "searches", Action: "actions", Impression: "impressions"}
-_BUFFERED = 20_000
 _HOUR_MS = 3_600_000
 _KEPT_OF_RECORD = 2_000  # characters of a rejected record that are kept for the reader
 
 Parse = Callable[[Document, str, int, list[str]], tuple]  # (document, source, place in it, names of ignored values)
 Key = tuple[str, ...]
 HourOfTimes = tuple[int, tuple[int, int, int]]  # (hour, (how many times, the first, the last))
-
-
-def partition_of(key: str, partitions: int) -> int:
-    """The partition a user or an item belongs to; the same on every worker, unlike `hash`."""
-    return zlib.crc32(key.encode()) % partitions
 
 
 def hour_of(ts: int) -> HourOfTimes:
@@ -76,6 +70,15 @@ def document_loader(stream: str, config: InputConfig) -> Callable[[Any], Documen
     return loader(settings.columns if settings is not None else {})
 
 
+def columns_of(stream: str, config: InputConfig) -> tuple[str, ...] | None:
+    """The columns of a stream's Parquet files that are read; None: all."""
+    settings: StreamConfig | None = getattr(config, stream)
+    if not isinstance(settings, StreamConfig):
+        return None
+    needed = [name for name in STREAM_FIELDS[stream] if name != "vector" or config.vector_width]
+    return tuple(path_of_column(settings.columns.get(name, name)) for name in needed)
+
+
 def rejected_record(stream: str, reason: str, source: str, record: Any) -> dict[str, str]:
     """What is told of a rejected record."""
     if isinstance(record, bytes):
@@ -90,42 +93,36 @@ def rejected_record(stream: str, reason: str, source: str, record: Any) -> dict[
     return {"stream": stream, "reason": reason, "source": source, "record": shown[:_KEPT_OF_RECORD]}
 
 
-def rejection(stream: str, reason: str, source: str, record: Any) -> bytes:
-    """The same as one line of `rejected/`."""
-    return orjson.dumps(rejected_record(stream, reason, source, record))
-
-
 def _says_something(value: Any) -> bool:
     return bool(value) if isinstance(value, str | list | tuple) else value is not None
 
 
 class ParseRecords(beam.DoFn):
-    """Raw records -> tagged by kind: (partition, batch); and counts, rejections, times of searches.
+    """Raw records -> tagged by kind: (key, batch); and counts, rejections, times of searches.
 
     An element is a plain dict, or a block of lines or rows as the readers give it.
     """
 
-    def __init__(self, stream: str, config: InputConfig, user_partitions: int, item_partitions: int) -> None:
+    def __init__(self, stream: str, config: InputConfig, users: Dealing, items: Dealing) -> None:
         self._stream = stream
         self._config = config
-        self._user_partitions = user_partitions
-        self._item_partitions = item_partitions
+        self._users = users
+        self._items = items
 
     def setup(self) -> None:
         self._load = document_loader(self._stream, self._config)
         self._parse = parser(self._stream, self._config)
         self._fields = STREAM_FIELDS.get(self._stream, ())
+        self._batches: dict[str, KeyedBatches[int]] = {
+            kind: KeyedBatches((self._items if kind == "catalog" else self._users).keys, Traffic(kind))
+            for kind in KINDS.values()
+        }
 
     def start_bundle(self) -> None:
         self._counts: collections.Counter[Key] = collections.Counter()
         self._filled: collections.Counter[Key] = collections.Counter()  # which fields say something, together
         self._hours: dict[int, tuple[int, int, int]] = {}
-        self._clear()
-
-    def _clear(self) -> None:
-        self._batches: dict[tuple[str, int], list[tuple]] = collections.defaultdict(list)
         self._rejected: list[dict[str, str]] = []
-        self._buffered = 0
 
     def process(self, element: Document | Block) -> Iterator[Any]:
         if isinstance(element, Block):
@@ -133,8 +130,10 @@ class ParseRecords(beam.DoFn):
                 self._take(raw, element.path, place)
         else:
             self._take(element, "", 0)
-        if self._buffered >= _BUFFERED:
-            yield from self._flush()
+        for kind, batches in self._batches.items():
+            if batches.full:
+                yield from _drained(kind, batches)
+        yield from self._told()
 
     def _take(self, raw: Any, path: str, place: int) -> None:
         self._counts[self._stream, "in"] += 1
@@ -151,7 +150,6 @@ class ParseRecords(beam.DoFn):
         else:
             self._keep(record)
             self._counts.update([(self._stream, "ignored", f"bad {name}") for name in ignored])
-        self._buffered += 1
 
     def _keep(self, record: tuple) -> None:
         kind = KINDS[type(record)]
@@ -159,31 +157,35 @@ class ParseRecords(beam.DoFn):
             self._counts[self._stream, "used", kind] += 1
             self._counts[kind, "in"] += 1
         if isinstance(record, Item):
-            partition = partition_of(record.item_id, self._item_partitions)
+            key = self._items.key_of_id(record.item_id)
         else:
-            partition = partition_of(record.user_id, self._user_partitions)  # type: ignore[attr-defined]
-        self._batches[kind, partition].append(record)
+            key = self._users.key_of_id(record.user_id)  # type: ignore[attr-defined]
+        self._batches[kind].add(key, record)
         if isinstance(record, Search):
             hour = record.ts // _HOUR_MS
             count, first, last = self._hours.get(hour, (0, record.ts, record.ts))
             self._hours[hour] = count + 1, min(first, record.ts), max(last, record.ts)
 
-    def _flush(self) -> Iterator[Any]:
-        for (kind, partition), records in self._batches.items():
-            yield beam.pvalue.TaggedOutput(kind, (partition, pack(records)))
+    def _told(self) -> Iterator[Any]:
         for rejected in self._rejected:
             yield beam.pvalue.TaggedOutput(REJECTED, rejected)
-        self._clear()
+        self._rejected = []
 
     def finish_bundle(self) -> Iterator[Any]:
         for names, count in self._filled.items():
             for name in names:
                 self._counts[self._stream, "filled", name] += count
         last: Iterable[Any] = (
-            *self._flush(),
+            *(output for kind, batches in self._batches.items() for output in _drained(kind, batches)),
+            *self._told(),
             *(beam.pvalue.TaggedOutput(COUNTS, count) for count in self._counts.items()),
             *(beam.pvalue.TaggedOutput(TIMES, hour) for hour in self._hours.items()),
         )
         for output in last:
             value = WindowedValue(output.value, GlobalWindow().max_timestamp(), (GlobalWindow(),))
             yield beam.pvalue.TaggedOutput(output.tag, value)
+
+
+def _drained(kind: str, batches: KeyedBatches[int]) -> Iterator[Any]:
+    for keyed in batches.drain():
+        yield beam.pvalue.TaggedOutput(kind, keyed)

@@ -9,8 +9,9 @@ import bz2
 import codecs
 import gzip
 import io
+import itertools
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import IO, NamedTuple, cast
 
 import apache_beam as beam
@@ -20,14 +21,16 @@ from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
 PARQUET = ".parquet"
-COMPRESSED = (".gz", ".bz2")
+COMPRESSED = (".gz", ".bz2", ".zst")
 _SPAN = 4 << 20  # bytes of a text that are read in one go: workers share even one file
-_ROWS = 4_096  # of a Parquet file that are read in one go
+_SPAN_ROWS = 65_536  # of a Parquet file, whose row groups may be of any size
+_ROWS = 4_096  # of them that are held at a time
+_COLUMN_BUFFER = 1 << 20  # bytes of each column of a row group, which would else be read whole
 _REST = 64 << 10
 
 
 class Span(NamedTuple):
-    """A part of a file: the lines that begin in these bytes, or these row groups of a Parquet file."""
+    """A part of a file: the lines that begin in these bytes, or these rows of a Parquet file, all of one row group."""
 
     path: str
     begin: int
@@ -43,10 +46,15 @@ class Block(NamedTuple):
 
 
 class ReadBlocks(beam.PTransform):
-    """Paths -> blocks of their records."""
+    """Paths -> blocks of their records; of Parquet files `columns` alone are read, or all."""
+
+    def __init__(self, columns: Sequence[str] | None = None) -> None:
+        super().__init__()
+        self._columns = columns
 
     def expand(self, paths: beam.PCollection) -> beam.PCollection:
-        return paths | "Spans" >> beam.FlatMap(spans) | beam.Reshuffle() | "Read spans" >> beam.FlatMap(blocks)
+        read = beam.FlatMap(blocks, self._columns)
+        return paths | "Spans" >> beam.FlatMap(spans) | beam.Reshuffle() | "Read spans" >> read
 
 
 def spans(path: str) -> Iterator[Span]:
@@ -57,27 +65,37 @@ def spans(path: str) -> Iterator[Span]:
     size = found[0].size_in_bytes
     if path.endswith(PARQUET):
         with FileSystems.open(path) as file:
-            size, step = pyarrow.parquet.ParquetFile(file).num_row_groups, 1
+            groups = _row_groups(pyarrow.parquet.ParquetFile(file))
+        parts = [
+            (begin, min(begin + _SPAN_ROWS, end)) for first, end in groups for begin in range(first, end, _SPAN_ROWS)
+        ]
     else:
         step = max(size, 1) if path.endswith(COMPRESSED) else _SPAN
-    for begin in range(0, size, step):
-        yield Span(path, begin, begin + step)
+        parts = [(begin, begin + step) for begin in range(0, size, step)]
+    for begin, end in parts:
+        yield Span(path, begin, end)
 
 
-def blocks(span: Span) -> Iterator[Block]:
-    """The records of a span, blank lines left out."""
+def blocks(span: Span, columns: Sequence[str] | None = None) -> Iterator[Block]:
+    """The records of a span, blank lines left out; of a Parquet file with these columns, or all."""
     path = span.path
     try:
         with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as raw:
             if path.endswith(PARQUET):
-                yield from _row_group(raw, span)
+                yield from _rows(raw, span, columns)
             elif path.endswith(COMPRESSED):
-                unpacked = gzip.GzipFile(fileobj=raw) if path.endswith(".gz") else bz2.BZ2File(raw)
-                yield from _numbered(path, 0, _whole(cast(IO[bytes], unpacked)))
+                yield from _numbered(path, 0, _whole(unfolded(path, raw)))
             else:
                 yield from _numbered(path, span.begin, [_within(raw, span)])
     except (EOFError, OSError, zlib.error, pyarrow.ArrowInvalid) as error:
         raise OSError(f"{path}: {error}") from error
+
+
+def unfolded(path: str, raw: IO[bytes]) -> IO[bytes]:
+    """What a compressed file of that name holds."""
+    if path.endswith(".zst"):
+        return cast(IO[bytes], pyarrow.CompressedInputStream(raw, "zstd"))
+    return cast(IO[bytes], gzip.GzipFile(fileobj=raw) if path.endswith(".gz") else bz2.BZ2File(raw))
 
 
 def _numbered(path: str, place: int, parts: Iterable[list[bytes]]) -> Iterator[Block]:
@@ -111,9 +129,22 @@ def _within(raw: IO[bytes], span: Span) -> list[bytes]:
     return text.split(b"\n")[before:]
 
 
-def _row_group(raw: IO[bytes], span: Span) -> Iterator[Block]:
-    file = pyarrow.parquet.ParquetFile(raw)
-    place = sum(file.metadata.row_group(group).num_rows for group in range(span.begin))
-    for batch in file.iter_batches(batch_size=_ROWS, row_groups=[span.begin]):
-        yield Block(span.path, place, batch)
+def _row_groups(file: pyarrow.parquet.ParquetFile) -> list[tuple[int, int]]:
+    """The rows of each row group, as the first and the one behind the last."""
+    sizes = [file.metadata.row_group(group).num_rows for group in range(file.metadata.num_row_groups)]
+    return list(itertools.pairwise(itertools.accumulate(sizes, initial=0)))
+
+
+def _rows(raw: IO[bytes], span: Span, columns: Sequence[str] | None) -> Iterator[Block]:
+    file = pyarrow.parquet.ParquetFile(raw, buffer_size=_COLUMN_BUFFER)
+    groups = _row_groups(file)
+    group = next(number for number, (first, end) in enumerate(groups) if first <= span.begin < end)
+    place = groups[group][0]
+    # Arrow cannot begin within a row group: it is quick to pass over what comes before, as nothing is made of it.
+    for batch in file.iter_batches(batch_size=_ROWS, row_groups=[group], columns=columns):
+        begin, end = max(span.begin - place, 0), min(span.end - place, len(batch))
+        if begin < end:
+            yield Block(span.path, place + begin, batch.slice(begin, end - begin))
         place += len(batch)
+        if place >= span.end:
+            return

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import itertools
-import marshal
 import math
 import re
-import struct
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeVar
-
-import pyarrow
 
 from preprocessing.logs import values
 
@@ -19,10 +15,6 @@ CLICK, COLLECT, CART, ORDER = ACTIONS = ("click", "collect", "cart", "order")
 UNKNOWN_TIME = -(1 << 62)  # before all others
 _DAY_MS = 86_400_000
 _WORD = re.compile(r"[\u3400-\u9fff]|[^\W\u3400-\u9fff]+")
-_CODEC, _SIZE = (
-    pyarrow.Codec("zstd", compression_level=1),
-    struct.Struct("<Q"),
-)  # what is shuffled is worth a quick squeeze
 
 
 class Rejected(Exception):
@@ -84,21 +76,8 @@ class Impression(NamedTuple):
     source: str
 
 
-R = TypeVar("R", bound=tuple)
 V = TypeVar("V")
 Fields = Mapping[str, Any]
-
-
-def pack(records: Iterable[tuple]) -> bytes:
-    """Many records as one compact element: a coder that is asked for each record takes several times as long."""
-    plain = marshal.dumps([tuple(record) for record in records])
-    return b"".join((_SIZE.pack(len(plain)), _CODEC.compress(plain, asbytes=True)))
-
-
-def unpack(kind: Callable[[Any], R], batch: bytes) -> list[R]:
-    """The records of a `pack`, as `kind` (such as `Search._make`)."""
-    (size,) = _SIZE.unpack_from(batch)
-    return list(map(kind, marshal.loads(_CODEC.decompress(memoryview(batch)[_SIZE.size :], size))))
 
 
 class TimeBounds(NamedTuple):

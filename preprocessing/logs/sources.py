@@ -1,13 +1,15 @@
-"""Finds the raw files and looks into them: JSON Lines (plain, gzip, bzip2) and Parquet, on any filesystem of Beam's."""
+"""Finds the raw files and looks into them: JSON Lines (plain, gzip, bzip2, zstd) and Parquet, wherever Beam reads."""
 
 from __future__ import annotations
 
+import collections
 import functools
 import itertools
+import math
 import os
 import posixpath
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import apache_beam as beam
@@ -18,6 +20,7 @@ from preprocessing.command.console import UserError
 from preprocessing.config import join_path
 from preprocessing.logs.arrow_rows import records_of
 from preprocessing.logs.documents import Document
+from preprocessing.logs.raw_size import growth
 from preprocessing.logs.read_blocks import COMPRESSED, PARQUET, ReadBlocks, blocks, spans
 from preprocessing.logs.records import Excluded, Rejected
 
@@ -31,11 +34,12 @@ class Source(NamedTuple):
 
     stream: str
     paths: tuple[str, ...]
-    size: int  # bytes, a compressed file counted as it will unfold
+    size: int  # bytes of its records as plain JSON
     root: str = ""  # the folder below which its files were looked for
+    columns: tuple[str, ...] | None = None  # those of a Parquet file that are read; None: all
 
 
-def find(stream: str, folder: str, pattern: str) -> Source:
+def find(stream: str, folder: str, pattern: str, columns: tuple[str, ...] | None = None) -> Source:
     """Matches a stream's files; a wrong path or an unknown kind is the user's to mend."""
     path = join_path(folder, pattern)
     files = _matched(stream, path)
@@ -50,8 +54,20 @@ def find(stream: str, folder: str, pattern: str) -> Source:
             raise UserError(f"{stream}: {file.path} is neither JSON Lines ({endings}) nor {PARQUET}")
     if len({file.path.endswith(PARQUET) for file in files}) > 1:
         raise UserError(f"{stream}: {path} matches both Parquet and JSON Lines; narrow the pattern")
-    size = sum(file.size_in_bytes * (8 if file.path.endswith(COMPRESSED) else 1) for file in files)
-    return Source(stream, tuple(file.path for file in files), size, _root(path))
+    return Source(stream, tuple(file.path for file in files), _plain_size(files, columns), _root(path), columns)
+
+
+def _plain_size(files: Sequence[FileMetadata], columns: Sequence[str] | None) -> int:
+    """Bytes of all records as plain JSON: of the files of one ending the largest tells what a byte holds."""
+    by_ending: dict[str, list[FileMetadata]] = collections.defaultdict(list)
+    for file in files:
+        by_ending[posixpath.splitext(file.path)[1]].append(file)
+    size = 0.0
+    for alike in by_ending.values():
+        largest = max(alike, key=lambda file: file.size_in_bytes)
+        bytes_on_disk = sum(file.size_in_bytes for file in alike)
+        size += bytes_on_disk * growth(largest.path, largest.size_in_bytes, columns)
+    return math.ceil(size)
 
 
 def has_files(stream: str, folder: str, pattern: str) -> bool:
@@ -137,4 +153,4 @@ class Read(beam.PTransform):
         self._source = source
 
     def expand(self, root: beam.pvalue.PBegin) -> beam.PCollection:
-        return root | beam.Create(self._source.paths) | ReadBlocks()
+        return root | beam.Create(self._source.paths) | ReadBlocks(self._source.columns)

@@ -16,6 +16,7 @@ from preprocessing.command.runners import beam_options, runner_of
 from preprocessing.config import CatalogConfig, InputConfig, PreprocessingConfig
 from preprocessing.data.write_folder import DataParts
 from preprocessing.graph import METRICS, MakeExamples, Partitions
+from preprocessing.logs.sources import Source
 
 DAY, START = 86_400_000, 1_700_006_400_000  # a midnight
 ITEMS = [
@@ -30,6 +31,7 @@ ACTIONS = [
     {"ts": START + day * DAY + 1_000, "user_id": "u", "item_id": "i0", "action": "click", "request_id": f"r{day}"}
     for day in range(10)
 ]
+FEW = Partitions(users=3, items=2)
 Streams = dict[str, list[Any]]
 ALL: Streams = {"catalog": ITEMS, "searches": SEARCHES, "actions": ACTIONS}
 
@@ -39,9 +41,14 @@ def pipeline() -> test_pipeline.TestPipeline:
     return test_pipeline.TestPipeline(runner=runner_of(options), options=options)
 
 
-def made(root: beam.Pipeline, streams: Streams, config: PreprocessingConfig | None = None) -> DataParts:
+def made(
+    root: beam.Pipeline,
+    streams: Streams,
+    config: PreprocessingConfig | None = None,
+    partitions: Partitions = FEW,
+) -> DataParts:
     collections = {name: root | name >> beam.Create(records) for name, records in streams.items()}
-    return collections | MakeExamples(config or PreprocessingConfig(), Partitions(users=3, items=2))
+    return collections | MakeExamples(config or PreprocessingConfig(), partitions)
 
 
 def features(example: bytes) -> dict[str, list]:
@@ -138,6 +145,41 @@ def test_records_of_items_hold_as_much_of_a_description_as_the_config_says() -> 
         assert_that(parts.catalog | beam.Map(description), equal_to(expected))
 
 
+_SEEN: list[tuple[str, str]] = []  # the runner is this process
+
+
+def _keep(made: Any, name: str) -> None:
+    _SEEN.append((name, repr(made)))
+
+
+def of_user(user: str, record: dict[str, Any], **changed: Any) -> dict[str, Any]:
+    return {**record, "user_id": user, "request_id": f"{user} {record['request_id']}", **changed}
+
+
+def test_partitions_that_share_keys_make_the_same_examples() -> None:
+    users = {f"u{number}": number % 2 for number in range(12)}
+    days = range(len(SEARCHES))
+    streams: Streams = {
+        "catalog": [{**ITEMS[0], "item_id": f"i{number}"} for number in range(20)],
+        "searches": [
+            of_user(user, SEARCHES[day], results=[f"i{day}", f"i{day + 7}"]) for user in users for day in days
+        ],
+        "actions": [
+            of_user(user, ACTIONS[day], item_id=f"i{day + odd * 7}") for user, odd in users.items() for day in days
+        ],
+    }
+    found = []
+    for partitions in (Partitions(users=1, items=1), Partitions(users=50, items=9, keys=2)):
+        _SEEN.clear()
+        with pipeline() as root:
+            parts = made(root, streams, partitions=partitions)
+            for name in ("train", "validation", "eval", "catalog", "vocabularies", "counts"):
+                getattr(parts, name) | f"Keep {name}" >> beam.Map(_keep, name)
+        found.append(sorted(_SEEN))
+    assert sum(name in ("train", "validation", "eval") for name, _ in found[0]) == 120
+    assert found[0] == found[1]
+
+
 def test_windows_of_the_callers_do_not_divide_the_log() -> None:
     with pipeline() as root:
         windowed = {
@@ -212,3 +254,10 @@ def test_the_counts_are_shown_by_the_runner_too() -> None:
     }
     assert {name: found.get(name) for name in told} == told
     assert not any(name.startswith(("length", "frequency")) for name in found)
+
+
+def test_partitions_grow_with_the_log_and_keys_up_to_a_point() -> None:
+    sources = [Source("catalog", ("c",), 1), Source("searches", ("s",), 900 << 20), Source("actions", ("a",), 60 << 20)]
+    assert Partitions.of(sources, partition_mb=32) == (30, 4, 30)
+    assert Partitions.of(sources[1:], partition_mb=8) == (120, 15, 30)
+    assert Partitions.of([Source("ubi", ("u",), 1 << 40)], partition_mb=32) == (32_768, 4_096, 512)

@@ -7,8 +7,6 @@ import io
 from rich.console import Console
 
 from preprocessing.data.stats import empty_shares, head_and_tail, print_table, quantiles, summarise, too_many_rejected
-from preprocessing.graph import Partitions
-from preprocessing.logs.sources import Source
 
 COUNTED = {
     "cuts": [3_600_000, 86_400_000],
@@ -92,9 +90,3 @@ def test_too_many_rejected_names_the_stream_and_the_reason() -> None:
     assert message is not None
     assert "actions: 3 of 10" in message
     assert "'unknown item'" in message
-
-
-def test_partitions_grow_with_the_log() -> None:
-    sources = [Source("catalog", ("c",), 1), Source("searches", ("s",), 900 << 20), Source("actions", ("a",), 60 << 20)]
-    assert Partitions.of(sources, partition_mb=32) == (30, 4)
-    assert Partitions.of(sources[1:], partition_mb=8) == (120, 15)

@@ -20,7 +20,9 @@ from preprocessing.config import InputConfig
 from preprocessing.joins.user_log import UserEvents
 from preprocessing.logs.parse import COUNTS, KINDS, REJECTED, ParseRecords
 from preprocessing.logs.read_blocks import Block, blocks, spans
-from preprocessing.logs.records import Action, Impression, Item, Search, pack, unpack
+from preprocessing.logs.records import Action, Impression, Item, Search
+from preprocessing.shuffle.packing import pack, unpack
+from preprocessing.shuffle.partitions import Dealing
 
 MOMENT = 1_700_000_000_123
 RECORDS: dict[str, dict[str, Any]] = {
@@ -90,7 +92,7 @@ def line(stream: str, draw: random.Random) -> bytes:
 
 def outcome(stream: str, elements: list[Any]) -> tuple[collections.Counter[tuple[str, ...]], list[Any], list[Any]]:
     """What a worker counts, keeps and rejects of some elements, its batches unpacked as the joins do."""
-    parse = ParseRecords(stream, InputConfig(), user_partitions=3, item_partitions=2)
+    parse = ParseRecords(stream, InputConfig(), Dealing(3, 3), Dealing(2, 2))
     parse.setup()
     parse.start_bundle()
     counts: collections.Counter[tuple[str, ...]] = collections.Counter()

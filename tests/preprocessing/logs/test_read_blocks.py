@@ -18,6 +18,12 @@ LINES = [b"a", b"", b"bcd", b"  ", b"efghij\r", b"k" * 50, b"l", b"\xc3\xbc", b"
 EXPECTED = [line.rstrip(b"\r") for line in LINES if line.strip()]
 
 
+def zstd(text: bytes) -> bytes:
+    """In two frames, as tools that append write them."""
+    codec, half = pa.Codec("zstd"), len(text) // 2
+    return codec.compress(text[:half], asbytes=True) + codec.compress(text[half:], asbytes=True)
+
+
 def read(path: Path) -> list:
     """The records in the order of their places, spans in any order."""
     placed = []
@@ -35,7 +41,12 @@ def test_each_line_is_read_once(span: int, end: bytes, tmp_path: Path, monkeypat
     monkeypatch.setattr(read_blocks, "_SPAN", span)
     monkeypatch.setattr(read_blocks, "_REST", 5)
     text = b"\n".join(LINES) + end
-    for name, written in (("r.jsonl", text), ("r.jsonl.gz", gzip.compress(text)), ("r.jsonl.bz2", bz2.compress(text))):
+    for name, written in (
+        ("r.jsonl", text),
+        ("r.jsonl.gz", gzip.compress(text)),
+        ("r.jsonl.bz2", bz2.compress(text)),
+        ("r.jsonl.zst", zstd(text)),
+    ):
         (tmp_path / name).write_bytes(written)
         assert read(tmp_path / name) == EXPECTED
 
@@ -59,7 +70,25 @@ def test_rows_of_parquet_have_their_places_across_row_groups(tmp_path: Path, mon
     assert read(tmp_path / "r.parquet") == [{"a": number} for number in range(100)]
 
 
-@pytest.mark.parametrize(("ending", "pack"), [("gz", gzip.compress), ("bz2", bz2.compress)])
+@pytest.mark.parametrize("span", [1, 5, 7, 30, 99])
+def test_a_row_group_is_read_in_pieces(span: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(read_blocks, "_ROWS", 7)
+    monkeypatch.setattr(read_blocks, "_SPAN_ROWS", span)
+    pq.write_table(pa.table({"a": range(100)}), tmp_path / "r.parquet", row_group_size=64)
+    assert max(one.end - one.begin for one in spans(str(tmp_path / "r.parquet"))) == min(span, 64)
+    assert read(tmp_path / "r.parquet") == [{"a": number} for number in range(100)]
+
+
+def test_of_parquet_the_columns_alone_are_read(tmp_path: Path) -> None:
+    path = str(tmp_path / "r.parquet")
+    pq.write_table(pa.table({"a": [1], "b": [{"c": 2, "d": 3}], "e": [[{"f": 4}]]}), path)
+    (span,) = spans(path)
+    found = [record for block in blocks(span, ["a", "b.d", "e", "not there"]) for record in records_of(block)]
+    assert found == [{"a": 1, "b": {"d": 3}, "e": [{"f": 4}]}]
+    assert [record for block in blocks(span, ["not there"]) for record in records_of(block)] == [{}]
+
+
+@pytest.mark.parametrize(("ending", "pack"), [("gz", gzip.compress), ("bz2", bz2.compress), ("zst", zstd)])
 def test_a_file_that_breaks_off_is_no_whole_one(tmp_path: Path, ending: str, pack) -> None:  # type: ignore[no-untyped-def]
     path = tmp_path / f"rows.jsonl.{ending}"
     path.write_bytes(pack(b"\n".join(LINES))[:-6])

@@ -20,13 +20,12 @@ from preprocessing.logs.records import (
     Search,
     TimeBounds,
     day_start,
-    pack,
     parse_action,
     parse_item,
     parse_search,
     parse_time,
-    unpack,
 )
+from preprocessing.shuffle.packing import pack, unpack
 
 BOUNDS = TimeBounds.between("2000-01-01", "2100-01-01")
 MOMENT = 1_700_000_000_123

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import json
 from pathlib import Path
@@ -16,7 +17,7 @@ from preprocessing.command.console import UserError
 from preprocessing.command.runners import beam_options, runner_of
 from preprocessing.config import InputConfig, StreamConfig
 from preprocessing.logs.documents import loader, renamer
-from preprocessing.logs.parse import document_loader, parser
+from preprocessing.logs.parse import columns_of, document_loader, parser
 from preprocessing.logs.records import Rejected
 from preprocessing.logs.sources import Read, Source, find, refuse_inside, sniff
 
@@ -28,12 +29,36 @@ def look(source: Source, config: InputConfig) -> None:
     sniff(source, document_loader(source.stream, config), lambda document: parse(document, "f", 0, []))
 
 
-def test_files_are_found_with_their_size_unfolded(tmp_path: Path) -> None:
+def test_files_are_found(tmp_path: Path) -> None:
     (tmp_path / "searches-1.jsonl").write_bytes(b"x" * 10)
-    (tmp_path / "searches-2.jsonl.gz").write_bytes(b"x" * 10)
+    (tmp_path / "searches-2.jsonl.gz").write_bytes(b"no gzip")
     source = find("searches", str(tmp_path), "searches*")
     assert [Path(path).name for path in source.paths] == ["searches-1.jsonl", "searches-2.jsonl.gz"]
-    assert source.size == 90
+    assert source.size == 17  # what cannot be told is left to the look into it
+
+
+def test_the_size_of_a_source_is_that_of_its_records(tmp_path: Path) -> None:
+    records = [{**SEARCH, "request_id": f"r{number}", "unread": "x" * 500} for number in range(5_000)]
+    plain = b"".join(json.dumps(record).encode() + b"\n" for record in records)
+    codecs = {"gz": gzip.compress, "bz2": bz2.compress, "zst": pa.Codec("zstd").compress}
+    for ending, compress in codecs.items():
+        (tmp_path / f"{ending}-searches.jsonl.{ending}").write_bytes(compress(plain))
+        found = find("searches", str(tmp_path), f"{ending}-*")
+        assert found.size == pytest.approx(len(plain), rel=0.02)
+    pq.write_table(pa.Table.from_pylist(records), tmp_path / "searches.parquet", compression="zstd")
+    whole = find("searches", str(tmp_path), "*.parquet")
+    needed = find("searches", str(tmp_path), "*.parquet", columns_of("searches", InputConfig()))
+    assert whole.size == pytest.approx(len(plain), rel=0.1)
+    assert needed.size == pytest.approx(len(plain) - 5_000 * 515, rel=0.2)
+
+
+def test_the_columns_of_a_stream_are_those_that_it_maps() -> None:
+    columns = {"user_id": "session.user", "results": "page[].sku"}
+    config = InputConfig(searches=StreamConfig(pattern="", columns=columns))
+    assert columns_of("searches", config) == ("request_id", "ts", "session.user", "query", "page")
+    catalog = columns_of("catalog", config)
+    assert catalog is not None and "vector" not in catalog and "title" in catalog
+    assert columns_of("ubi", InputConfig(format="ubi")) is None
 
 
 @pytest.mark.parametrize(
