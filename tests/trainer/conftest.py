@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import subprocess
@@ -18,6 +19,7 @@ from preprocessing.command.experiment import load_section
 from trainer.config import TrainerConfig
 
 ROOT = Path(__file__).parents[2]
+_START_MS = 1_704_067_200_000  # of simulated markets
 
 SMALL: dict[str, Any] = {
     "mgdspr": {"dim": 16, "grains": {"sequence_hidden": 16}},
@@ -36,6 +38,25 @@ SMALL: dict[str, Any] = {
 def data(market: Path) -> str:
     """Records of a market of 400 items."""
     return str(market / "data")
+
+
+@pytest.fixture(scope="session")
+def earlier(data: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Records of the same market six days before, when it had fewer items: other words, in another order."""
+    from preprocessing.pipeline import run
+
+    raw, folder = Path(data).parent / "raw", tmp_path_factory.mktemp("earlier")
+    (folder / "raw").mkdir()
+    for file in raw.glob("*.jsonl.gz"):
+        with gzip.open(file, "rt") as lines, gzip.open(folder / "raw" / file.name, "wt") as kept:
+            kept.writelines(line for number, line in enumerate(lines) if _is_earlier(json.loads(line), number))
+    config = load_section(str(ROOT / "configs" / "demo.yaml"), "preprocessing", PreprocessingConfig)
+    run(config, str(folder / "raw"), str(folder / "data"), ())
+    return str(folder / "data")
+
+
+def _is_earlier(record: dict[str, Any], number: int) -> bool:
+    return record["ts"] < _START_MS + 14 * 86_400_000 if "ts" in record else number % 40 > 0
 
 
 @pytest.fixture(scope="session")
