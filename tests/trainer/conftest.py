@@ -16,6 +16,7 @@ import yaml
 
 import preprocessing  # noqa: F401 (sets up TensorFlow's environment)
 from preprocessing.command.experiment import load_section
+from preprocessing.config import PreprocessingConfig
 from trainer.config import TrainerConfig
 
 ROOT = Path(__file__).parents[2]
