@@ -1,3 +1,33 @@
-"""TensorFlow's environment is set before any test imports it."""
+"""TensorFlow's environment, set before any test imports it, what is made once for all tests, and what runs first."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
 
 import preprocessing  # noqa: F401
+from tests.made_once import MadeOnce
+
+# Files of minutes: were one the last, the other workers would wait for it.
+LONGEST_FIRST = ("test_docs_run.py", "test_demo.py", "test_item_vectors.py", "test_first_day.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The order in which files are handed to the workers."""
+    places = {name: place for place, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(places)))
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> MadeOnce:
+    """Folders that the workers of a run share."""
+    return MadeOnce(tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def market(made_once: MadeOnce) -> Path:
+    """The raw logs of a market of 400 items in `raw/`, its records in `data/`; to be read only."""
+    from tests.serving.experiment import make_data
+
+    return made_once("market", make_data)

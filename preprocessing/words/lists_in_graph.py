@@ -6,8 +6,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from preprocessing.words.item_words import DESCRIPTION
-from preprocessing.words.word_lists import BEST, NO_TERM, WordLists
+from preprocessing.words.word_lists import BEST, NO_TERM, WordLists, are_described
 
 
 class Span(NamedTuple):
@@ -51,7 +50,7 @@ class ListsInGraph(tf.Module):
 
     def __init__(self, lists: WordLists, name: str = "word_lists") -> None:
         super().__init__(name=name)
-        self.items, self.has_descriptions = lists.items, bool(lists.boosts[DESCRIPTION] > 0)
+        self.items, self.has_descriptions = lists.items, bool(are_described(lists.terms).any())
         self.first = int(lists.offsets[0])  # where the lists begin, behind the best of long ones
         for part, value in lists._asdict().items():
             setattr(self, part, tf.Variable(value, trainable=False, dtype=value.dtype, name=part))

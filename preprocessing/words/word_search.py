@@ -64,13 +64,18 @@ class WordSearch(tf.Module):
         if self.corrections:
             # What a rule has replaced need not be known.
             still = tf.reduce_any(hashes[:, :, None] == found[:, None, :], axis=2) if self.expansion else True
-            unheard = (self.lists.numbers(_terms("word", hashes)) == NO_TERM) & (hashes != NO_TERM) & still
+            unheard = ~self._heard(hashes) & (hashes != NO_TERM) & still
             found = tf.concat([found, self.corrections(spelled, unheard)], axis=1)
             alternatives = tf.concat([alternatives, places], axis=1)
         if self.lists.has_descriptions:
             terms = tf.concat([_terms(kind, found) for kind in ("word", "described")], axis=1)
             return self._weighed(terms, tf.concat([alternatives] * 2, axis=1))
         return self._weighed(_terms("word", found), alternatives)
+
+    def _heard(self, hashes: tf.Tensor) -> tf.Tensor:
+        """Which words some item has, by their hashes int64 `[B, T]`."""
+        kinds = ("word", "described") if self.lists.has_descriptions else ("word",)
+        return tf.reduce_any([self.lists.numbers(_terms(kind, hashes)) != NO_TERM for kind in kinds], axis=0)
 
     def _weighed(self, terms: tf.Tensor, alternatives: tf.Tensor) -> AskedWords:
         """Terms int64 `[B, T]`, NO_TERM for none, as they are looked for."""

@@ -36,16 +36,9 @@ SMALL: dict[str, Any] = {
 
 
 @pytest.fixture(scope="session")
-def data(tmp_path_factory: pytest.TempPathFactory) -> str:
+def data(market: Path) -> str:
     """Records of a market of 400 items."""
-    from preprocessing.pipeline import run
-    from preprocessing.simulate import simulate
-
-    folder = tmp_path_factory.mktemp("market")
-    simulate(folder / "raw", items=400, users=120, days=20, seed=17)
-    config = load_section(str(ROOT / "configs" / "demo.yaml"), "preprocessing", PreprocessingConfig)
-    run(config, str(folder / "raw"), str(folder / "data"), ())
-    return str(folder / "data")
+    return str(market / "data")
 
 
 @pytest.fixture(scope="session")
