@@ -15,9 +15,19 @@ from typing import NamedTuple
 
 from preprocessing.config import JoinConfig
 from preprocessing.joins.attribution import AttributedAction, Request, attribute
+from preprocessing.logs.newest_events import Event, NewestEvents, stream_of
 from preprocessing.logs.records import Action, Impression, Search
 
 Counts = collections.Counter[tuple[str, ...]]
+
+
+class Seen(NamedTuple):
+    """What earlier days have done with a user's log, by the places of requests and actions."""
+
+    counted: frozenset[int] = frozenset()  # requests whose words are counted
+    written: frozenset[int] = frozenset()  # requests that are in a training record
+    known_actions: frozenset[int] = frozenset()
+    counted_actions: frozenset[int] = frozenset()
 
 
 class UserLog(NamedTuple):
@@ -26,6 +36,7 @@ class UserLog(NamedTuple):
     user_id: str
     requests: list[Request]
     actions: list[AttributedAction]
+    seen: Seen = Seen()
 
     @property
     def size(self) -> int:
@@ -34,14 +45,18 @@ class UserLog(NamedTuple):
 
     def packable(self) -> tuple:
         """As plain tuples, for `records.pack`."""
-        return self.user_id, [tuple(request) for request in self.requests], [tuple(one) for one in self.actions]
+        requests, actions = [tuple(request) for request in self.requests], [tuple(one) for one in self.actions]
+        return self.user_id, requests, actions, tuple(self.seen)
 
     @classmethod
     def unpacked(cls, packed: tuple) -> UserLog:
         """Back from `packable`."""
-        user_id, requests, actions = packed
+        user_id, requests, actions, seen = packed
         return cls(
-            user_id, [Request._make(request) for request in requests], [AttributedAction._make(one) for one in actions]
+            user_id,
+            [Request._make(request) for request in requests],
+            [AttributedAction._make(one) for one in actions],
+            Seen._make(seen),
         )
 
 
@@ -49,45 +64,33 @@ class UserEvents:
     """Gathers one user's events in any order, never more than twice the cap of them."""
 
     def __init__(self, cap: int) -> None:
-        self._cap = cap
-        self._events: dict[tuple, tuple[Search | Action, int]] = {}  # by rank: an event, how often it came
-        self._impressions: list[Impression] = []
-        self._taken: collections.Counter[str] = collections.Counter()
+        self._newest = NewestEvents(cap)
         self.dropped: Counts = collections.Counter()
+        self.actions: list[Action] = []  # those of the log, each once
+        self.impressions: list[Impression] = []
 
-    def add(self, event: Search | Action | Impression) -> None:
-        """Takes one event."""
-        if isinstance(event, Impression):
-            self._impressions.append(event)
-            return
-        self._taken[stream_of(event)] += 1
-        rank = _rank(event)
-        known, times = self._events.get(rank, (event, 0))
-        self._events[rank] = min(known, event, key=_preference), times + 1
-        if len(self._events) > 2 * self._cap:
-            self._cut()
-
-    def _cut(self) -> None:
-        """Keeps the newest. As ranks are of content alone, one that falls out has a cap of others above it for good."""
-        self._events = {rank: self._events[rank] for rank in sorted(self._events)[-self._cap :]}
+    def add(self, event: Event, times: int = 1) -> None:
+        """Takes an event that came so often."""
+        self._newest.add(event, times)
 
     def log(self, user_id: str, join: JoinConfig) -> UserLog:
         """The user's events in order, joined."""
-        self._cut()
-        kept = [event for event, _ in self._events.values()]
-        for event, times in self._events.values():
-            self.dropped[stream_of(event), "excluded", "duplicate"] += times - 1
-            self._taken[stream_of(event)] -= times
-        for stream, times in self._taken.items():
+        kept = list(self._newest.drain())
+        for stream, times in self._newest.left_out().items():
             self.dropped[stream, "excluded", "over user cap"] += times
-        searches = self._merge_pages(event for event in kept if isinstance(event, Search))
-        actions = [event for event in kept if isinstance(event, Action)]
-        shown = self._shown(searches)
+        impressions = [(event, times) for event, times in kept if isinstance(event, Impression)]
+        for event, times in kept:
+            if not isinstance(event, Impression):
+                self.dropped[stream_of(event), "excluded", "duplicate"] += times - 1
+        searches = self._merge_pages(event for event, _ in kept if isinstance(event, Search))
+        self.actions = [event for event, _ in kept if isinstance(event, Action)]
+        self.impressions = [event for event, _ in impressions]
+        shown = self._shown(impressions, searches)
         requests = [
             Request(one.ts, one.request_id, one.query, shown.get(one.request_id) or one.results)
             for one in searches.values()
         ]
-        return UserLog(user_id, requests, attribute(requests, actions, join))
+        return UserLog(user_id, requests, attribute(requests, self.actions, join))
 
     def _merge_pages(self, searches: Iterable[Search]) -> dict[str, Search]:
         """By request id, each with the items of all its pages; in order of time, as the searches are."""
@@ -103,37 +106,21 @@ class UserEvents:
                 requests[search.request_id] = first._replace(results=results)
         return requests
 
-    def _shown(self, request_ids: Container[str]) -> dict[str, tuple[str, ...]]:
+    def _shown(
+        self, impressions: Iterable[tuple[Impression, int]], request_ids: Container[str]
+    ) -> dict[str, tuple[str, ...]]:
         """Each request's page, put together from its impressions."""
         pages: dict[str, set[tuple[int, str]]] = collections.defaultdict(set)
-        for impression in self._impressions:
+        for impression, times in impressions:
             if impression.request_id not in request_ids:
-                self.dropped["impressions", "excluded", "no request"] += 1
-            elif (place := (impression.position, impression.item_id)) in pages[impression.request_id]:
-                self.dropped["impressions", "excluded", "duplicate"] += 1
-            else:
-                pages[impression.request_id].add(place)
-                self.dropped["impressions", "used"] += 1
+                self.dropped["impressions", "excluded", "no request"] += times
+                continue
+            page, place = pages[impression.request_id], (impression.position, impression.item_id)
+            new = place not in page
+            page.add(place)
+            self.dropped["impressions", "used"] += new
+            self.dropped["impressions", "excluded", "duplicate"] += times - new
         return {
             request_id: tuple(dict.fromkeys(item_id for _, item_id in sorted(page)))
             for request_id, page in pages.items()
         }
-
-
-def stream_of(event: Search | Action) -> str:
-    """The stream an event came in."""
-    return "searches" if isinstance(event, Search) else "actions"
-
-
-def _rank(event: Search | Action) -> tuple:
-    """By time, then by all that tells two events apart."""
-    if isinstance(event, Search):
-        return event.ts, 0, event.request_id, event.query, event.results
-    return event.ts, 1, event.item_id, event.action
-
-
-def _preference(event: Search | Action) -> tuple:
-    """Which of two events of one rank stays: an action that names its request, then what sorts first."""
-    if isinstance(event, Search):
-        return (event.source,)
-    return not event.request_id, event.request_id, event.source

@@ -17,6 +17,8 @@ from preprocessing.config import STREAM_FIELDS, InputConfig, StreamConfig
 from preprocessing.logs import ubi
 from preprocessing.logs.arrow_rows import records_of
 from preprocessing.logs.documents import Document, loader, path_of_column
+from preprocessing.logs.heavy_users import HEAVY, HeavyUsers
+from preprocessing.logs.newest_events import Event
 from preprocessing.logs.read_blocks import Block
 from preprocessing.logs.records import (
     Action,
@@ -38,7 +40,8 @@ KINDS: dict[type, str] = {Item: "catalog", Search: "searches", Action: "actions"
 _HOUR_MS = 3_600_000
 _KEPT_OF_RECORD = 2_000  # characters of a rejected record that are kept for the reader
 
-Parse = Callable[[Document, str, int, list[str]], tuple]  # (document, source, place in it, names of ignored values)
+Record = Item | Event
+Parse = Callable[[Document, str, int, list[str]], Record]  # (document, source, place in it, names of ignored values)
 Key = tuple[str, ...]
 HourOfTimes = tuple[int, tuple[int, int, int]]  # (hour, (how many times, the first, the last))
 
@@ -93,6 +96,11 @@ def rejected_record(stream: str, reason: str, source: str, record: Any) -> dict[
     return {"stream": stream, "reason": reason, "source": source, "record": shown[:_KEPT_OF_RECORD]}
 
 
+def rejection(stream: str, reason: str, source: str, record: Any) -> bytes:
+    """The same as one line of `rejected/`."""
+    return orjson.dumps(rejected_record(stream, reason, source, record))
+
+
 def _says_something(value: Any) -> bool:
     return bool(value) if isinstance(value, str | list | tuple) else value is not None
 
@@ -103,9 +111,10 @@ class ParseRecords(beam.DoFn):
     An element is a plain dict, or a block of lines or rows as the readers give it.
     """
 
-    def __init__(self, stream: str, config: InputConfig, users: Dealing, items: Dealing) -> None:
+    def __init__(self, stream: str, config: InputConfig, user_cap: int, users: Dealing, items: Dealing) -> None:
         self._stream = stream
         self._config = config
+        self._user_cap = user_cap
         self._users = users
         self._items = items
 
@@ -115,7 +124,7 @@ class ParseRecords(beam.DoFn):
         self._fields = STREAM_FIELDS.get(self._stream, ())
         self._batches: dict[str, KeyedBatches[int]] = {
             kind: KeyedBatches((self._items if kind == "catalog" else self._users).keys, Traffic(kind))
-            for kind in KINDS.values()
+            for kind in (*KINDS.values(), HEAVY)
         }
 
     def start_bundle(self) -> None:
@@ -123,6 +132,7 @@ class ParseRecords(beam.DoFn):
         self._filled: collections.Counter[Key] = collections.Counter()  # which fields say something, together
         self._hours: dict[int, tuple[int, int, int]] = {}
         self._rejected: list[dict[str, str]] = []
+        self._heavy = HeavyUsers(self._user_cap)
 
     def process(self, element: Document | Block) -> Iterator[Any]:
         if isinstance(element, Block):
@@ -130,6 +140,8 @@ class ParseRecords(beam.DoFn):
                 self._take(raw, element.path, place)
         else:
             self._take(element, "", 0)
+        if self._heavy.full:
+            self._keep_heavy()
         for kind, batches in self._batches.items():
             if batches.full:
                 yield from _drained(kind, batches)
@@ -151,16 +163,22 @@ class ParseRecords(beam.DoFn):
             self._keep(record)
             self._counts.update([(self._stream, "ignored", f"bad {name}") for name in ignored])
 
-    def _keep(self, record: tuple) -> None:
+    def _keep_heavy(self) -> None:
+        """What is held of heavy users, to be shuffled as it is; what was left out is counted."""
+        for record in self._heavy.drain():
+            self._batches[HEAVY].add(self._users.key_of_id(record[0]), record)
+        for stream, times in self._heavy.left_out().items():
+            self._counts[stream, "excluded", "over user cap"] += times
+
+    def _keep(self, record: Record) -> None:
         kind = KINDS[type(record)]
         if kind != self._stream:  # one stream that carries several, as UBI does
             self._counts[self._stream, "used", kind] += 1
             self._counts[kind, "in"] += 1
         if isinstance(record, Item):
-            key = self._items.key_of_id(record.item_id)
-        else:
-            key = self._users.key_of_id(record.user_id)  # type: ignore[attr-defined]
-        self._batches[kind].add(key, record)
+            self._batches[kind].add(self._items.key_of_id(record.item_id), record)
+        elif not self._heavy.holds(record):
+            self._batches[kind].add(self._users.key_of_id(record.user_id), record)
         if isinstance(record, Search):
             hour = record.ts // _HOUR_MS
             count, first, last = self._hours.get(hour, (0, record.ts, record.ts))
@@ -175,6 +193,7 @@ class ParseRecords(beam.DoFn):
         for names, count in self._filled.items():
             for name in names:
                 self._counts[self._stream, "filled", name] += count
+        self._keep_heavy()
         last: Iterable[Any] = (
             *(output for kind, batches in self._batches.items() for output in _drained(kind, batches)),
             *self._told(),

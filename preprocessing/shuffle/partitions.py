@@ -6,7 +6,6 @@ as many keys as a large log has partitions they would hold a record or two each.
 
 from __future__ import annotations
 
-import array
 import itertools
 import zlib
 from collections.abc import Iterable
@@ -47,14 +46,28 @@ class Dealing(NamedTuple):
 
 
 def pack_ranks(ranks: Iterable[int]) -> bytes:
-    """Distinct ranks as their gaps: most of them small, so that they are squeezed well.
+    """Distinct ranks as their gaps, each in as few groups of seven bits as it takes.
 
     >>> unpack_ranks(pack_ranks([7, 0, 300]))
     [0, 7, 300]
     """
-    return array.array("I", (after - before for before, after in itertools.pairwise((0, *sorted(ranks))))).tobytes()
+    packed = bytearray()
+    for before, after in itertools.pairwise((0, *sorted(ranks))):
+        gap = after - before
+        while gap > 0x7F:
+            packed.append(gap & 0x7F | 0x80)
+            gap >>= 7
+        packed.append(gap)
+    return bytes(packed)
 
 
 def unpack_ranks(packed: bytes) -> list[int]:
     """The ranks in order."""
-    return list(itertools.accumulate(array.array("I", packed)))
+    ranks, rank, shift = [], 0, 0
+    for byte in packed:
+        rank += (byte & 0x7F) << shift
+        shift += 7
+        if byte < 0x80:
+            ranks.append(rank)
+            shift = 0
+    return ranks

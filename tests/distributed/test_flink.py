@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
+import itertools
 import json
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flink_artifacts import Runner
@@ -18,7 +22,8 @@ pytestmark = pytest.mark.distributed
 
 CODE = Path(__file__).parents[2]
 CONFIG = CODE / "configs" / "demo.yaml"
-JOB_SECONDS = 400.0
+JOB_SECONDS, BOT_SECONDS = 400.0, 1800.0
+BOT_EVENTS, KEPT_EVENTS = 10_000_000, 10_000
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +74,44 @@ def test_a_task_manager_killed_on_the_way_changes_nothing(
     assert not differences(expected, contents(tmp_path / "data"))
 
 
+@pytest.mark.timeout(2 * BOT_SECONDS)
+def test_a_bot_neither_kills_a_worker_nor_moves_another_users_record(
+    cluster: FlinkCluster, raw: Path, tmp_path: Path
+) -> None:
+    few, many = (shutil.copytree(raw, tmp_path / name / "raw") for name in ("few", "many"))
+    write_bot(few, range(BOT_EVENTS - KEPT_EVENTS, BOT_EVENTS))
+    write_bot(many, range(BOT_EVENTS))
+    subprocess.run(pipeline(few, tmp_path / "few" / "data"), cwd=CODE, check=True)
+    finish(cluster, start_job(cluster, many, tmp_path / "many" / "data"), BOT_SECONDS)
+    (flink_job,) = cluster.jobs()
+    assert not cluster.failures(flink_job)
+    expected, found = (records_of(tmp_path / name / "data") for name in ("few", "many"))
+    assert not differences(expected, found)
+    actions = json.loads((tmp_path / "many" / "data" / "stats.json").read_text())["streams"]["actions"]
+    assert actions["excluded"]["over user cap"] == BOT_EVENTS - KEPT_EVENTS
+
+
+def write_bot(raw: Path, numbers: range) -> None:
+    """So many clicks of one user on items of the catalogue, twenty a second from the first search on."""
+    items = [one["item_id"] for one in itertools.islice(lines_of(raw / "catalog.jsonl.gz"), 20)]
+    first = next(lines_of(raw / "searches.jsonl.gz"))["ts"]
+    with open(raw / "actions_bot.jsonl", "w") as file:
+        file.writelines(
+            f'{{"ts": {first + number * 50}, "user_id": "bot", "item_id": "{items[number % 20]}", "action": "click"}}\n'
+            for number in numbers
+        )
+
+
+def lines_of(path: Path) -> Iterator[dict[str, Any]]:
+    with gzip.open(path) as file:
+        yield from map(json.loads, file)
+
+
+def records_of(data: Path) -> Contents:
+    """What models are trained on."""
+    return {name: records for name, records in contents(data).items() if name.endswith((".gz", ".txt"))}
+
+
 def write_lines(path: Path, *lines: str) -> None:
     path.write_text("".join(f"{line}\n" for line in lines))
 
@@ -88,8 +131,8 @@ def start_job(cluster: FlinkCluster, raw: Path, data: Path) -> subprocess.Popen[
     return cluster.processes.start("pipeline", pipeline(raw, data, *cluster.beam_args()), cwd=CODE)
 
 
-def finish(cluster: FlinkCluster, job: subprocess.Popen[bytes]) -> None:
-    status = job.wait(timeout=JOB_SECONDS)
+def finish(cluster: FlinkCluster, job: subprocess.Popen[bytes], seconds: float = JOB_SECONDS) -> None:
+    status = job.wait(timeout=seconds)
     assert status == 0, f"the pipeline ended with {status}\n{cluster.processes.tails()}"
 
 

@@ -13,9 +13,10 @@ from apache_beam.testing.util import BeamAssertException, assert_that, equal_to
 from apache_beam.transforms.window import FixedWindows, TimestampedValue
 
 from preprocessing.command.runners import beam_options, runner_of
-from preprocessing.config import CatalogConfig, InputConfig, PreprocessingConfig
+from preprocessing.config import CatalogConfig, InputConfig, JoinConfig, PreprocessingConfig
 from preprocessing.data.write_folder import DataParts
 from preprocessing.graph import METRICS, MakeExamples, Partitions
+from preprocessing.logs import heavy_users
 from preprocessing.logs.sources import Source
 
 DAY, START = 86_400_000, 1_700_006_400_000  # a midnight
@@ -178,6 +179,31 @@ def test_partitions_that_share_keys_make_the_same_examples() -> None:
         found.append(sorted(_SEEN))
     assert sum(name in ("train", "validation", "eval") for name, _ in found[0]) == 120
     assert found[0] == found[1]
+
+
+def test_a_bot_leaves_its_oldest_events_out_and_every_other_user_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(heavy_users, "_COUNTED", 40)
+    config = PreprocessingConfig(join=JoinConfig(max_user_events=30))
+    clicks = [of_user("bot", ACTIONS[number % 10], ts=START + number * 1_000_000) for number in range(700)]
+    found = []
+    for bot in ([], clicks):
+        _SEEN.clear()
+        with pipeline() as root:
+            parts = made(root, {**ALL, "actions": [*ACTIONS[:5], *bot, *ACTIONS[5:]]}, config)
+            for name in ("train", "validation", "eval"):
+                getattr(parts, name) | f"Split {name}" >> beam.Map(_features, name)
+            parts.counts | "All counts" >> beam.Map(_keep, "counts")
+        found.append([one for one in sorted(_SEEN) if one[0] != "counts"])
+    assert [one[1] for one in found[1]] == [one[1] for one in found[0]] and len(found[0]) == 10
+    counted = {eval(made) for name, made in _SEEN if name == "counts"}
+    assert (("actions", "excluded", "over user cap"), 670) in counted
+    assert (("actions", "in"), 710) in counted and (("actions", "used"), 40) in counted
+
+
+def _features(made: tuple[str, bytes], name: str) -> None:
+    """Without what depends on how often items were chosen by others."""
+    kept = {feature: value for feature, value in features(made[1]).items() if not feature.endswith("log_prob")}
+    _SEEN.append((name, repr((made[0], kept))))
 
 
 def test_windows_of_the_callers_do_not_divide_the_log() -> None:

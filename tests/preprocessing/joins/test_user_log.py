@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import random
-from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from preprocessing.config import JoinConfig
-from preprocessing.joins.user_log import UserEvents, UserLog
+from preprocessing.joins.user_log import Counts, UserEvents, UserLog
 from preprocessing.logs.records import Action, Impression, Search
 
 JOIN = JoinConfig(request_window_s=1000, fallback_window_s=100, clock_skew_s=5, max_user_events=50)
@@ -24,11 +23,11 @@ def action(ts: int, item_id: str = "a", request_id: str = "", kind: str = "click
     return Action(ts, "u", item_id, kind, request_id, "file")
 
 
-def log_of(events: list[Event], join: JoinConfig = JOIN) -> tuple[UserLog, dict[Any, int]]:
+def log_of(events: list[Event], join: JoinConfig = JOIN) -> tuple[UserLog, Counts]:
     gathered = UserEvents(join.max_user_events)
     for event in events:
         gathered.add(event)
-    return gathered.log("u", join), dict(gathered.dropped)
+    return gathered.log("u", join), gathered.dropped
 
 
 def test_duplicates_count_once_and_the_named_one_stays() -> None:

@@ -92,7 +92,7 @@ def line(stream: str, draw: random.Random) -> bytes:
 
 def outcome(stream: str, elements: list[Any]) -> tuple[collections.Counter[tuple[str, ...]], list[Any], list[Any]]:
     """What a worker counts, keeps and rejects of some elements, its batches unpacked as the joins do."""
-    parse = ParseRecords(stream, InputConfig(), Dealing(3, 3), Dealing(2, 2))
+    parse = ParseRecords(stream, InputConfig(), 10_000, Dealing(3, 3), Dealing(2, 2))
     parse.setup()
     parse.start_bundle()
     counts: collections.Counter[tuple[str, ...]] = collections.Counter()
