@@ -5,9 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 import preprocessing  # noqa: F401
 from tests.made_once import MadeOnce
+
+settings.register_profile("any machine", deadline=None)
+settings.load_profile("any machine")
 
 # Files of minutes: were one the last, the other workers would wait for it.
 LONGEST_FIRST = ("test_docs_run.py", "test_demo.py", "test_item_vectors.py", "test_first_day.py")

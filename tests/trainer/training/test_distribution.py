@@ -63,7 +63,7 @@ def mirrored(settings: str, data: str, job: Path, *overrides: str) -> dict[str, 
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=600,
         check=False,
     )
     assert process.returncode == 0, process.stderr
