@@ -15,9 +15,9 @@ class AskedWords(NamedTuple):
     weights: tf.Tensor  # float32 [B, T]
     alternatives: tf.Tensor  # int32 [B, T], which alternative each is of: those of a place one behind the other
 
-    def of(self, requests: tf.Tensor) -> AskedWords:
-        """Those of some requests, int32 `[n]`."""
-        return AskedWords(*(tf.gather(one, requests) for one in self))
+    def part(self, begin: tf.Tensor, end: tf.Tensor) -> AskedWords:
+        """Those of the requests from `begin` to before `end`."""
+        return AskedWords(*(one[begin:end] for one in self))
 
 
 class KnownWords(NamedTuple):

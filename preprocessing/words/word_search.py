@@ -25,10 +25,8 @@ MAX_WORDS = 16  # of a query; further ones are not looked for
 NO_SCORE = -float("inf")
 _SPARE = 100  # more are scored exactly than are wanted, since an estimate may be wrong
 _LAST_ROW = 2**31 - 1
-_POSTINGS, _REQUESTS = 2**13, 64  # of a piece, which fits into a core's cache; its last request may have more
-Keep = Callable[
-    [tf.Tensor, tf.Tensor], tf.Tensor
-]  # a first request, rows int32 [b, n] of it and the next -> bool [b, n]
+_TOGETHER = 8  # requests, so that what is read for them mostly fits into a core's cache
+Keep = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]  # int32 [n] rising requests, rows -> which may be found, bool [n]
 Candidates = tuple[tf.Tensor, tf.Tensor]  # scores float32 [B, width], rows int32; NO_SCORE and -1 where there is none
 
 
@@ -53,7 +51,7 @@ class WordSearch(tf.Module):
         self.lists, self.expansion, self.corrections = lists, expansion, corrections
         self._alternatives = expansion.alternatives if expansion else 1  # of a place, at most
         self._reads_all = not lists.first and self._alternatives == 1  # then what is read is the score
-        self._row_bits = max(lists.items - 1, 1).bit_length()  # a row and its request are one int32
+        self._row_bits = max(lists.items - 1, 1).bit_length()  # of a request and a row in one int32
 
     def asked(self, words: tf.RaggedTensor) -> AskedWords:
         """The terms of queries' words, strings `[B, (w)]`."""
@@ -66,8 +64,9 @@ class WordSearch(tf.Module):
             # What a rule has replaced need not be known.
             still = tf.reduce_any(hashes[:, :, None] == found[:, None, :], axis=2) if self.expansion else True
             unheard = (self.lists.numbers(_terms("word", hashes)) == NO_TERM) & (hashes != NO_TERM) & still
-            found = tf.concat([found, self.corrections(spelled, unheard)], axis=1)
-            alternatives = tf.concat([alternatives, places], axis=1)
+            meant = self.corrections(spelled, unheard)
+            found = tf.concat([found, meant], axis=1)
+            alternatives = tf.concat([alternatives, places[:, : tf.shape(meant)[1]]], axis=1)
         if self.lists.has_descriptions:
             terms = tf.concat([_terms(kind, found) for kind in ("word", "described")], axis=1)
             return self._weighed(terms, tf.concat([alternatives] * 2, axis=1))
@@ -85,40 +84,36 @@ class WordSearch(tf.Module):
 
         `keep` says which items may be found.
         """
-        counts = self._pieces(asked)
-        begins = tf.cumsum(counts, exclusive=True)
+        together = min(_TOGETHER, 2 ** (31 - self._row_bits))
 
-        def step(piece: tf.Tensor, best: Candidates) -> Candidates:
-            requests = tf.range(begins[piece], begins[piece] + counts[piece])
-            found = self._best(asked.of(requests), requests[0], width, keep)
+        def step(first: tf.Tensor, best: Candidates) -> Candidates:
+            found = self._best(asked.part(first, first + together), first, width, keep)
             return tuple(tf.concat(pair, axis=0) for pair in zip(best, found, strict=True))
 
         nothing = tf.zeros([0, width]), tf.zeros([0, width], tf.int32)
-        return lazy_loop(tf.size(counts), 1, step, nothing, (tf.TensorShape([None, None]),) * 2)
-
-    def _pieces(self, asked: AskedWords) -> tf.Tensor:
-        """How many requests, one behind the other, are searched together: int32 `[pieces]`."""
-        lengths = tf.gather(self.lists.read_lengths.read_value(), tf.maximum(asked.numbers, 0))
-        postings = tf.reduce_sum(tf.where(asked.numbers >= 0, lengths, 0), axis=1)
-        least = -(-_POSTINGS // min(_REQUESTS, 2 ** (31 - self._row_bits)))
-        before = tf.cumsum(tf.maximum(postings, least), exclusive=True)
-        return tf.unique_with_counts(before // _POSTINGS).count
+        return lazy_loop(tf.shape(asked.numbers)[0], together, step, nothing, (tf.TensorShape([None, None]),) * 2)
 
     def _best(self, asked: AskedWords, first: tf.Tensor, width: tf.Tensor, keep: Keep | None) -> Candidates:
-        """The same of one piece, whose requests begin at `first`."""
+        """The same of some requests, which begin at `first`."""
         known = KnownWords.of(asked)
-        rows, scores = self._read(known)
+        places, scores = self._read(known)
+        requests = tf.bitwise.right_shift(places, self._row_bits)
         if keep is not None:
-            scores = tf.where(keep(first, rows), scores, NO_SCORE)
-        order = _order_of(scores, rows)
-        if not self._reads_all:
-            _, rows = _best_of(order, width + _SPARE)
+            scores = tf.where(keep(first + requests, self._row(places)), scores, NO_SCORE)
+        if self._reads_all:
+            order = by_request(_order_of(scores, places), requests, known.count, 0)
+        else:
+            places, scores = (
+                by_request(one, requests, known.count, nothing) for one, nothing in ((places, 0), (scores, NO_SCORE))
+            )
+            scores += self._of_long_words(known, self._row(places))
+            rows = self._best_of(_order_of(scores, places), width + _SPARE)[1]
             order = _order_of(self._scores(known, rows), rows)
-        return _padded(_best_of(order, width), width)
+        return _padded(self._best_of(order, width), width)
 
     def best_among(self, asked: AskedWords, rows: tf.Tensor, width: tf.Tensor) -> Candidates:
         """The same of some rows int32 `[n]`, for one request `[1, T]`: `[1, width]`, each scored exactly."""
-        return _padded(_best_of(_order_of(self.scores_of(asked, rows), rows), width), width)
+        return _padded(self._best_of(_order_of(self.scores_of(asked, rows), rows[None]), width), width)
 
     def reads_best_alone(self, asked: AskedWords) -> tf.Tensor:
         """Which requests have a term with so long a list that `search` reads but the best of it: bool `[B]`."""
@@ -171,30 +166,20 @@ class WordSearch(tf.Module):
         return tf.reduce_sum(tf.reduce_max(of_places, axis=2), axis=1)
 
     def _read(self, known: KnownWords) -> tuple[tf.Tensor, tf.Tensor]:
-        """The rows that were read for each request, int32 `[B, n]`, and what they are worth by estimate.
-
-        What stands behind a request's own is no row and has NO_SCORE.
-        """
+        """What was read for requests, `[n]`: numbers of request and row, and what short lists make of these."""
         lists = self.lists
         begins = tf.gather(lists.read_begins.read_value(), known.numbers)
         read = flat(begins, tf.gather(lists.read_lengths.read_value(), known.numbers))
         impacts = tf.cast(tf.gather(lists.impacts.read_value(), read.places), tf.float32)
-        is_long = begins < lists.first
-        short = tf.gather(tf.where(is_long, 0.0, known.weights), read.owners) * impacts
+        weights = tf.where(begins < lists.first, 0.0, known.weights) if lists.first else known.weights
         asking = tf.gather(tf.bitwise.left_shift(known.requests, self._row_bits), read.owners)
-        pairs, places = tf.unique(asking + lists.rows_at(read.places))
-        estimates = tf.math.unsorted_segment_sum(short, places, tf.size(pairs))
-        requests = tf.bitwise.right_shift(pairs, self._row_bits)
-        pairs, estimates = (
-            by_request(one, requests, known.count, nothing) for one, nothing in ((pairs, 0), (estimates, NO_SCORE))
-        )
-        rows = tf.bitwise.bitwise_and(pairs, 2**self._row_bits - 1)
-        if lists.first:
-            estimates += self._of_long_words(known, begins, rows)
-        return rows, estimates
+        distinct, places = tf.unique(asking + lists.rows_at(read.places))
+        worth = tf.gather(weights, read.owners) * impacts
+        return distinct, tf.math.unsorted_segment_sum(worth, places, tf.size(distinct))
 
-    def _of_long_words(self, known: KnownWords, begins: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+    def _of_long_words(self, known: KnownWords, rows: tf.Tensor) -> tf.Tensor:
         """What terms with long lists are worth in their requests' rows `[B, n]`, by estimate."""
+        begins = tf.gather(self.lists.read_begins.read_value(), known.numbers)
         places = tf.where(begins < self.lists.first)[:, 0]
         words = known.part(places)
         best = words.by_request(tf.gather(begins, places), 0)
@@ -202,6 +187,17 @@ class WordSearch(tf.Module):
         weights = tf.transpose(words.by_request(words.weights, 0))[:, :, None]
         once = tf.cast(tf.gather(self.lists.item_once.read_value(), rows), tf.float32)
         return once * tf.reduce_sum(passed * weights, axis=0)
+
+    def _row(self, places: tf.Tensor) -> tf.Tensor:
+        return tf.bitwise.bitwise_and(places, 2**self._row_bits - 1)
+
+    def _best_of(self, order: tf.Tensor, count: tf.Tensor) -> Candidates:
+        """The `count` best by `_order_of` `[B, n]` of those that score above 0, fewer where no request has as many."""
+        best, _ = tf.math.top_k(order, tf.minimum(count, tf.shape(order)[1]))
+        found = best >= 2**32
+        scores = tf.bitcast(tf.cast(tf.bitwise.right_shift(best, 32), tf.int32), tf.float32)
+        rows = self._row(_LAST_ROW - tf.cast(tf.bitwise.bitwise_and(best, _LAST_ROW), tf.int32))
+        return tf.where(found, scores, NO_SCORE), tf.where(found, rows, -1)
 
 
 def _terms(kind: str, hashes: tf.Tensor) -> tf.Tensor:
@@ -213,15 +209,6 @@ def _order_of(scores: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
     return tf.bitwise.left_shift(tf.cast(tf.bitcast(scores, tf.int32), tf.int64), 32) + tf.cast(
         _LAST_ROW - rows, tf.int64
     )
-
-
-def _best_of(order: tf.Tensor, count: tf.Tensor) -> Candidates:
-    """The `count` best by `_order_of` `[B, n]` of those that score above 0, fewer where no request has as many."""
-    best, _ = tf.math.top_k(order, tf.minimum(count, tf.shape(order)[1]))
-    found = best >= 2**32
-    scores = tf.bitcast(tf.cast(tf.bitwise.right_shift(best, 32), tf.int32), tf.float32)
-    rows = _LAST_ROW - tf.cast(tf.bitwise.bitwise_and(best, _LAST_ROW), tf.int32)
-    return tf.where(found, scores, NO_SCORE), tf.where(found, rows, -1)
 
 
 def _padded(found: Candidates, width: tf.Tensor) -> Candidates:

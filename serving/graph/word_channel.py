@@ -39,9 +39,9 @@ class WordChannel(tf.Module):
         most, listed = tf.reduce_max(depth), self._reads_list(asked, known)
         read = asked._replace(numbers=tf.where((listed | (depth <= 0))[:, None], NO_TERM, asked.numbers))
 
-        def keep(first: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+        def keep(requests: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
             return lazy_cond(
-                sifted, lambda: self._kept(first, rows, known.clauses), lambda: tf.ones_like(rows, tf.bool)
+                sifted, lambda: self._kept(requests, rows, known.clauses), lambda: tf.ones_like(rows, tf.bool)
             )
 
         best = self.search.search(read, tf.maximum(most, 1), keep)
@@ -50,20 +50,23 @@ class WordChannel(tf.Module):
         inside, (scores, rows) = tf.range(most) < depth[:, None], (one[:, :most] for one in best)
         return tf.where(inside, scores, NO_SCORE), tf.where(inside, rows, -1)
 
-    def _kept(self, first: tf.Tensor, rows: tf.Tensor, clauses: Clauses) -> tf.Tensor:
-        """Which rows `[n, m]` are alive and meet the clauses of their requests, from `first` on: bool `[n, m]`."""
-        count, read = tf.unstack(tf.shape(rows))
-        given = tf.where(clauses.given[first : first + count] & (read > 0))[:, 0]
+    def _kept(self, requests: tf.Tensor, rows: tf.Tensor, clauses: Clauses) -> tf.Tensor:
+        """Which rows `[n]` are alive and meet the clauses of their rising requests: bool `[n]`."""
+        given = tf.gather(clauses.given, requests)
+        there = self.filter.are_alive(rows)
+        asking = tf.unique(tf.boolean_mask(requests, given)).y
 
         def step(place: tf.Tensor, kept: tf.Tensor) -> tf.Tensor:
-            request = tf.cast(given[place], tf.int32)
-            its = tf.nest.map_structure(lambda one: one[first + request], clauses)
+            request = asking[place]
+            mine = tf.where(requests == request)[:, 0]
+            its = tf.nest.map_structure(lambda one: one[request], clauses)
             held = tf.reduce_all((its.words == NO_TERM) | (its.word_numbers != NO_TERM))  # of no item: by none
-            places = self.filter.indexed(rows[request], its)
-            met = tf.scatter_nd(places[:, None], tf.fill(tf.shape(places), held), tf.shape(rows, tf.int64)[1:])
-            return tf.tensor_scatter_nd_update(kept, [[request]], met[None])
+            places = tf.gather(mine, self.filter.indexed(tf.gather(rows, mine), its))
+            return tf.concat([kept, tf.boolean_mask(places, tf.fill(tf.shape(places), held))], axis=0)
 
-        return lazy_loop(tf.size(given), 1, step, self.filter.are_alive(rows))
+        others = tf.where(there & ~given)[:, 0]
+        kept = lazy_loop(tf.size(asking), 1, step, others, tf.TensorShape([None]))
+        return tf.scatter_nd(kept[:, None], tf.ones_like(kept, tf.bool), tf.shape(rows, tf.int64))
 
     def _reads_list(self, asked: AskedWords, known: LookedUp) -> tf.Tensor:
         """For which requests `[B]` a short list has all items that may be found, where words' own are read in part.
@@ -86,7 +89,7 @@ class WordChannel(tf.Module):
             begins = tf.cast(its.lists.begins, tf.int32)
             rows = self.filter.lists.rows_at(flat(begins, tf.cast(its.lists.ends, tf.int32) - begins).places)
             rows = tf.gather(rows, self.filter.indexed(rows, its.rest))
-            return _replaced(best, request, self.search.best_among(asked.of(request[None]), rows, width))
+            return _replaced(best, request, self.search.best_among(asked.part(request, request + 1), rows, width))
 
         return lazy_loop(tf.size(turn), 1, step, best)
 
@@ -97,7 +100,7 @@ class WordChannel(tf.Module):
 
         def step(request: tf.Tensor, best: Candidates) -> Candidates:
             its = tf.nest.map_structure(lambda one: one[request], known.clauses)
-            scores = self.search.fresh_scores(asked.of(request[None]), terms, impacts)
+            scores = self.search.fresh_scores(asked.part(request, request + 1), terms, impacts)
             scores = tf.where(self.filter.fresh(its) & (scores > 0), scores, NO_SCORE)
             found = best[0][request][None], best[1][request][None]
             return _replaced(best, request, best_of([found[0], scores], [found[1], numbers[None]], width))
