@@ -23,7 +23,7 @@ from apache_beam.transforms.window import GlobalWindows
 from preprocessing.command.console import nearest
 from preprocessing.config import PreprocessingConfig
 from preprocessing.data.past_files import ITEMS, USERS, Past, PastFiles, ReadPast
-from preprocessing.data.stats import HISTOGRAMS
+from preprocessing.data.stats import HISTOGRAMS, SAMPLED
 from preprocessing.data.write_folder import DataParts
 from preprocessing.joins.ask_items import CATALOGUE_SPLIT, AskItems
 from preprocessing.joins.build_examples import BuildExamples
@@ -35,6 +35,7 @@ from preprocessing.joins.join_items import JOINED, KEPT, PRICES, TOTALS, JoinIte
 from preprocessing.joins.join_users import LOGS, TOKENS, JoinUsers
 from preprocessing.joins.look_up_items import LOOKUPS
 from preprocessing.joins.shared_encoder import SharedEncoder
+from preprocessing.joins.sketch_queries import QUERIES, SketchQueries
 from preprocessing.joins.split import EVAL, TRAIN, VALIDATION, SplitByTime
 from preprocessing.joins.sum_past import SumPast
 from preprocessing.logs.heavy_users import HEAVY
@@ -76,6 +77,7 @@ class JoinedLog(NamedTuple):
     totals: beam.PCollection
     prices: beam.PCollection
     tokens: Sequence[beam.PCollection]
+    queries: beam.PCollection  # sketches of them
     counts: Sequence[beam.PCollection]
     split: beam.PCollection
     cuts: AsSingleton  # of the split
@@ -114,24 +116,24 @@ class MakeExamples(beam.PTransform):
         _check(streams)
         parsed = [self._parse(name, records) for name, records in streams.items()]
         log = self._ask_items(parsed) if set(streams) == {"catalog"} else self._join_log(parsed, "catalog" in streams)
-        words, frequencies = log.tokens | "All tokens" >> beam.Flatten() | CountTokens(config.vocabularies)
+        words = log.tokens | "All tokens" >> beam.Flatten() | CountTokens(config.vocabularies)
         if log.past is not None:
             words = {"known": log.past.words, "found": words} | GrowVocabularies(config.vocabularies)
         vocabularies = (words, log.prices | CountPrices(config.prices.least)) | "Tables of ids" >> beam.Flatten()
-        encoder, tables = SharedEncoder(config), AsDict(vocabularies)
+        of_queries = vocabularies | "Of queries" >> beam.Filter(_is_one_of, config.text.query_grains)
         totals = AsSingleton(log.totals | "Totals" >> beam.CombineGlobally(SumTotals()))
-        encoded = log.items | "Encode items" >> beam.ParDo(
-            EncodeItems(config, encoder, log.dealing), tables, totals
-        ).with_outputs(ENCODED, CATALOG)
+        encode = EncodeItems(config, SharedEncoder(config), log.dealing)
+        build = BuildExamples(config, SharedEncoder(config), log.dealing)
+        encoded = log.items | "Encode items" >> beam.ParDo(encode, AsDict(vocabularies), totals).with_outputs(
+            ENCODED, CATALOG
+        )
         examples = (
             {"logs": log.logs, "items": encoded[ENCODED]}
             | "Logs and items by user" >> ByKey()
             | "Build examples"
-            >> beam.ParDo(BuildExamples(config, encoder, log.dealing), tables, log.cuts).with_outputs(
-                TRAIN, VALIDATION, EVAL, REJECTED, COUNTS
-            )
+            >> beam.ParDo(build, AsDict(of_queries), log.cuts).with_outputs(TRAIN, VALIDATION, EVAL, REJECTED, COUNTS)
         )
-        counts = [*(one[COUNTS] for one in parsed), *log.counts, examples[COUNTS], frequencies]
+        counts = [*(one[COUNTS] for one in parsed), *log.counts, examples[COUNTS], log.queries | SketchQueries()]
         return DataParts(
             train=examples[TRAIN],
             validation=examples[VALIDATION],
@@ -157,14 +159,23 @@ class MakeExamples(beam.PTransform):
             | "By user" >> ByKey()
             | "Join users"
             >> beam.ParDo(JoinUsers(config, self._users, self._items, past is not None), cuts).with_outputs(
-                LOGS, LOOKUPS, TOKENS, COUNTS, KEPT
+                LOGS, LOOKUPS, TOKENS, QUERIES, COUNTS, KEPT
             )
         )
         sides = {"catalog": _all(parsed, "catalog"), "lookups": users[LOOKUPS]}
         items = self._join_items(sides if past is None else {**sides, ITEMS: past.items}, has_catalog)
         tokens, counts = ((users[name], items[name]) for name in (TOKENS, COUNTS))
         joined = JoinedLog(
-            self._users, users[LOGS], items[JOINED], items[TOTALS], items[PRICES], tokens, counts, split, cuts
+            self._users,
+            logs=users[LOGS],
+            items=items[JOINED],
+            totals=items[TOTALS],
+            prices=items[PRICES],
+            tokens=tokens,
+            queries=users[QUERIES],
+            counts=counts,
+            split=split,
+            cuts=cuts,
         )
         return joined if past is None else _going_on(joined, past, users, items, hours)
 
@@ -172,13 +183,22 @@ class MakeExamples(beam.PTransform):
         """The same of a catalogue alone, whose items are asked for by their own words."""
         items = self._join_items({"catalog": _all(parsed, "catalog")}, has_catalog=True)
         asked = items[JOINED] | "Ask items" >> beam.ParDo(AskItems(self._config, self._items)).with_outputs(
-            LOGS, JOINED, TOKENS, TIMES
+            LOGS, JOINED, TOKENS, QUERIES, TIMES
         )
         split = asked[TIMES] | "Split" >> SplitByTime(CATALOGUE_SPLIT, 0)
         tokens = (asked[TOKENS], items[TOKENS])
         counts, cuts = (items[COUNTS],), _cuts(split)
         return JoinedLog(
-            self._items, asked[LOGS], asked[JOINED], items[TOTALS], items[PRICES], tokens, counts, split, cuts
+            self._items,
+            logs=asked[LOGS],
+            items=asked[JOINED],
+            totals=items[TOTALS],
+            prices=items[PRICES],
+            tokens=tokens,
+            queries=asked[QUERIES],
+            counts=counts,
+            split=split,
+            cuts=cuts,
         )
 
     def _join_items(self, sides: Mapping[str, beam.PCollection], has_catalog: bool) -> Any:
@@ -217,6 +237,10 @@ def _check(streams: Iterable[str]) -> None:
         raise ValueError('MakeExamples: give it "searches" and "actions", "ubi" that holds both, or "catalog" alone')
 
 
+def _is_one_of(vocabulary: tuple[str, Sequence[str]], names: Sequence[str]) -> bool:
+    return vocabulary[0] in names
+
+
 def _cuts(split: beam.PCollection) -> AsSingleton:
     return AsSingleton(split | "Cuts alone" >> beam.Map(lambda split: split.cuts))
 
@@ -242,7 +266,7 @@ class CountMetrics(beam.DoFn):
         key, count = counted
         if not count:
             return
-        if key[0] not in HISTOGRAMS:
+        if key[0] not in (*HISTOGRAMS, SAMPLED):
             if key not in self._counters:
                 self._counters[key] = Metrics.counter(METRICS, "/".join(key))
             self._counters[key].inc(count)

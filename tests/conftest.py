@@ -5,12 +5,26 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 import preprocessing  # noqa: F401
 from tests.made_once import MadeOnce
 
-# Files of minutes: were one the last, the other workers would wait for it.
-LONGEST_FIRST = ("test_docs_run.py", "test_demo.py", "test_item_vectors.py", "test_first_day.py")
+settings.register_profile("any machine", deadline=None)
+settings.load_profile("any machine")
+
+# Files of a minute or more: were one the last, the other worker would wait for it.
+LONGEST_FIRST = (
+    "test_docs_run.py",
+    "test_demo.py",
+    "test_item_vectors.py",
+    "test_first_day.py",
+    "test_shard_channels.py",
+    "test_distribution.py",
+    "test_fit.py",
+    "test_tune.py",
+    "test_task.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -17,7 +17,8 @@ from preprocessing.data.features import CATALOGUE, LOG
 _QUANTILES = (0.5, 0.9, 0.99, 1.0)
 ATTRIBUTIONS = ("named its request", "fell back on a page", "history alone")
 POSITION, PAGES, CLICKED = "position", "pages", "clicked"
-HISTOGRAMS = ("length", "frequency", POSITION)  # (one of these, of what, a number): how often that number came
+FREQUENCY, SAMPLED = "frequency", "sampled"
+HISTOGRAMS = ("length", FREQUENCY, POSITION)  # (one of these, of what, a number): how often that number came
 DEEPEST = 100  # positions behind it are not told apart
 _PRIOR = 100  # pages' worth of trust in the position before
 _STREAMS = ("ubi", "catalog", "searches", "actions", "impressions")
@@ -30,12 +31,15 @@ def summarise(counted: Mapping[str, Any], vocabularies: Mapping[str, int]) -> di
     histograms: dict[str, dict[str, dict[int, int]]] = {
         kind: defaultdict(lambda: defaultdict(int)) for kind in HISTOGRAMS
     }
+    sampled: dict[str, dict[str, int]] = defaultdict(dict)
     examples = {"train": 0, "validation": 0, "eval": 0}
     single = {"items": 0, "shown_unknown_items": 0}
     attribution = dict.fromkeys(ATTRIBUTIONS, 0)
     for *key, count in counted["counts"]:
         if key[0] in histograms:
             histograms[key[0]][key[1]][int(key[2])] += count
+        elif key[0] == SAMPLED:
+            sampled[key[1]][key[2]] = count
         elif key[0] == "examples":
             examples[key[1]] = count
         elif key[0] == "attribution":
@@ -65,7 +69,9 @@ def summarise(counted: Mapping[str, Any], vocabularies: Mapping[str, int]) -> di
         "eval_from_ms": evaluation,
         "lengths": {name: quantiles(lengths[name]) for name in sorted(lengths)},
         "click_rates": click_rates(histograms[POSITION][PAGES], histograms[POSITION][CLICKED]),
-        "frequency": {name: head_and_tail(one) for name, one in sorted(histograms["frequency"].items())},
+        "frequency": {
+            name: head_and_tail(one, sampled.get(name)) for name, one in sorted(histograms[FREQUENCY].items())
+        },
         "vocabularies": dict(sorted(vocabularies.items())),
     }
 
@@ -120,23 +126,32 @@ def quantiles(histogram: Histogram) -> dict[str, float]:
     return result
 
 
-def head_and_tail(histogram: Histogram) -> dict[str, float]:
+def head_and_tail(histogram: Histogram, whole: Mapping[str, int] | None = None) -> dict[str, float]:
     """How the occurrences are shared out: what the most frequent have, and what occurs just once.
 
     >>> head_and_tail({1: 99, 101: 1})["top_1_percent_share"]
     0.505
+    >>> head_and_tail({1: 99, 70: 1}, {"distinct": 1_000, "occurrences": 2_000})["top_1_percent_share"]
+    0.505
+
+    Args:
+      histogram: how many are of each frequency.
+      whole: where that is of a sample, of how many "distinct" it is, and how many "occurrences" these have.
     """
-    distinct = sum(histogram.values())
-    occurrences = sum(count * n for count, n in histogram.items())
+    sample = sum(histogram.values())
+    distinct = whole["distinct"] if whole else sample
+    occurrences = whole["occurrences"] if whole else sum(count * n for count, n in histogram.items())
+    each = distinct / sample / max(occurrences, 1)
     result: dict[str, float] = {"distinct": distinct, "occurrences": occurrences}
     for percent in (1, 10):
-        left, share = math.ceil(distinct * percent / 100), 0
-        for count in sorted(histogram, reverse=True):
+        # What the head has is what the tail lacks: of many in the tail a sample says more than of a few at the head.
+        left, tail = sample - math.ceil(sample * percent / 100), 0
+        for count in sorted(histogram):
             taken = min(left, histogram[count])
-            share += taken * count
+            tail += taken * count
             left -= taken
-        result[f"top_{percent}_percent_share"] = round(share / max(occurrences, 1), 4)
-    result["once_share"] = round(histogram.get(1, 0) / max(occurrences, 1), 4)
+        result[f"top_{percent}_percent_share"] = round(max(1 - tail * each, 0.0), 4)
+    result["once_share"] = round(histogram.get(1, 0) * each, 4)
     return result
 
 

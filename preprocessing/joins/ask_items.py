@@ -12,6 +12,7 @@ from preprocessing.config import PreprocessingConfig, SplitConfig
 from preprocessing.joins.attribution import AttributedAction, Request
 from preprocessing.joins.join_items import JOINED, CountedItem
 from preprocessing.joins.join_users import LOGS, TOKENS, query_tokens
+from preprocessing.joins.sketch_queries import QUERIES, sketch_of
 from preprocessing.joins.user_log import UserLog
 from preprocessing.logs.parse import TIMES, hour_of
 from preprocessing.logs.records import CLICK, Item
@@ -51,6 +52,7 @@ class AskItems(beam.DoFn):
         yield beam.pvalue.TaggedOutput(JOINED, pack(one.packable() for one in looked_up))
         requests = [log.requests[0] for log in logs]
         queries = collections.Counter(one.query for one in requests)
+        yield beam.pvalue.TaggedOutput(QUERIES, sketch_of(queries))
         for token in query_tokens(queries, self._config.text, self._count_grains):
             yield beam.pvalue.TaggedOutput(TOKENS, token)
         for one in requests:

@@ -8,27 +8,25 @@ import apache_beam as beam
 
 from preprocessing.config import VocabulariesConfig, VocabularyConfig
 
-QUERY = "query"  # counted like the words of a vocabulary, for the statistics alone
 Token = tuple[tuple[str, str], int]  # ((vocabulary, word), count)
 _Ranked = tuple[str, list[tuple[int, str]]]  # a vocabulary's name; (-count, word), so that smaller is better
 
 
 class CountTokens(beam.PTransform):
-    """Token counts of all partitions -> (vocabulary, its words), and how often queries occur."""
+    """Token counts of all partitions -> (vocabulary, its words)."""
 
     def __init__(self, config: VocabulariesConfig) -> None:
         super().__init__()
         self._limits: dict[str, VocabularyConfig] = {name: getattr(config, name) for name in type(config).model_fields}
 
-    def expand(self, tokens: beam.PCollection) -> tuple[beam.PCollection, beam.PCollection]:
-        summed = tokens | "Sum tokens" >> beam.CombinePerKey(sum)
-        vocabularies = (
-            summed
+    def expand(self, tokens: beam.PCollection) -> beam.PCollection:
+        return (
+            tokens
+            | "Sum tokens" >> beam.CombinePerKey(sum)
             | "Often enough" >> beam.FlatMap(_often_enough, self._limits)
             | "Most frequent"
             >> beam.CombinePerKey(MostFrequent({name: one.max_size for name, one in self._limits.items()}))
         )
-        return vocabularies, summed | "Frequency of queries" >> beam.FlatMap(_query_frequency)
 
 
 class MostFrequent(beam.CombineFn):
@@ -65,11 +63,5 @@ class MostFrequent(beam.CombineFn):
 
 def _often_enough(token: Token, limits: Mapping[str, VocabularyConfig]) -> Iterator[tuple[str, tuple[str, str, int]]]:
     (name, word), count = token
-    if name != QUERY and count >= limits[name].min_count:
+    if count >= limits[name].min_count:
         yield name, (name, word, count)
-
-
-def _query_frequency(token: Token) -> Iterator[tuple[tuple[str, ...], int]]:
-    (name, _), count = token
-    if name == QUERY:
-        yield ("frequency", "query", str(count)), 1

@@ -8,14 +8,14 @@ from __future__ import annotations
 import collections
 import functools
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
 
 from preprocessing.config import PricesConfig, TextConfig
 from preprocessing.data.features import PRICE
-from preprocessing.logs.records import ATTRIBUTES, Item
+from preprocessing.logs.records import Item
 from preprocessing.text import analyser, item_queries
 from preprocessing.text.price_bands import PriceBands
 from preprocessing.text.vocabulary import Lookup, TextEncoder, Vocabulary
@@ -92,14 +92,16 @@ def queries_of(items: Sequence[Item], seed: int) -> Iterator[tuple[str, int]]:
 
 
 class Encoder:
-    """Strings to ids, in batches."""
+    """Strings to ids, in batches; the tables of attributes and prices are built when one is first asked for."""
 
-    def __init__(self, vocabularies: Mapping[str, Vocabulary], config: TextConfig, bands: PriceBands) -> None:
+    def __init__(
+        self, vocabularies: Mapping[str, Vocabulary], config: TextConfig, bands: Callable[[], PriceBands]
+    ) -> None:
         grains: dict[str, Vocabulary] = {name: vocabularies[name] for name in config.grains}
         encode = TextEncoder(grains, config.max_chars, config.max_words)
         self._encode = tf.function(encode, input_signature=_STRINGS, autograph=False)
-        self._lookups = {name: Lookup(vocabularies[name], name) for name in ATTRIBUTES}
-        self._bands = tf.function(bands, input_signature=_PRICES, autograph=False)
+        self._lookup = functools.cache(lambda name: Lookup(vocabularies[name], name))
+        self._bands = functools.cache(lambda: tf.function(bands(), input_signature=_PRICES, autograph=False))
 
     @classmethod
     def of(
@@ -111,7 +113,7 @@ class Encoder:
     ) -> Encoder:
         """From each vocabulary's words, one that the log gave no word is hash buckets alone; and the medians."""
         vocabularies = {name: Vocabulary(tables.get(name, ()), buckets) for name, buckets in hash_buckets.items()}
-        return cls(vocabularies, config, PriceBands.of_lines(tables[PRICE], prices.bands, prices.ratio))
+        return cls(vocabularies, config, lambda: PriceBands.of_lines(tables[PRICE], prices.bands, prices.ratio))
 
     def texts(self, texts: Sequence[str], grains: Sequence[str]) -> list[tuple[list[int], ...]]:
         """For each text the ids of each of `grains`."""
@@ -124,7 +126,7 @@ class Encoder:
 
     def ids(self, attribute: str, values: Sequence[str]) -> list[int]:
         """The ids of items, brands, shops, leaves or tops."""
-        lookup = self._lookups[attribute]
+        lookup = self._lookup(attribute)
         starts = range(0, len(values), _BATCH)
         batches = (tf.constant(values[start : start + _BATCH], tf.string) for start in starts)
         return [key for batch in batches for key in lookup(batch).numpy().tolist()]
@@ -132,9 +134,8 @@ class Encoder:
     def price_bands(self, priced: Sequence[tuple[float, str, str]]) -> list[int]:
         """The bands of items, each with its price, leaf and top."""
         prices, leaves, tops = zip(*priced, strict=True) if priced else ((), (), ())
-        return (
-            self._bands(*map(tf.constant, (prices, leaves, tops), (tf.float32, tf.string, tf.string))).numpy().tolist()
-        )
+        tensors = map(tf.constant, (prices, leaves, tops), (tf.float32, tf.string, tf.string))
+        return self._bands()(*tensors).numpy().tolist()
 
 
 def _rows(ragged: tf.RaggedTensor) -> list[list[int]]:

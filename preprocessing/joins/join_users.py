@@ -12,9 +12,9 @@ from preprocessing.config import PreprocessingConfig, TextConfig
 from preprocessing.data.past_files import USERS
 from preprocessing.joins.attribution import NO_REQUEST
 from preprocessing.joins.click_positions import count_positions
-from preprocessing.joins.count_vocabularies import QUERY
 from preprocessing.joins.look_up_items import LOOKUPS, Lookups
 from preprocessing.joins.past_users import Horizon, PastUser, past_of, with_past
+from preprocessing.joins.sketch_queries import QUERIES, sketch_of
 from preprocessing.joins.split import Cuts
 from preprocessing.joins.user_log import UserEvents, UserLog
 from preprocessing.logs.heavy_users import HEAVY
@@ -87,8 +87,9 @@ class JoinUsers(beam.DoFn):
             logs.append(needed(log))
             self._logs.add(key, (rank, logs[-1].packable()), weight=logs[-1].size)
         self._lookups.add(rank, logs, cuts)
-        for token in self._tokens(logs, cuts):
-            yield beam.pvalue.TaggedOutput(TOKENS, token)
+        queries = _training_queries(logs, cuts)
+        yield beam.pvalue.TaggedOutput(QUERIES, sketch_of(queries))
+        yield from _tagged(TOKENS, query_tokens(queries, self._config.text, self._count_grains))
         yield from _tagged(COUNTS, counts.items())
 
     def _keep(self, key: int, past: PastUser | None, cuts: Cuts) -> None:
@@ -106,24 +107,22 @@ class JoinUsers(beam.DoFn):
                 users[user_id].add(_maker(_EVENTS[stream])(event), times)
         return dict(users)
 
-    def _tokens(self, logs: Iterable[UserLog], cuts: Cuts) -> Iterator[tuple[tuple[str, str], int]]:
-        """((vocabulary, token), count) of the training time's queries, and the queries themselves."""
-        queries = collections.Counter(
-            request.query
-            for log in logs
-            for place, request in enumerate(log.requests)
-            if request.ts < cuts.validation and place not in log.seen.counted
-        )
-        yield from query_tokens(queries, self._config.text, self._count_grains)
+
+def _training_queries(logs: Iterable[UserLog], cuts: Cuts) -> collections.Counter[str]:
+    """The queries of the training time, but those that were counted on an earlier day."""
+    return collections.Counter(
+        request.query
+        for log in logs
+        for place, request in enumerate(log.requests)
+        if request.ts < cuts.validation and place not in log.seen.counted
+    )
 
 
 def query_tokens(
     queries: Mapping[str, int], text: TextConfig, count_grains: Callable[..., dict[tuple[str, str], int]]
-) -> Iterator[tuple[tuple[str, str], int]]:
-    """((vocabulary, token), count) of queries that were asked so often, and the queries themselves."""
-    yield from count_grains(queries, text.query_grains, text).items()
-    for query, count in queries.items():
-        yield (QUERY, query), count
+) -> Iterable[tuple[tuple[str, str], int]]:
+    """((vocabulary, token), count) of queries that were asked so often."""
+    return count_grains(queries, text.query_grains, text).items()
 
 
 def _attributions(log: UserLog) -> Iterator[tuple[str, str]]:

@@ -8,7 +8,6 @@ import apache_beam as beam
 
 from preprocessing.data.past_files import Past
 from preprocessing.data.stats import POSITION
-from preprocessing.joins.count_vocabularies import QUERY
 from preprocessing.joins.split import MergeHours
 
 
@@ -21,20 +20,17 @@ class SumPast(beam.PTransform):
 
     def expand(self, today: dict[str, beam.PCollection]) -> dict[str, beam.PCollection]:
         past = self._past
-        tokens = today["tokens"] | "Words of queries" >> beam.Filter(_is_word)
         positions = today["counts"] | "Positions" >> beam.Filter(_is_position)
         hours = (today["hours"], past.hours) | "All hours" >> beam.Flatten()
         return {
-            "tokens": (tokens, past.tokens) | "All words" >> beam.Flatten() | "Sum words" >> beam.CombinePerKey(sum),
+            "tokens": (today["tokens"], past.tokens)
+            | "All words" >> beam.Flatten()
+            | "Sum words" >> beam.CombinePerKey(sum),
             "counts": (positions, past.counts)
             | "All positions" >> beam.Flatten()
             | "Sum positions" >> beam.CombinePerKey(sum),
             "hours": hours | "Merge hours" >> beam.CombineGlobally(MergeHours()) | beam.FlatMap(dict.items),
         }
-
-
-def _is_word(counted: tuple[tuple[str, str], Any]) -> bool:
-    return counted[0][0] != QUERY
 
 
 def _is_position(counted: tuple[tuple[str, ...], Any]) -> bool:

@@ -47,8 +47,8 @@ class WordLists(NamedTuple):
     rows: np.ndarray  # int32 [L * BEST + P], of a list rising; of a long term's BEST by impact
     impacts: np.ndarray  # uint8 [L * BEST + P], what BM25 makes of a word in its item: weight times impact
     weights: np.ndarray  # float32 [T + 1], what a word is worth for each of an impact's STEPS; the last: of no item's
-    read_begins: np.ndarray  # int32 [T], where what is read of a term begins; of a long one, its BEST
-    read_lengths: np.ndarray  # int32 [T]
+    read_begins: np.ndarray  # int32 [T + 1], where what is read of a term begins; of a long one, its BEST
+    read_lengths: np.ndarray  # int32 [T + 1], the last is 0
     filters: np.ndarray  # int32 [F], bits: which rows may be in a long term's list
     filter_begins: np.ndarray  # int32 [L], in `filters`
     filter_masks: np.ndarray  # int32 [L], of a row the part that is its bit's place
@@ -129,7 +129,7 @@ def _assembled(
     pieces = [slice(ends[one] - lengths[one], ends[one]) for one in long_terms]
     best = np.array([_best(impacts[piece]) + piece.start for piece in pieces], np.int64).reshape(-1)
     offsets = np.concatenate([[0], ends, [len(rows)]]) + len(best)
-    begins, read = offsets[:-2].astype(np.int32), lengths.astype(np.int32)
+    begins, read = offsets[:-1].astype(np.int32), np.append(lengths, 0).astype(np.int32)
     begins[long_terms], read[long_terms] = np.arange(len(long_terms), dtype=np.int32) * BEST, BEST
     by_item = np.argsort(rows, kind="stable")
     return WordLists(

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import index_subjects, judged, movielens
+from benchmarks import index_subjects, judged, large_log, movielens, shuffle_traffic, stage_costs
 from benchmarks.ablation_rows import ROWS, Row
 from benchmarks.claims import CLAIMS, claims_table, rivals
 from benchmarks.made_items import ids_alone
@@ -56,6 +56,22 @@ def test_recall_of_an_index_counts_made_items_by_their_rows() -> None:
     ids, found, truth = ids_alone(10).ids, np.array([[2, 1], [3, 9]]), np.array([[1, 2], [3, 4]])
     assert index_subjects.recall(lambda _: ids[found], np.zeros([2, 3]), truth) == 0.75
     assert index_subjects.recall(lambda _: found, np.zeros([2, 3]), truth) == 0.75
+
+
+def test_many_partitions_shuffle_what_few_do_in_batches_no_smaller(tmp_path: Path) -> None:
+    large_log.make(tmp_path, 3_000, items=200)
+    found = shuffle_traffic.compare(tmp_path, 400)
+    few, many = (found[name]["streams"] for name in ("few", "many"))
+    assert {name: one["records"] for name, one in few.items()} == {name: one["records"] for name, one in many.items()}
+    for name in ("searches", "actions", "catalog"):
+        assert many[name]["elements"] == few[name]["elements"]
+    assert found["many"]["partitions"]["users"] == 400 and found["bytes_many_over_few"] < 2
+
+
+def test_each_step_costs_what_all_of_it_takes() -> None:
+    assert stage_costs._step("MakeExamples/Parse searches/ParDo(ParseRecords)") == "Parse searches"
+    assert stage_costs._step("WriteDataFolder/Write shards") == "Write shards"
+    assert stage_costs._step("Read searches/ReadBlocks/Spans") == "Read searches"
 
 
 _JUDGED = [

@@ -59,6 +59,17 @@ def exported(data: str, job: str, config: Callable[..., ServingConfig], made_onc
     return lambda kind: made_once(f"models-{kind}", lambda folder: make(kind, folder)) / "retrieval"
 
 
+@pytest.fixture(scope="session")
+def exported_shards(data: str, job: str, config: Callable[..., ServingConfig], made_once: MadeOnce) -> Path:
+    """The same catalogue in two shards of exact search."""
+    from serving.export import export
+
+    def make(folder: Path) -> None:
+        assert export(config("index=brute_force"), job, data, str(folder / "retrieval"), shards=2) == 0
+
+    return made_once("shards", make) / "retrieval"
+
+
 @pytest.fixture(scope="session", params=KINDS)
 def kind(request: pytest.FixtureRequest) -> str:
     """Each kind of index."""

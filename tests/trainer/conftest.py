@@ -96,7 +96,7 @@ def command(*arguments: str, **environment: str) -> subprocess.Popen[str]:
     )
 
 
-def finish(process: subprocess.Popen[str], timeout: float = 240) -> str:
+def finish(process: subprocess.Popen[str], timeout: float = 600) -> str:
     """Waits for a process that must succeed; returns what it said on both streams."""
     out, err = process.communicate(timeout=timeout)
     assert process.returncode == 0, err

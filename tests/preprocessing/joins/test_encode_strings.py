@@ -30,3 +30,9 @@ def test_counts_are_of_every_script() -> None:
     assert counted["word", "sofa"] == 1 + 5 + 6
     assert counted["word", "沙"] == 2 + 6
     assert counted["word", "éclair"] == 4
+
+
+def test_queries_need_the_vocabularies_of_their_grains_alone() -> None:
+    words = {"word": ["sofa"], "char": ["s"], "bigram": ["so"]}
+    encoder = Encoder.of(words, VocabulariesConfig().hash_buckets() | {"word": 3}, TextConfig(), PricesConfig())
+    assert encoder.texts(["sofa"], ("word",)) == [([4],)]

@@ -32,7 +32,7 @@ def hash_of(word: str) -> np.ndarray:
 def scores(lists: WordLists, query: str) -> np.ndarray:
     """Of all items."""
     search = WordSearch(ListsInGraph(lists))
-    return search.scores_of(search.asked(ragged([query])).of(0), tf.range(lists.items)).numpy()
+    return search.scores_of(search.asked(ragged([query])), tf.range(lists.items))[0].numpy()
 
 
 @settings(deadline=None, max_examples=30)

@@ -96,7 +96,7 @@ def test_killed_at_any_moment(
     flags = ("--config", config_file, "--job-dir", job, "--data", data, "--output", str(folder), "--index", "portable")
     for stage in ("vectors", "model/saved_model.pb"):
         process = command(*flags)
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 600
         while not list(folder.glob(f".staging-*/{stage}")) and time.monotonic() < deadline:
             assert process.poll() is None, process.communicate()
             time.sleep(0.02)
