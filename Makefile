@@ -5,6 +5,8 @@ MODEL ?= mgdspr
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 OUT ?= out
+# A file's tests stay together, for what they share; the order of files is that of tests/conftest.py.
+TESTS := tests --ignore=tests/distributed -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test test-distributed coverage lint lock clean
 
@@ -12,7 +14,7 @@ demo: $(INSTALLED)
 	$(BIN)/python -m serving.demo --model $(MODEL) --output $(OUT)
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest tests --ignore=tests/distributed -n 2
+	$(BIN)/python -m pytest $(TESTS)
 
 test-distributed: $(INSTALLED)
 	$(BIN)/python -m pytest tests/distributed -rs
@@ -21,7 +23,7 @@ test-distributed: $(INSTALLED)
 coverage: export COVERAGE_FILE = $(CURDIR)/.coverage
 coverage: $(INSTALLED)
 	rm -f .coverage .coverage.*
-	$(BIN)/python -m coverage run -m pytest tests --ignore=tests/distributed -n 2
+	$(BIN)/python -m coverage run -m pytest $(TESTS)
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report --fail-under=95
 

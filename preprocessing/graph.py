@@ -22,6 +22,7 @@ from apache_beam.transforms.window import GlobalWindows
 
 from preprocessing.command.console import nearest
 from preprocessing.config import PreprocessingConfig
+from preprocessing.data.past_files import ITEMS, USERS, Past, PastFiles, ReadPast
 from preprocessing.data.stats import HISTOGRAMS, SAMPLED
 from preprocessing.data.write_folder import DataParts
 from preprocessing.joins.ask_items import CATALOGUE_SPLIT, AskItems
@@ -29,12 +30,14 @@ from preprocessing.joins.build_examples import BuildExamples
 from preprocessing.joins.count_prices import CountPrices
 from preprocessing.joins.count_vocabularies import CountTokens
 from preprocessing.joins.encode_items import CATALOG, ENCODED, EncodeItems, SumTotals
-from preprocessing.joins.join_items import JOINED, PRICES, TOTALS, JoinItems
+from preprocessing.joins.grow_vocabularies import GrowVocabularies
+from preprocessing.joins.join_items import JOINED, KEPT, PRICES, TOTALS, JoinItems
 from preprocessing.joins.join_users import LOGS, TOKENS, JoinUsers
 from preprocessing.joins.look_up_items import LOOKUPS
 from preprocessing.joins.shared_encoder import SharedEncoder
 from preprocessing.joins.sketch_queries import QUERIES, SketchQueries
 from preprocessing.joins.split import EVAL, TRAIN, VALIDATION, SplitByTime
+from preprocessing.joins.sum_past import SumPast
 from preprocessing.logs.heavy_users import HEAVY
 from preprocessing.logs.parse import COUNTS, KINDS, REJECTED, TIMES, ParseRecords
 from preprocessing.logs.sources import Source
@@ -78,6 +81,7 @@ class JoinedLog(NamedTuple):
     counts: Sequence[beam.PCollection]
     split: beam.PCollection
     cuts: AsSingleton  # of the split
+    past: Past | None = None  # what the next days need, but for the words
 
 
 class MakeExamples(beam.PTransform):
@@ -95,11 +99,15 @@ class MakeExamples(beam.PTransform):
     Args:
         config: the `preprocessing:` section of an experiment; its file patterns and shard counts are not used.
         partitions: into how many pieces users and items are dealt; more for a large log.
+        past: of the days before, where the log is a day's and what the next days need is kept.
     """
 
-    def __init__(self, config: PreprocessingConfig, partitions: Partitions | None = None) -> None:
+    def __init__(
+        self, config: PreprocessingConfig, partitions: Partitions | None = None, past: PastFiles | None = None
+    ) -> None:
         super().__init__()
         self._config = config
+        self._past = past
         partitions = partitions or Partitions()
         self._users, self._items = (Dealing.of(count, partitions.keys) for count in partitions[:2])
 
@@ -109,6 +117,8 @@ class MakeExamples(beam.PTransform):
         parsed = [self._parse(name, records) for name, records in streams.items()]
         log = self._ask_items(parsed) if set(streams) == {"catalog"} else self._join_log(parsed, "catalog" in streams)
         words = log.tokens | "All tokens" >> beam.Flatten() | CountTokens(config.vocabularies)
+        if log.past is not None:
+            words = {"known": log.past.words, "found": words} | GrowVocabularies(config.vocabularies)
         vocabularies = (words, log.prices | CountPrices(config.prices.least)) | "Tables of ids" >> beam.Flatten()
         of_queries = vocabularies | "Of queries" >> beam.Filter(_is_one_of, config.text.query_grains)
         totals = AsSingleton(log.totals | "Totals" >> beam.CombineGlobally(SumTotals()))
@@ -133,24 +143,29 @@ class MakeExamples(beam.PTransform):
             rejected=[*(one[REJECTED] for one in parsed), examples[REJECTED]] | "All rejected" >> beam.Flatten(),
             counts=counts | "All counts" >> beam.Flatten() | "Count" >> SumCounts(),
             split=log.split,
+            past=log.past._replace(words=words) if log.past is not None else (),
         )
 
     def _join_log(self, parsed: Sequence[Any], has_catalog: bool) -> JoinedLog:
         """Users with what they did, and the items that these look up."""
-        config = self._config
-        split = _all(parsed, TIMES) | "Split" >> SplitByTime(config.split, config.history.timezone_offset_h)
+        config, hours = self._config, _all(parsed, TIMES)
+        past = hours.pipeline | ReadPast(self._past, self._users, self._items) if self._past is not None else None
+        times = hours if past is None else (hours, past.hours) | "With past hours" >> beam.Flatten()
+        split = times | "Split" >> SplitByTime(config.split, config.history.timezone_offset_h)
         cuts = _cuts(split)
+        events = {kind: _all(parsed, kind) for kind in ("searches", "actions", "impressions", HEAVY)}
         users = (
-            {kind: _all(parsed, kind) for kind in ("searches", "actions", "impressions", HEAVY)}
+            (events if past is None else {**events, USERS: past.users})
             | "By user" >> ByKey()
             | "Join users"
-            >> beam.ParDo(JoinUsers(config, self._users, self._items), cuts).with_outputs(
-                LOGS, LOOKUPS, TOKENS, QUERIES, COUNTS
+            >> beam.ParDo(JoinUsers(config, self._users, self._items, past is not None), cuts).with_outputs(
+                LOGS, LOOKUPS, TOKENS, QUERIES, COUNTS, KEPT
             )
         )
-        items = self._join_items({"catalog": _all(parsed, "catalog"), "lookups": users[LOOKUPS]}, has_catalog)
+        sides = {"catalog": _all(parsed, "catalog"), "lookups": users[LOOKUPS]}
+        items = self._join_items(sides if past is None else {**sides, ITEMS: past.items}, has_catalog)
         tokens, counts = ((users[name], items[name]) for name in (TOKENS, COUNTS))
-        return JoinedLog(
+        joined = JoinedLog(
             self._users,
             logs=users[LOGS],
             items=items[JOINED],
@@ -162,6 +177,7 @@ class MakeExamples(beam.PTransform):
             split=split,
             cuts=cuts,
         )
+        return joined if past is None else _going_on(joined, past, users, items, hours)
 
     def _ask_items(self, parsed: Sequence[Any]) -> JoinedLog:
         """The same of a catalogue alone, whose items are asked for by their own words."""
@@ -190,8 +206,8 @@ class MakeExamples(beam.PTransform):
             sides
             | "By item" >> ByKey()
             | "Join items"
-            >> beam.ParDo(JoinItems(self._config, self._items, has_catalog)).with_outputs(
-                JOINED, TOTALS, PRICES, TOKENS, COUNTS
+            >> beam.ParDo(JoinItems(self._config, self._items, has_catalog, self._past is not None)).with_outputs(
+                JOINED, TOTALS, PRICES, TOKENS, COUNTS, KEPT
             )
         )
 
@@ -200,6 +216,17 @@ class MakeExamples(beam.PTransform):
         outputs = (*KINDS.values(), HEAVY, REJECTED, COUNTS, TIMES)
         whole = records | f"All {stream} in one window" >> beam.WindowInto(GlobalWindows())
         return whole | f"Parse {stream}" >> beam.ParDo(parse).with_outputs(*outputs)
+
+
+def _going_on(joined: JoinedLog, past: Past, users: Any, items: Any, hours: beam.PCollection) -> JoinedLog:
+    """A day's log with what earlier days counted, and with what the next ones need."""
+    today = {"tokens": users[TOKENS], "counts": users[COUNTS], "hours": hours}
+    summed = today | SumPast(past)
+    return joined._replace(
+        tokens=(*joined.tokens, past.tokens),
+        counts=(*joined.counts, past.counts),
+        past=past._replace(users=users[KEPT], items=items[KEPT], **summed),
+    )
 
 
 def _check(streams: Iterable[str]) -> None:

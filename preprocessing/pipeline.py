@@ -18,14 +18,16 @@ from preprocessing.command.runners import beam_options, new_pipeline, run_to_end
 from preprocessing.config import InputConfig, PreprocessingConfig, join_path
 from preprocessing.data import stats as statistics
 from preprocessing.data.data_folder import FAILED, DataFolder, finish, finish_inside
+from preprocessing.data.past_files import PastFiles, WritePast
 from preprocessing.data.record_shards import shards_of
+from preprocessing.data.state_folder import Day, StateFolder, fingerprint
 from preprocessing.data.write_folder import WriteDataFolder
 from preprocessing.graph import MakeExamples, Partitions
 from preprocessing.logs.documents import Document
 from preprocessing.logs.parse import Parse, columns_of, document_loader, parser
 from preprocessing.logs.sources import Read, Source, find, has_files, refuse_inside, sniff
 
-OWN_FLAGS = ("--config", "--input", "--output", "--set")
+OWN_FLAGS = ("--config", "--input", "--output", "--state", "--set")
 _HELP = """\
 Turns raw search logs (catalogue, searches, actions; or UBI) into training-ready TFRecords and vocabularies. Of a
 catalogue without searches and actions, each item is asked for by words of its own.
@@ -34,6 +36,7 @@ examples:
   python -m preprocessing.pipeline --config configs/demo.yaml --input out/raw --output out/data
   python -m preprocessing.pipeline --config configs/demo.yaml --input raw --output data \\
       --direct_running_mode=multi_processing --direct_num_workers=2
+  python -m preprocessing.pipeline --config c.yaml --input logs/2024-06-02 --output data/2024-06-02 --state state
   python -m preprocessing.pipeline --config c.yaml --input gs://b/raw --output gs://b/data \\
       --runner=DataflowRunner --project=my-project --region=europe-west4 --temp_location=gs://b/tmp \\
       --setup_file=./setup.py
@@ -59,6 +62,11 @@ def arguments(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]
         help="folder of the raw logs, or of a catalogue alone; the config's file patterns start here",
     )
     flags.add_argument("--output", required=True, help="folder for the records; an earlier run's files are replaced")
+    flags.add_argument(
+        "--state",
+        help="folder that holds what a day's records need of the days before, begun by the first run; --input is then "
+        "one day's logs",
+    )
     flags.add_argument("--set", action="append", default=[], metavar="A.B=C", help="overrides one key of the config")
     return flags.parse_known_args(argv)
 
@@ -100,19 +108,44 @@ def _parse_only(parse: Parse, document: Document) -> None:
     parse(document, "", 0, [])
 
 
-def run(config: PreprocessingConfig, input_folder: str, output: str, flags: Sequence[str]) -> dict | None:
+def run_day(
+    config: PreprocessingConfig, input_folder: str, output: str, flags: Sequence[str], state_folder: str
+) -> dict | None:
+    """The same of a day's logs, which go on from a state; returns None if that was done before."""
+    state = StateFolder(state_folder, config)
+    sources = sources_of(config, input_folder)
+    if {source.stream for source in sources} == {"catalog"}:
+        raise UserError(f"--state {state_folder}: --input {input_folder} is a catalogue alone, which has no past")
+    logs = fingerprint(input_folder, [path for source in sources for path in source.paths])
+    with state.alone():
+        day = state.day(logs, output)
+        if day is None:
+            return None
+        stats = run(config, input_folder, output, flags, day)
+        state.commit(day)
+    return stats
+
+
+def run(
+    config: PreprocessingConfig, input_folder: str, output: str, flags: Sequence[str], day: Day | None = None
+) -> dict | None:
     """Runs the pipeline to its end; returns the statistics. As a template it only launches, and returns None."""
     sources = sources_of(config, input_folder)
     refuse_inside(output, sources)
     size = sum(source.size for source in sources)
     options = beam_options(flags, OWN_FLAGS, size)
     template = options.view_as(GoogleCloudOptions).template_location is not None
+    if template and day is not None:
+        raise UserError("--state needs a launcher that waits: leave out --template_location")
     pipeline = new_pipeline(options)
     folder = DataFolder(output)
     folder.prepare()
     streams = {source.stream: pipeline | Read(source) for source in sources}
-    parts = streams | MakeExamples(config, Partitions.of(sources, config.output.partition_mb))
+    past = PastFiles(day.past) if day is not None else None
+    parts = streams | MakeExamples(config, Partitions.of(sources, config.output.partition_mb), past)
     written = parts | WriteDataFolder(config, folder.staging)
+    if day is not None:
+        parts.past | WritePast(day.folder)
     if template:
         finish_inside(written, folder, config)
     try:
@@ -132,11 +165,15 @@ def main(argv: list[str] | None = None) -> int:
     flags, beam_flags = arguments(argv)
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # what stops the job is told once, by us
     config = load_section(flags.config, "preprocessing", PreprocessingConfig, flags.set)
+    given = (config, flags.input.rstrip("/"), flags.output.rstrip("/"), beam_flags)
     try:
-        stats = run(config, flags.input, flags.output.rstrip("/"), beam_flags)
+        stats = run(*given) if flags.state is None else run_day(*given, flags.state)
     except PipelineStopped as stopped:
         fail(str(stopped), status=1)
     console = Console()
+    if stats is None and flags.state is not None:
+        console.print(f"nothing to do: the logs are in {flags.state}, and their records in {flags.output}")
+        return 0
     if stats is None:
         console.print(f"launched; the job itself puts records, vocabularies and _SUCCESS into {flags.output}")
         return 0

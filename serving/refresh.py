@@ -20,11 +20,16 @@ from serving.batch.run import JobStopped, run
 from serving.config import ServingConfig
 from serving.export import add_config_flags, configured
 from serving.release.versions import REJECTED, ModelFolder
+from serving.release.whole_day import WholeDay
 
 _MAX_BATCH = 512
 _HELP = """\
 Brings the served model up to date: embeds new and changed items, builds the index, and puts the version in place if it
 passes the gate.
+
+With --days it lives the whole day: records from the day's --logs and what the days before left; with --train, as often
+as a job is due, one that goes on from the newest good one, evaluated and judged against it; then the version, of the
+newest job that passed.
 
 Made for a scheduler. Nothing happens if towers, catalogue and config are those of the version in place, or of one that
 the gate turned down (--force tries that again). Two runs at a time exclude each other. A killed run is resumed by the
@@ -32,9 +37,12 @@ next.
 
 examples:
   python -m serving.refresh --job-dir out/job --data out/data --output out/models/retrieval
+  python -m serving.refresh --config configs/mgdspr.yaml --logs /logs/2024-06-02 --days /days \\
+      --output out/models/retrieval --train
   0 4 * * *  cd /srv/multigrain && python -m serving.refresh --config configs/mgdspr.yaml --job-dir ... (cron)
 
-exit status: 0 a new version or nothing to do, 1 the job stopped, 2 a mistake in flags or files, 3 the gate refused
+exit status: 0 a new version or nothing to do, 1 a step stopped, 2 a mistake in flags or files, 3 a gate refused the
+version, or the day's job (the version is then of the job before)
 """
 
 
@@ -46,8 +54,14 @@ def arguments(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]
         description=_HELP,
         epilog="Every other flag is Beam's own (--runner, --direct_num_workers, ...), for the embedding.",
     )
-    flags.add_argument("--job-dir", required=True, help="the folder of trainer.task")
-    flags.add_argument("--data", required=True, help="the folder of preprocessing.pipeline, with today's catalogue")
+    flags.add_argument("--job-dir", help="the folder of trainer.task")
+    flags.add_argument("--data", help="the folder of preprocessing.pipeline, with today's catalogue")
+    flags.add_argument("--days", help="in place of both: folder of each day's records and jobs, and of their state")
+    flags.add_argument("--logs", help="with --days: folder of the day's logs, whose name is the day's")
+    flags.add_argument("--train", action="store_true", help="with --days: a job is due")
+    flags.add_argument(
+        "--drop", type=float, default=0.01, help="how far below the job before a new one passes (default %(default)s)"
+    )
     flags.add_argument("--output", required=True, help="the model folder; versions 1, 2, ... appear in it")
     flags.add_argument("--vectors", help="where items' vectors are kept between runs (default: <output>-vectors)")
     add_config_flags(flags)
@@ -125,6 +139,20 @@ def _rejected(folder: Path, after: int, sources: dict[str, Any]) -> Path | None:
     return None
 
 
+def live(flags: argparse.Namespace, config: ServingConfig, beam_flags: Sequence[str]) -> int:
+    """The whole day; returns the exit status."""
+    for name in ("logs", "config"):
+        if getattr(flags, name) is None:
+            raise UserError(f"--days {flags.days}: it needs --{name}")
+    if flags.job_dir or flags.data:
+        raise UserError(f"--days {flags.days} has jobs and data of its own: leave out --job-dir and --data")
+    with locked(flags.days, "--days"):
+        day = WholeDay(flags.days, flags.logs, flags.config, flags.set).live(flags.train, flags.drop)
+        output = flags.output.rstrip("/")
+        status = refresh(config, day.job, day.data, output, flags.vectors, beam_flags, flags.force, flags.shards)
+    return status or (0 if day.passed else REJECTED)
+
+
 def main(argv: list[str] | None = None) -> int:
     """The command."""
     flags, beam_flags = arguments(argv)
@@ -133,8 +161,12 @@ def main(argv: list[str] | None = None) -> int:
     config = configured(flags)
     if flags.shards is not None and flags.shards < 1:
         raise UserError(f"--shards {flags.shards}: it takes a number from 1")
-    job_dir, data_dir, output = (one.rstrip("/") for one in (flags.job_dir, flags.data, flags.output))
     try:
+        if flags.days is not None:
+            return live(flags, config, beam_flags)
+        if flags.job_dir is None or flags.data is None:
+            raise UserError("give --job-dir and --data, or --days and --logs for the whole day")
+        job_dir, data_dir, output = (one.rstrip("/") for one in (flags.job_dir, flags.data, flags.output))
         return refresh(config, job_dir, data_dir, output, flags.vectors, beam_flags, flags.force, flags.shards)
     except JobStopped as stopped:
         fail(str(stopped), status=1)

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, PositiveFloat, ValidationError, model_validator
 
 from preprocessing.command.experiment import Section
+from trainer.config_days import InitConfig, OlderConfig
 from trainer.config_keys import annotation_of, with_keys
 from trainer.config_models import DnnConfig, MgdsprConfig, MmseConfig, TfrsConfig, WordTableConfig
 
@@ -118,6 +119,7 @@ class DataConfig(Section):
     readers: int = Field(4, gt=0)  # files read at once
     prefetch: int = Field(4, gt=0)  # batches made ahead
     catalog_requests: float = Field(0.0, ge=0, lt=1)  # share of a batch: words of items ask, their item is the click
+    older: OlderConfig = OlderConfig()
 
     @property
     def from_catalog(self) -> int:
@@ -125,16 +127,26 @@ class DataConfig(Section):
         return round(self.batch * self.catalog_requests)
 
     @property
+    def from_older(self) -> int:
+        """Those that are of earlier days."""
+        return round(self.batch * self.older.share) if self.older.folders else 0
+
+    @property
     def from_log(self) -> int:
         """Those that are the log's."""
-        return self.batch - self.from_catalog
+        return self.batch - self.from_catalog - self.from_older
 
     @model_validator(mode="after")
-    def _both_are_there(self) -> DataConfig:
-        if self.catalog_requests and not 0 < self.from_catalog < self.batch:
+    def _all_are_there(self) -> DataConfig:
+        if self.catalog_requests and (self.from_log < 1 or not self.from_catalog):
             raise ValueError(
                 f"catalog_requests ({self.catalog_requests:g}) are {self.from_catalog} of a batch of {self.batch}: "
                 "the log and the catalogue must each give one"
+            )
+        if self.older.folders and (self.from_log < 1 or not self.from_older):
+            raise ValueError(
+                f"older.share ({self.older.share:g}) is {self.from_older} of a batch of {self.batch}: "
+                "the log and the earlier days must each give one"
             )
         return self
 
@@ -227,6 +239,7 @@ class TrainerConfig(Section):
     training: TrainingConfig = TrainingConfig()
     distribution: DistributionConfig = DistributionConfig()
     tune: TuneConfig = TuneConfig()
+    init: InitConfig = InitConfig()
 
     @model_validator(mode="after")
     def _ranking_has_random_items(self) -> TrainerConfig:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -24,6 +25,8 @@ examples:
   python -m trainer.task --config configs/mgdspr.yaml --data out/data --job-dir out/mgdspr-seeds --seeds 3
   python -m trainer.task --config configs/mgdspr.yaml --data out/data --job-dir out/no-history \\
       --set trainer.mgdspr.grains.history=false --set trainer.mgdspr.horizons.realtime.on=false
+  python -m trainer.task --config configs/mgdspr.yaml --data days/2/data --job-dir days/2/job \\
+      --init-from days/1/job --older days/1/data --set trainer.training.steps=200
 """
 
 
@@ -41,8 +44,27 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     flags.add_argument(
         "--seeds", type=int, help="train SEEDS jobs, <job-dir>/seed-17 and on, which trainer.evaluate takes as one"
     )
+    flags.add_argument(
+        "--init-from",
+        metavar="JOB",
+        help="the folder of a trained job to go on from; rows of its tables are found by their strings "
+        "(trainer.init.optimizer=false starts the optimizer anew)",
+    )
+    flags.add_argument(
+        "--older",
+        action="append",
+        metavar="DATA",
+        help="a data folder of earlier days, of which trainer.data.older.share of each batch is; may be given again",
+    )
     flags.add_argument("--set", action="append", default=[], metavar="A.B=C", help="overrides one key of the config")
     return flags.parse_args(argv)
+
+
+def config_of(flags: argparse.Namespace) -> TrainerConfig:
+    """The config, with what the flags say of earlier days."""
+    days = {"trainer.init.job": flags.init_from, "trainer.data.older.folders": flags.older}
+    given = [f"{key}={json.dumps(value)}" for key, value in days.items() if value]
+    return load_section(flags.config, "trainer", TrainerConfig, [*flags.set, *given])
 
 
 def train(config: TrainerConfig, data_dir: str, job_dir: str, placement: Placement | None = None) -> float | None:
@@ -54,7 +76,9 @@ def train(config: TrainerConfig, data_dir: str, job_dir: str, placement: Placeme
     import tensorflow as tf  # after the flags are read: `--help` does not wait for it
 
     from preprocessing.data.spec import read_spec
+    from trainer.data.older_days import check_older
     from trainer.job.job_folder import Job
+    from trainer.job.origin import Origin
     from trainer.job.served_towers import write_towers
     from trainer.training.distribution import placement_of
     from trainer.training.loop import Trainer
@@ -65,6 +89,9 @@ def train(config: TrainerConfig, data_dir: str, job_dir: str, placement: Placeme
     tf.config.optimizer.set_jit("autoclustering" if config.training.xla else False)
     tf.keras.mixed_precision.set_global_policy("mixed_bfloat16" if config.training.mixed_precision else "float32")
     job = Job(job_dir)
+    check_older(config.data.older.folders, data_dir)
+    if config.init.job is not None:
+        Origin(config, data_dir)  # before the folder is claimed: it can be refused
     if placement.chief:
         job.begin(config, data_dir)
     recall = Trainer(config, data_dir, job, placement, spec).run()
@@ -77,7 +104,7 @@ def run(flags: argparse.Namespace) -> float | None:
     """Trains as the flags say; returns the best recall, of several seeds the last one's."""
     if flags.seeds is not None and flags.seeds < 1:
         raise UserError(f"--seeds {flags.seeds}: at least 1")
-    config = load_section(flags.config, "trainer", TrainerConfig, flags.set)
+    config = config_of(flags)
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     from trainer.job.seed_folders import runs
     from trainer.training.distribution import placement_of

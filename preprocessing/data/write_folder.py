@@ -14,6 +14,7 @@ from preprocessing.config import PreprocessingConfig
 from preprocessing.data.data_folder import COUNTS_FILE
 from preprocessing.data.deal_shards import DealShards
 from preprocessing.data.keep_rejected import KeepRejected
+from preprocessing.data.past_files import Past
 from preprocessing.data.record_files import WriteRejected, WriteShard, write_file
 
 
@@ -28,6 +29,7 @@ class DataParts(NamedTuple):
     rejected: beam.PCollection  # {"stream", "reason", "source", "record"}
     counts: beam.PCollection  # (what, how often), as in (("searches", "in"), 12)
     split: beam.PCollection  # one `joins.split.Split`
+    past: Past | tuple[()] = ()  # what the next days need, where that is kept
 
 
 class WriteDataFolder(beam.PTransform):

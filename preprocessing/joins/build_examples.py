@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import collections
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -54,8 +54,8 @@ class BuildExamples(beam.DoFn):
         write = RequestWriter(self._features, items, queries)
         counts = ExampleCounts()
         for log in logs:
-            for action in log.actions:
-                if action.item_id not in items:
+            for place, action in enumerate(log.actions):
+                if action.item_id not in items and place not in log.seen.known_actions:
                     counts.add("actions", "rejected", "unknown item")
                     yield beam.pvalue.TaggedOutput(REJECTED, _unknown_item(log.user_id, action))
             for request, past, stages in self._answered(log, items, cuts, counts):
@@ -72,14 +72,16 @@ class BuildExamples(beam.DoFn):
         """The requests of a user that have a positive, with what was before each."""
         config = self._config.history
         actions = [action for action in log.actions if action.item_id in items]
-        counts.add("actions", "used", times=len(actions))
+        counts.add("actions", "used", times=_new(log, items))
         answers = answers_by_request(log.actions)
         history = History(actions, config)
         times, asked = [request.ts for request in log.requests], [request.query for request in log.requests]
         for place, request in enumerate(log.requests):
+            if place in log.seen.written:
+                continue
             stages = self._stages(request, answers.get(place, ()), items, cuts)
             if not stages["ordered"] and not stages["clicked"]:
-                counts.add("searches", "excluded", "no positive")
+                counts.add("searches", "excluded", "no positive", times=place not in log.seen.counted)
                 continue
             counts.add("shown_unknown_items", times=sum(item_id not in items for item_id in request.results))
             horizons = history.at(request.ts)
@@ -99,6 +101,11 @@ class BuildExamples(beam.DoFn):
             "clicked": [item_id for item_id in chosen.clicked if item_id in items],
             "shown": shown_in_vain(known, answers, limits.shown),
         }
+
+
+def _new(log: UserLog, items: Container[str]) -> int:
+    """How many actions on known items no earlier day has had."""
+    return sum(one.item_id in items and place not in log.seen.known_actions for place, one in enumerate(log.actions))
 
 
 def example_key(user_id: str, request: Request) -> str:

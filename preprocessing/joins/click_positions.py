@@ -16,7 +16,7 @@ def count_positions(log: UserLog, cuts: Cuts) -> collections.Counter[tuple[str, 
     counts: collections.Counter[tuple[str, ...]] = collections.Counter()
     answers = answers_by_request(log.actions)
     for number, request in enumerate(log.requests):
-        if request.ts >= cuts.validation or not request.results:
+        if request.ts >= cuts.validation or not request.results or number in log.seen.counted:
             continue
         counts[POSITION, PAGES, str(min(len(request.results), DEEPEST))] += 1
         acted_on = {action.item_id for action in labels_of(request, answers.get(number, ()), cuts)}

@@ -9,8 +9,11 @@ from typing import Any
 import apache_beam as beam
 
 from preprocessing.config import PreprocessingConfig, TextConfig
+from preprocessing.data.past_files import USERS
+from preprocessing.joins.attribution import NO_REQUEST
 from preprocessing.joins.click_positions import count_positions
 from preprocessing.joins.look_up_items import LOOKUPS, Lookups
+from preprocessing.joins.past_users import Horizon, PastUser, past_of, with_past
 from preprocessing.joins.sketch_queries import QUERIES, sketch_of
 from preprocessing.joins.split import Cuts
 from preprocessing.joins.user_log import UserEvents, UserLog
@@ -23,24 +26,30 @@ from preprocessing.shuffle.packing import unpack
 from preprocessing.shuffle.partitions import Dealing
 from preprocessing.shuffle.split_late import PartitionsOf, Sides, split_late
 
-LOGS, TOKENS = "logs", "tokens"
+LOGS, TOKENS, KEPT = "logs", "tokens", "kept"
+_BYTES_A_RECORD = 32  # near what an event takes
 _EVENTS: dict[str, type[Event]] = {"searches": Search, "actions": Action, "impressions": Impression}
 
 
 class JoinUsers(beam.DoFn):
-    """(key, batches by stream) -> logs in order, lookups of items, tokens of queries."""
+    """(key, batches by stream) -> logs in order, lookups of items, tokens of queries.
 
-    def __init__(self, config: PreprocessingConfig, users: Dealing, items: Dealing) -> None:
+    With a past, of days before this log's, what the next days need of it is kept.
+    """
+
+    def __init__(self, config: PreprocessingConfig, users: Dealing, items: Dealing, keeps: bool = False) -> None:
         self._config = config
         self._users = users
         self._items = items
+        self._keeps = keeps
 
     def setup(self) -> None:
         from preprocessing.joins import encode_strings
 
         self._count_grains = encode_strings.count_grains
-        self._owners = {stream: _owner(kind._fields.index("user_id"), self._users) for stream, kind in _EVENTS.items()}
-        self._owners[HEAVY] = _owner(0, self._users)
+        places = {stream: kind._fields.index("user_id") for stream, kind in _EVENTS.items()}
+        self._owners = {side: _owner(place, self._users) for side, place in {**places, HEAVY: 0, USERS: 0}.items()}
+        self._kept: KeyedBatches[int] = KeyedBatches(1)
         self._logs: KeyedBatches[int] = KeyedBatches(1, Traffic(LOGS))
         self._lookups = Lookups(self._items, self._config.stages)
 
@@ -52,25 +61,40 @@ class JoinUsers(beam.DoFn):
                 yield from _tagged(LOGS, self._logs.drain())
             if self._lookups.full:
                 yield from _tagged(LOOKUPS, self._lookups.drain(key))
+            if self._kept.full:
+                yield from _tagged(KEPT, self._kept.drain())
+        yield from _tagged(KEPT, self._kept.drain())
         yield from _tagged(LOGS, self._logs.drain())
         yield from _tagged(LOOKUPS, self._lookups.drain(key))
 
     def _join(self, key: int, rank: int, sides: Sides, cuts: Cuts) -> Iterator[Any]:
         users = self._gather(sides)
+        pasts = {past.user_id: past for batch in sides.get(USERS, ()) for past in unpack(PastUser._make, batch)}
         counts: collections.Counter[tuple[str, ...]] = collections.Counter()
         logs = []
-        for user_id in sorted(users):
-            log = users[user_id].log(user_id, self._config.join)
+        for user_id in sorted(users.keys() | pasts.keys()):
+            past = pasts.pop(user_id, None)
+            if user_id not in users and past is not None and not past.waits:
+                self._keep(key, past, cuts)
+                continue
+            events = users.pop(user_id, None) or UserEvents(self._config.join.max_user_events)
+            log = with_past(events, past, user_id, self._config)
+            if self._keeps:
+                self._keep(key, past_of(log, events, cuts, self._config), cuts)
             counts.update(count_positions(log, cuts))
-            logs.append(_without_idle_pages(log))
-            counts.update(users.pop(user_id).dropped)
-            counts.update([("attribution", action.attribution) for action in logs[-1].actions])
+            counts.update(events.dropped)
+            counts.update(_attributions(log))
+            logs.append(needed(log))
             self._logs.add(key, (rank, logs[-1].packable()), weight=logs[-1].size)
         self._lookups.add(rank, logs, cuts)
         queries = _training_queries(logs, cuts)
         yield beam.pvalue.TaggedOutput(QUERIES, sketch_of(queries))
         yield from _tagged(TOKENS, query_tokens(queries, self._config.text, self._count_grains))
         yield from _tagged(COUNTS, counts.items())
+
+    def _keep(self, key: int, past: PastUser | None, cuts: Cuts) -> None:
+        if past is not None and past.newest >= Horizon.of(cuts, self._config).events:
+            self._kept.add(key, past, weight=1 + len(past.events) // _BYTES_A_RECORD)
 
     def _gather(self, sides: Sides) -> dict[str, UserEvents]:
         users: dict[str, UserEvents] = collections.defaultdict(lambda: UserEvents(self._config.join.max_user_events))
@@ -85,8 +109,13 @@ class JoinUsers(beam.DoFn):
 
 
 def _training_queries(logs: Iterable[UserLog], cuts: Cuts) -> collections.Counter[str]:
-    requests = (request for log in logs for request in log.requests)
-    return collections.Counter(request.query for request in requests if request.ts < cuts.validation)
+    """The queries of the training time, but those that were counted on an earlier day."""
+    return collections.Counter(
+        request.query
+        for log in logs
+        for place, request in enumerate(log.requests)
+        if request.ts < cuts.validation and place not in log.seen.counted
+    )
 
 
 def query_tokens(
@@ -96,13 +125,27 @@ def query_tokens(
     return count_grains(queries, text.query_grains, text).items()
 
 
-def _without_idle_pages(log: UserLog) -> UserLog:
-    """Leaves out what was shown in requests that nobody answered: it makes no example, and would be joined in vain."""
-    answered = {action.request for action in log.actions}
+def _attributions(log: UserLog) -> Iterator[tuple[str, str]]:
+    for place, action in enumerate(log.actions):
+        if place not in log.seen.known_actions:
+            yield "attribution", action.attribution
+
+
+def needed(log: UserLog) -> UserLog:
+    """Leaves out what makes no example and would be joined in vain.
+
+    That are the pages of requests that nobody answered or that are written already, and where no request is to be
+    written, the actions of the past.
+    """
+    to_write = {action.request for action in log.actions} - log.seen.written
     requests = [
-        request if place in answered else request._replace(results=()) for place, request in enumerate(log.requests)
+        request if place in to_write else request._replace(results=()) for place, request in enumerate(log.requests)
     ]
-    return log._replace(requests=requests)
+    if to_write - {NO_REQUEST}:
+        return log._replace(requests=requests)
+    new = [action for place, action in enumerate(log.actions) if place not in log.seen.known_actions]
+    seen = log.seen._replace(known_actions=frozenset(), counted_actions=frozenset())
+    return log._replace(requests=requests, actions=new, seen=seen)
 
 
 def _maker(kind: type[Event]) -> Callable[[Any], Event]:

@@ -49,7 +49,7 @@ class Lookups:
             for request in log.requests:
                 asked.update(request.results)
             asked.update([action.item_id for action in log.actions])
-            self._actions.update([action.item_id for action in log.actions if action.effective_ts < cuts.validation])
+            self._actions.update(_training_actions(log, cuts))
             self._positives.update(_training_positives(log, cuts, self._limits))
         for item_id in asked:
             self._askers[item_id].append(rank)
@@ -70,10 +70,17 @@ class Lookups:
         return batches.drain()
 
 
+def _training_actions(log: UserLog, cuts: Cuts) -> Iterator[str]:
+    """The items acted on in the training time, by what no earlier day has counted."""
+    for place, action in enumerate(log.actions):
+        if action.effective_ts < cuts.validation and place not in log.seen.counted_actions:
+            yield action.item_id
+
+
 def _training_positives(log: UserLog, cuts: Cuts, limits: StagesConfig) -> Iterator[str]:
     """The items that the training examples of a user will be written with as positives."""
     for place, answers in answers_by_request(log.actions).items():
         request = log.requests[place]
-        if request.ts < cuts.validation:
+        if request.ts < cuts.validation and place not in log.seen.written:
             chosen = positives(request, labels_of(request, answers, cuts), limits)
             yield from (*chosen.ordered, *chosen.clicked)

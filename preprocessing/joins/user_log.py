@@ -21,12 +21,22 @@ from preprocessing.logs.records import Action, Impression, Search
 Counts = collections.Counter[tuple[str, ...]]
 
 
+class Seen(NamedTuple):
+    """What earlier days have done with a user's log, by the places of requests and actions."""
+
+    counted: frozenset[int] = frozenset()  # requests whose words are counted
+    written: frozenset[int] = frozenset()  # requests that are in a training record
+    known_actions: frozenset[int] = frozenset()
+    counted_actions: frozenset[int] = frozenset()
+
+
 class UserLog(NamedTuple):
     """All that is kept of one user, both lists in order of time."""
 
     user_id: str
     requests: list[Request]
     actions: list[AttributedAction]
+    seen: Seen = Seen()
 
     @property
     def size(self) -> int:
@@ -35,14 +45,18 @@ class UserLog(NamedTuple):
 
     def packable(self) -> tuple:
         """As plain tuples, for `records.pack`."""
-        return self.user_id, [tuple(request) for request in self.requests], [tuple(one) for one in self.actions]
+        requests, actions = [tuple(request) for request in self.requests], [tuple(one) for one in self.actions]
+        return self.user_id, requests, actions, tuple(self.seen)
 
     @classmethod
     def unpacked(cls, packed: tuple) -> UserLog:
         """Back from `packable`."""
-        user_id, requests, actions = packed
+        user_id, requests, actions, seen = packed
         return cls(
-            user_id, [Request._make(request) for request in requests], [AttributedAction._make(one) for one in actions]
+            user_id,
+            [Request._make(request) for request in requests],
+            [AttributedAction._make(one) for one in actions],
+            Seen._make(seen),
         )
 
 
@@ -52,6 +66,8 @@ class UserEvents:
     def __init__(self, cap: int) -> None:
         self._newest = NewestEvents(cap)
         self.dropped: Counts = collections.Counter()
+        self.actions: list[Action] = []  # those of the log, each once
+        self.impressions: list[Impression] = []
 
     def add(self, event: Event, times: int = 1) -> None:
         """Takes an event that came so often."""
@@ -67,13 +83,14 @@ class UserEvents:
             if not isinstance(event, Impression):
                 self.dropped[stream_of(event), "excluded", "duplicate"] += times - 1
         searches = self._merge_pages(event for event, _ in kept if isinstance(event, Search))
-        actions = [event for event, _ in kept if isinstance(event, Action)]
+        self.actions = [event for event, _ in kept if isinstance(event, Action)]
+        self.impressions = [event for event, _ in impressions]
         shown = self._shown(impressions, searches)
         requests = [
             Request(one.ts, one.request_id, one.query, shown.get(one.request_id) or one.results)
             for one in searches.values()
         ]
-        return UserLog(user_id, requests, attribute(requests, actions, join))
+        return UserLog(user_id, requests, attribute(requests, self.actions, join))
 
     def _merge_pages(self, searches: Iterable[Search]) -> dict[str, Search]:
         """By request id, each with the items of all its pages; in order of time, as the searches are."""

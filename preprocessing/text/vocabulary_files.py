@@ -114,9 +114,9 @@ def encoding_of(spec: Mapping[str, Any], names: Iterable[str]) -> Encoding:
     return encoding
 
 
-def known_words(data_dir: str) -> list[bytes]:
-    """The words of a data folder's vocabulary."""
-    with tf.io.gfile.GFile(f"{data_dir}/vocab/word.txt", "rb") as file:
+def known_words(folder: str, name: str = "word") -> list[bytes]:
+    """The strings of a vocabulary in the `vocab/` of a folder."""
+    with tf.io.gfile.GFile(f"{folder}/vocab/{name}.txt", "rb") as file:
         return file.read().split(b"\n")[:-1]
 
 

@@ -6,8 +6,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from preprocessing.words.item_words import DESCRIPTION
-from preprocessing.words.word_lists import BEST, NO_TERM, WordLists
+from preprocessing.words.word_lists import BEST, NO_TERM, WordLists, are_described
 
 
 class Span(NamedTuple):
@@ -51,7 +50,7 @@ class ListsInGraph(tf.Module):
 
     def __init__(self, lists: WordLists, name: str = "word_lists") -> None:
         super().__init__(name=name)
-        self.items, self.has_descriptions = lists.items, bool(lists.boosts[DESCRIPTION] > 0)
+        self.items, self.has_descriptions = lists.items, bool(are_described(lists.terms).any())
         self.first = int(lists.offsets[0])  # where the lists begin, behind the best of long ones
         for part, value in lists._asdict().items():
             setattr(self, part, tf.Variable(value, trainable=False, dtype=value.dtype, name=part))
@@ -81,8 +80,11 @@ class ListsInGraph(tf.Module):
         return (places < end) & (tf.gather(lists, tf.minimum(places, end - 1)) == rows)
 
     def pass_filters(self, rows: tf.Tensor, read_begins: tf.Tensor) -> tf.Tensor:
-        """Which rows `[n]` may be in the lists of long terms, given by where their best begin: 0 or 1 `[l, n]`."""
-        numbers = (read_begins // BEST)[:, None]
+        """Which rows `[B, n]` may be in the lists of long terms: 0 or 1 `[L, B, n]`.
+
+        Terms are given by where their best begin `[L, B]`.
+        """
+        numbers = read_begins[:, :, None] // BEST
         begins = tf.gather(self.filter_begins.read_value(), numbers)
         masks = tf.gather(self.filter_masks.read_value(), numbers)
         places = begins + tf.bitwise.right_shift(tf.bitwise.bitwise_and(rows, masks), 5)
@@ -92,10 +94,10 @@ class ListsInGraph(tf.Module):
 
 def flat(begins: tf.Tensor, lengths: tf.Tensor) -> Flat:
     """The places of pieces int32 `[m]`."""
-    ranges = tf.raw_ops.RaggedRange(starts=begins, limits=begins + lengths, deltas=1, Tsplits=tf.int32)
-    places, ends = ranges.rt_dense_values, ranges.rt_nested_splits[1:]
-    # How many pieces end at each place, added up; what ends behind the last place is not counted.
-    ended = tf.raw_ops.DenseBincount(
-        input=ends, size=tf.size(places), weights=tf.zeros([0], tf.int32), binary_output=False
+    # A place and its piece are one number whose lower half counts: to count the pieces takes three times as long.
+    owners = tf.bitwise.left_shift(tf.range(tf.size(begins, tf.int64)), 32)
+    starts = owners + tf.cast(begins, tf.int64)
+    ranges = tf.raw_ops.RaggedRange(
+        starts=starts, limits=starts + tf.cast(lengths, tf.int64), deltas=tf.constant(1, tf.int64), Tsplits=tf.int64
     )
-    return Flat(places, tf.cumsum(ended))
+    return Flat(*tf.unstack(tf.bitcast(ranges.rt_dense_values, tf.int32), axis=1))

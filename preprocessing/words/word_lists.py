@@ -1,8 +1,11 @@
 """The inverted lists of a catalogue's words with BM25's impacts, and from each item back to its words.
 
-A term is a word of titles and brands, or a word of descriptions, which is another term: what an item must have is asked
-of title and brand alone. Title and brand are one field to BM25, a word of each counted by its boost (as in BM25F); a
-word that the title has is not counted again for the brand. Descriptions are a field of their own, times their boost.
+BM25F: how often title and brand have a word, and how often the description, each beside how long such texts are, make
+one number, and that makes the impact; so an item whose title *and* description say a word is more about it than one
+with either. A word of each field is counted by its boost; what the title has is not counted again for the brand.
+
+A term is a word of titles and brands, or a word that an item has in its description alone, which is another term: what
+an item must have is asked of title and brand.
 
 What it takes, in bytes: a posting 5 in its list and 5 at its item; an item 5; a term 28, a long one 5 more for each of
 its BEST and a filter, which has a bit for each item or 8 to 16 bytes for each posting, whatever is less.
@@ -32,7 +35,7 @@ Hashes = TypeVar("Hashes", np.ndarray, tf.Tensor)  # int64
 class Statistics(NamedTuple):
     """How a catalogue weighs the words of an item."""
 
-    means: np.ndarray  # float32 [2], the mean length of a title with its brand, and of a description
+    means: np.ndarray  # float32 [2], how many words a title with its brand has, and a description, each by its boost
     boosts: np.ndarray  # float32 [fields]
 
 
@@ -44,8 +47,8 @@ class WordLists(NamedTuple):
     rows: np.ndarray  # int32 [L * BEST + P], of a list rising; of a long term's BEST by impact
     impacts: np.ndarray  # uint8 [L * BEST + P], what BM25 makes of a word in its item: weight times impact
     weights: np.ndarray  # float32 [T + 1], what a word is worth for each of an impact's STEPS; the last: of no item's
-    read_begins: np.ndarray  # int32 [T], where what is read of a term begins; of a long one, its BEST
-    read_lengths: np.ndarray  # int32 [T]
+    read_begins: np.ndarray  # int32 [T + 1], where what is read of a term begins; of a long one, its BEST
+    read_lengths: np.ndarray  # int32 [T + 1], the last is 0
     filters: np.ndarray  # int32 [F], bits: which rows may be in a long term's list
     filter_begins: np.ndarray  # int32 [L], in `filters`
     filter_masks: np.ndarray  # int32 [L], of a row the part that is its bit's place
@@ -53,7 +56,7 @@ class WordLists(NamedTuple):
     item_impacts: np.ndarray  # uint8 [P]
     item_offsets: np.ndarray  # int32 [N + 1]
     item_once: np.ndarray  # uint8 [N], the impact of a word that the item's title or brand has once
-    means: np.ndarray  # float32 [2], the mean length of a title with its brand, and of a description
+    means: np.ndarray  # float32 [2], of Statistics
     boosts: np.ndarray  # float32 [fields]
 
     @property
@@ -77,14 +80,11 @@ class Counted(NamedTuple):
 
     terms: np.ndarray  # int64 [P]
     rows: np.ndarray  # int32 [P]
-    times: np.ndarray  # float32 [P], each by its field's boost
+    times: np.ndarray  # float32 [2, P], in title and brand, and in the description; each by its field's boost
 
     def lengths(self, items: int) -> np.ndarray:
         """float32 `[2, N]`, of titles with their brands, and of descriptions."""
-        described = are_described(self.terms)
-        return np.stack(
-            [np.bincount(self.rows, self.times * kind, minlength=items) for kind in (~described, described)]
-        ).astype(np.float32)
+        return np.stack([np.bincount(self.rows, times, minlength=items) for times in self.times]).astype(np.float32)
 
 
 def build_word_lists(items: ItemWords, boosts: np.ndarray) -> WordLists:
@@ -92,10 +92,10 @@ def build_word_lists(items: ItemWords, boosts: np.ndarray) -> WordLists:
     size, counted = len(items), count_words(items, boosts)
     means = counted.lengths(size).sum(axis=1) / np.float32(max(size, 1))
     terms, lengths = np.unique(counted.terms, return_counts=True)
-    weights = _weights(terms, lengths, size, boosts)
+    weights = _weights(terms, lengths, size)
     statistics = Statistics(means, boosts.astype(np.float32))
     impacts = impacts_of(counted, size, means)
-    once = np.rint(STEPS / (1 + _held_back(counted, size, means)[0])).astype(np.uint8)
+    once = np.rint(STEPS / (1 + K1 * _held_back(counted, size, means)[0])).astype(np.uint8)
     return _assembled(np.append(terms, LAST_TERM), weights, lengths, counted.rows, impacts, once, statistics)
 
 
@@ -129,7 +129,7 @@ def _assembled(
     pieces = [slice(ends[one] - lengths[one], ends[one]) for one in long_terms]
     best = np.array([_best(impacts[piece]) + piece.start for piece in pieces], np.int64).reshape(-1)
     offsets = np.concatenate([[0], ends, [len(rows)]]) + len(best)
-    begins, read = offsets[:-2].astype(np.int32), lengths.astype(np.int32)
+    begins, read = offsets[:-1].astype(np.int32), np.append(lengths, 0).astype(np.int32)
     begins[long_terms], read[long_terms] = np.arange(len(long_terms), dtype=np.int32) * BEST, BEST
     by_item = np.argsort(rows, kind="stable")
     return WordLists(
@@ -153,33 +153,37 @@ def count_words(items: ItemWords, boosts: np.ndarray) -> Counted:
     """Each word of each item once, with how often it is there."""
     kept = (items.fields != DESCRIPTION) | (boosts[DESCRIPTION] > 0)
     rows = np.repeat(np.arange(len(items), dtype=np.int32), items.lengths)[kept]
-    fields = items.fields[kept]
-    described = fields == DESCRIPTION
-    terms = np.where(described, terms_of("described", items.words[kept]), terms_of("word", items.words[kept]))
-    order = np.argsort(terms, kind="stable")
-    terms, rows, fields = terms[order], rows[order], fields[order]
-    firsts = np.flatnonzero(_changes(terms) | _changes(rows))
+    words, fields = items.words[kept], items.fields[kept]
+    order = np.argsort(words, kind="stable")
+    words, rows, fields = words[order], rows[order], fields[order]
+    firsts = np.flatnonzero(_changes(words) | _changes(rows))
     if not len(firsts):
-        return Counted(terms, rows, np.zeros(0, np.float32))
+        return Counted(words, rows, np.zeros((2, 0), np.float32))
     in_title = np.repeat(np.bitwise_or.reduceat(fields == TITLE, firsts), np.diff(firsts, append=len(fields)))
-    times = np.where(fields == DESCRIPTION, 1, boosts[fields]) * ~((fields == BRAND) & in_title)
-    return Counted(terms[firsts], rows[firsts], np.add.reduceat(times, firsts).astype(np.float32))
+    times = boosts[fields] * ~((fields == BRAND) & in_title)
+    described = fields == DESCRIPTION
+    counted = [np.add.reduceat(times * kind, firsts) for kind in (~described, described)]
+    alone = np.bitwise_and.reduceat(described, firsts)
+    terms = np.where(alone, terms_of("described", words[firsts]), terms_of("word", words[firsts]))
+    order = np.argsort(terms, kind="stable")
+    return Counted(terms[order], rows[firsts][order], np.stack(counted).astype(np.float32)[:, order])
 
 
 def impacts_of(counted: Counted, items: int, means: np.ndarray) -> np.ndarray:
     """uint8 [P]: BM25's share of a word's weight, by how often an item has it, and how many words the item has."""
-    held_back = _held_back(counted, items, means)[are_described(counted.terms).astype(np.int8), counted.rows]
-    return np.rint(counted.times / (counted.times + held_back) * STEPS).astype(np.uint8)
+    held_back = _held_back(counted, items, means)[:, counted.rows]
+    often = (counted.times / held_back).sum(axis=0)
+    return np.rint(often / (often + K1) * STEPS).astype(np.uint8)
 
 
 def _held_back(counted: Counted, items: int, means: np.ndarray) -> np.ndarray:
-    """float32 `[2, N]`: how often an item would have to have a word for half of the word's weight."""
-    return K1 * (1 - B + B * counted.lengths(items) / np.where(means > 0, means, 1)[:, None])
+    """float32 `[2, N]`: what a word of a text counts less than one of a text of mean length."""
+    return 1 - B + B * counted.lengths(items) / np.where(means > 0, means, 1)[:, None]
 
 
 def are_described(terms: np.ndarray) -> np.ndarray:
     """Which terms are words of descriptions."""
-    return terms >= _FIRST["described"]
+    return (terms >= _FIRST["described"]) & (terms < _FIRST["leaf"])
 
 
 def rarity(having: Any, items: int) -> Any:
@@ -187,10 +191,12 @@ def rarity(having: Any, items: int) -> Any:
     return np.log1p((items - having + 0.5) / (having + 0.5)) * (K1 + 1) / STEPS
 
 
-def _weights(terms: np.ndarray, having: np.ndarray, items: int, boosts: np.ndarray) -> np.ndarray:
-    """float32 `[T + 1]`, of terms and of a word that no item has."""
-    rarities = rarity(np.append(having, 0), items)
-    return (rarities * np.append(np.where(are_described(terms), boosts[DESCRIPTION], 1), 1)).astype(np.float32)
+def _weights(terms: np.ndarray, having: np.ndarray, items: int) -> np.ndarray:
+    """float32 `[T + 1]`, of terms and of a word that no item has; a word is as rare as it is in all fields together."""
+    words = np.where(are_described(terms), terms - _FIRST["described"], terms - _FIRST["word"])
+    _, places = np.unique(words, return_inverse=True)
+    together = np.bincount(places, having, minlength=1)[places] if len(terms) else having
+    return rarity(np.append(together, 0), items).astype(np.float32)
 
 
 def _best(impacts: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import apache_beam as beam
 import numpy as np
+import orjson
 import pyarrow
 import pyarrow.compute
 from apache_beam.io.filesystems import FileSystems
@@ -17,7 +18,7 @@ from apache_beam.utils.windowed_value import WindowedValue
 
 from preprocessing.data.record_files import write_file
 from preprocessing.logs.arrow_rows import records_of
-from preprocessing.logs.parse import rejection
+from preprocessing.logs.parse import rejected_record
 from preprocessing.logs.read_blocks import Block
 from preprocessing.logs.records import Excluded, Rejected
 from serving.batch.answer_files import PART, read_table, write_table
@@ -73,7 +74,7 @@ class Parse(_Bundled):
                 self._rows.append(self._parse(self._load(raw)))
             except Rejected as reason:
                 self._counts["rejected", str(reason)] += 1
-                self._rejected.append(rejection("input", str(reason), element.path, raw))
+                self._rejected.append(_rejection("input", str(reason), element.path, raw))
             except Excluded as rule:
                 self._counts["excluded", str(rule)] += 1
         self._counts["in",] += len(raws)
@@ -104,7 +105,7 @@ class CarryOver(beam.DoFn):
         reason = f"duplicate {self._id_name}"
         counts = collections.Counter({("rejected", reason): len(again), ("added",): len(wanted)})
         for row in again.drop_columns([CONTENT]).to_pylist():
-            yield beam.pvalue.TaggedOutput(REJECTED, rejection("input", reason, "", row))
+            yield beam.pvalue.TaggedOutput(REJECTED, _rejection("input", reason, "", row))
         missing, carried = wanted, []
         for known in self._of(shard):
             table = read_table(known.path)
@@ -169,7 +170,7 @@ class KeepParts(_Bundled):
         for shard, tables in self._tables.items():
             yield shard, _write_part(self._folder, shard, self._shards, tables)
         for reason, row in self._refused:
-            yield beam.pvalue.TaggedOutput(REJECTED, rejection("input", reason, "", row))
+            yield beam.pvalue.TaggedOutput(REJECTED, _rejection("input", reason, "", row))
             yield beam.pvalue.TaggedOutput(COUNTS, (("rejected", reason), 1))
         self.start_bundle()
 
@@ -196,3 +197,8 @@ class WriteLines(beam.DoFn):
     def process(self, element: tuple[Any, Iterable[bytes]]) -> Iterator[str]:
         write_file(self._path, (line + b"\n" for line in sorted(element[1])))
         yield self._path
+
+
+def _rejection(*what: Any) -> bytes:
+    """One line of `rejected/`."""
+    return orjson.dumps(rejected_record(*what))

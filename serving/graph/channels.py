@@ -10,8 +10,9 @@ import tensorflow as tf
 from preprocessing.text.branches import lazy_cond
 from preprocessing.words.channel_fusion import NEITHER, VECTOR, Fusion, depth_of, fuse
 from preprocessing.words.query_kinds import QueryKinds
-from serving.graph.conditions import Clauses, Conditions, no_clauses
+from serving.graph.conditions import Conditions
 from serving.graph.over_retrieval import OverRetrieval
+from serving.graph.shortest_lists import LookedUp, nothing_to_look_up
 from serving.graph.word_channel import WordChannel
 from serving.index.base import Candidates
 
@@ -52,12 +53,12 @@ class Channels(tf.Module):
             return Found(scores, rows, tf.where(rows >= 0, VECTOR, NEITHER))
         conditions = conditions or Conditions.none(tf.size(k), self._widths)
         depth = tf.where(k > 0, tf.minimum(depth_of(k), self.vectors.max_k), 0)
-        width, clauses = tf.maximum(tf.reduce_max(k), 0), self._looked_up(conditions)
-        vector = self._vector(embeddings, depth, conditions, clauses)
+        width, known = tf.maximum(tf.reduce_max(k), 0), self._looked_up(conditions)
+        vector = self._vector(embeddings, depth, conditions, known)
 
         def fused() -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             weights = self.fusion.of(self.kinds_of(words))
-            return fuse(self.fusion.by, vector, self._words(words, depth, clauses), weights, k, width)
+            return fuse(self.fusion.by, vector, self._words(words, depth, known), weights, k, width)
 
         def nothing() -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             none = tf.zeros([tf.size(k), 0], tf.int32)
@@ -74,24 +75,24 @@ class Channels(tf.Module):
     ) -> tuple[Candidates, Candidates]:
         """What each channel finds by itself, `[B, max depth]`, for whoever fuses the lists of several models."""
         depth = tf.clip_by_value(depth, 0, self.vectors.max_k)
-        clauses = self._looked_up(conditions)
-        return self._vector(embeddings, depth, conditions, clauses), self._words(words, depth, clauses)
+        known = self._looked_up(conditions)
+        return self._vector(embeddings, depth, conditions, known), self._words(words, depth, known)
 
-    def _looked_up(self, conditions: Conditions) -> Clauses:
+    def _looked_up(self, conditions: Conditions) -> LookedUp:
         named = (int(one.shape[1]) for one in (conditions.leaves, conditions.brands, conditions.excluded))
         return lazy_cond(
             conditions.any_given(),
-            lambda: self.vectors.filter.look_up(conditions),
-            lambda: no_clauses(tf.shape(conditions.prices)[0], *named),
+            lambda: self.vectors.look_up(conditions),
+            lambda: nothing_to_look_up(tf.shape(conditions.prices)[0], *named),
         )
 
-    def _vector(self, embeddings: tf.Tensor, depth: tf.Tensor, conditions: Conditions, clauses: Clauses) -> Candidates:
+    def _vector(self, embeddings: tf.Tensor, depth: tf.Tensor, conditions: Conditions, known: LookedUp) -> Candidates:
         if not self.fusion.asks_vectors:
             none = tf.zeros([tf.size(depth), 0], tf.int32)
             return tf.cast(none, tf.float32), none
-        return self.vectors(embeddings, depth, conditions, clauses)
+        return self.vectors(embeddings, depth, conditions, known)
 
-    def _words(self, words: tf.RaggedTensor, depth: tf.Tensor, clauses: Clauses) -> Candidates:
+    def _words(self, words: tf.RaggedTensor, depth: tf.Tensor, known: LookedUp) -> Candidates:
         assert self.words is not None
-        sifted = self.vectors.amended | tf.reduce_any(clauses.given)
-        return self.words(self.words.search.asked(words), depth, clauses, sifted)
+        sifted = self.vectors.amended | tf.reduce_any(known.clauses.given)
+        return self.words(self.words.search.asked(words), depth, known, sifted)

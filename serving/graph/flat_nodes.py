@@ -5,9 +5,10 @@ They hold where a graph only answers: its variables and tables are written while
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Iterable
 from graphlib import TopologicalSorter
-from typing import Any
+from typing import Any, NamedTuple
 
 from tensorflow.core.framework import graph_pb2
 from tensorflow.python.framework import op_def_registry
@@ -137,17 +138,32 @@ def _sorted(graph: graph_pb2.GraphDef) -> list[Any]:
     return [nodes[name] for name in sorter.static_order()]
 
 
+class _Op(NamedTuple):
+    """What an op may do."""
+
+    writes: bool  # by itself
+    bodies: tuple[str, ...]  # the attributes that name functions it runs
+
+
+@functools.cache
+def _op(name: str) -> _Op:
+    definition = op_def_registry.get(name)
+    if definition is None:
+        return _Op(name not in _READERS, ())
+    bodies = tuple(one.name for one in definition.attr if one.type in ("func", "list(func)"))
+    return _Op(name not in _READERS and definition.is_stateful, bodies)
+
+
 def _idle(graph: graph_pb2.GraphDef) -> set[str]:
     """The nodes that write nothing, nor does anything before them."""
     functions = {one.signature.name: one for one in graph.library.function}
     known: dict[str, bool] = {}
 
     def writes(node: Any) -> bool:
-        called = [one for value in node.attr.values() for one in (value.func, *value.list.func) if one.name]
-        if any(body_writes(one.name) for one in called):
-            return True
-        definition = op_def_registry.get(node.op)
-        return node.op not in _READERS and (definition is None or definition.is_stateful)
+        op = _op(node.op)
+        bodies = [node.attr[name] for name in op.bodies if name in node.attr]
+        called = [one for value in bodies for one in (value.func, *value.list.func) if one.name]
+        return op.writes or any(body_writes(one.name) for one in called)
 
     def body_writes(name: str) -> bool:
         if name not in known:

@@ -140,6 +140,7 @@ def _run(meta: meta_graph_pb2.MetaGraphDef, passes: Iterable[str]) -> None:
     options.optimizers.extend(passes)
     options.min_graph_nodes = -1  # a small graph too
     options.meta_optimizer_timeout_ms = -1
+    options.meta_optimizer_iterations = options.ONE  # a second time finds nothing, and costs as much
     options.fail_on_optimizer_errors = True
     cpu = device_properties_pb2.NamedDevice(name="/job:localhost/replica:0/task:0/device:CPU:0")
     cpu.properties.type = "CPU"

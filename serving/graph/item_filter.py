@@ -54,7 +54,7 @@ class ItemFilter(tf.Module):
         met &= _named(lists.leaf_of, row, clauses.leaves, clauses.leaf_numbers)
         met &= _named(lists.brand_of, row, clauses.brands, clauses.brand_numbers)
         met &= _given(clauses.excluded >= 0, lambda: ~among(rows, clauses.excluded), rows)
-        met &= _in_range(tf.gather(lists.prices.read_value(), row), clauses)
+        met &= _given(clauses.priced, lambda: _in_range(tf.gather(lists.prices.read_value(), row), clauses), rows)
         return self._with_words(rows, tf.where(met)[:, 0], clauses)
 
     def _with_words(self, rows: tf.Tensor, places: tf.Tensor, clauses: Clauses) -> tf.Tensor:

@@ -9,10 +9,10 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from preprocessing.text.branches import lazy_cond, lazy_loop
-from serving.graph.conditions import Clauses, Conditions, no_clauses
+from serving.graph.conditions import Conditions
 from serving.graph.item_filter import ItemFilter
 from serving.graph.list_search import best_of_list
-from serving.graph.shortest_lists import ShortestLists, first_searches, no_lists, shortest_lists
+from serving.graph.shortest_lists import LookedUp, first_searches, look_up_lists, nothing_to_look_up
 from serving.index.base import NO_SCORE, Candidates, Effort, Index, best_of, exact_search, variable
 
 _AT_ONCE = 32  # requests that are looked harder for together: what they hold is bounded, however many wait
@@ -23,8 +23,7 @@ class Asked(NamedTuple):
 
     embeddings: tf.Tensor  # float32 [B, dim]
     k: tf.Tensor  # int32 [B]
-    clauses: Clauses
-    lists: ShortestLists
+    looked_up: LookedUp
     first: tf.Tensor  # int32 [B], the first search that is worth its time
 
     def of(self, requests: tf.Tensor) -> Asked:
@@ -62,11 +61,11 @@ class OverRetrieval(tf.Module):
         self.amended = variable(tf.constant(False), tf.bool, "amended")  # some are fresh or tombstones
 
     def __call__(
-        self, embeddings: tf.Tensor, k: tf.Tensor, conditions: Conditions | None, clauses: Clauses | None = None
+        self, embeddings: tf.Tensor, k: tf.Tensor, conditions: Conditions | None, known: LookedUp | None = None
     ) -> Candidates:
         """The best of float32 `[B, dim]` for int32 `[B]` k, of all items without conditions: `[B, max k]`.
 
-        Who has looked the conditions up gives their clauses as well.
+        Who has looked the conditions up gives that as well.
         """
         found = self.index.search(embeddings, self.efforts[0])
         width = tf.maximum(tf.reduce_max(k), 0)
@@ -74,7 +73,7 @@ class OverRetrieval(tf.Module):
         return lazy_cond(
             self._is_answer(found, k, width) & ~given,
             lambda: (found[0][:, :width], found[1][:, :width]),
-            lambda: self._answer(found, embeddings, tf.clip_by_value(k, 0, self.max_k), conditions, clauses, given),
+            lambda: self._answer(found, embeddings, tf.clip_by_value(k, 0, self.max_k), conditions, known, given),
         )
 
     def _is_answer(self, found: Candidates, k: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
@@ -93,13 +92,13 @@ class OverRetrieval(tf.Module):
         embeddings: tf.Tensor,
         k: tf.Tensor,
         conditions: Conditions | None,
-        known: Clauses | None,
+        known: LookedUp | None,
         given: tf.Tensor,
     ) -> Candidates:
         """What the first effort found, where that is worth a look, and for those who lack some what others find."""
         width, batch = tf.maximum(tf.reduce_max(k), 0), tf.shape(embeddings)[0]
-        clauses, lists, first = self._planned(conditions, known, given, k)
-        asked = Asked(embeddings, k, clauses, lists, first)
+        looked_up, first = self._planned(conditions, known, given, k)
+        asked = Asked(embeddings, k, looked_up, first)
         nothing = (tf.fill([batch, width], NO_SCORE), tf.fill([batch, width], -1))
         spare = 0 if conditions is None else int(conditions.excluded.shape[1])
         best = Best(*nothing, k <= 0)
@@ -121,7 +120,7 @@ class OverRetrieval(tf.Module):
         searches = [functools.partial(_gathered, found), *further, functools.partial(self._everything, width, asked)]
 
         def look(number: tf.Tensor, best: Best) -> Best:
-            worth = tf.where(number < len(self.efforts), asked.first <= number, ~asked.lists.has_list)
+            worth = tf.where(number < len(self.efforts), asked.first <= number, ~asked.looked_up.lists.has_list)
             turn = tf.where(~best.filled & worth)[:, 0]
 
             def look_for(begin: tf.Tensor, best: Best) -> Best:
@@ -133,27 +132,30 @@ class OverRetrieval(tf.Module):
         return lazy_loop(tf.constant(len(searches)), 1, look, best)
 
     def _planned(
-        self, conditions: Conditions | None, known: Clauses | None, given: tf.Tensor, k: tf.Tensor
-    ) -> tuple[Clauses, ShortestLists, tf.Tensor]:
-        """The conditions as they are looked up, each request's shortest list, and its first search."""
+        self, conditions: Conditions | None, known: LookedUp | None, given: tf.Tensor, k: tf.Tensor
+    ) -> tuple[LookedUp, tf.Tensor]:
+        """The conditions as they are looked up, and each request's first search."""
 
-        def plan() -> tuple[Clauses, ShortestLists, tf.Tensor]:
+        def plan() -> tuple[LookedUp, tf.Tensor]:
             assert conditions is not None
-            clauses = self.filter.look_up(conditions) if known is None else known
-            lists = shortest_lists(clauses, self.filter.lists)
-            return clauses, lists, first_searches(lists, k, self.index, self.efforts)
+            looked_up = self.look_up(conditions) if known is None else known
+            return looked_up, first_searches(looked_up.lists, k, self.index, self.efforts)
 
-        def no_plan() -> tuple[Clauses, ShortestLists, tf.Tensor]:
-            return no_clauses(tf.size(k)), no_lists(tf.size(k)), tf.zeros_like(k)
+        def no_plan() -> tuple[LookedUp, tf.Tensor]:
+            return nothing_to_look_up(tf.size(k)), tf.zeros_like(k)
 
         return no_plan() if conditions is None else lazy_cond(given, plan, no_plan)
 
+    def look_up(self, conditions: Conditions) -> LookedUp:
+        """From strings to clauses and lists of items."""
+        return look_up_lists(self.filter.look_up(conditions), self.filter.lists)
+
     def _improved(self, requests: tf.Tensor, found: Candidates, asked: Asked, best: Best) -> Best:
         """What was found for some requests `[s]`, sifted, in the place of what they had."""
-        if asked.clauses.never_given:
+        if asked.looked_up.clauses.never_given:
             return self._alive(requests, found, asked, best)
         return lazy_cond(
-            tf.reduce_any(tf.gather(asked.clauses.given, requests)),
+            tf.reduce_any(tf.gather(asked.looked_up.clauses.given, requests)),
             lambda: self._sifted(requests, found, asked, best),
             lambda: self._alive(requests, found, asked, best),
         )
@@ -176,7 +178,7 @@ class OverRetrieval(tf.Module):
 
         def sifted(place: tf.Tensor, one: Asked) -> Best:
             scores, rows = found[0][place], found[1][place]
-            places = self.filter.indexed(rows, one.clauses)
+            places = self.filter.indexed(rows, one.looked_up.clauses)
             kept = self._with_fresh((tf.gather(scores, places), tf.gather(rows, places)), one, tf.shape(best.rows)[1])
             return Best(*kept, _are_filled(kept[0], (scores, rows), one.k))
 
@@ -184,11 +186,11 @@ class OverRetrieval(tf.Module):
 
     def _listed(self, asked: Asked, best: Best) -> Best:
         """The exact answers of those who are not answered yet and have a list."""
-        worth = (asked.lists.lengths > 0) | (self.filter.fresh_count() > 0)
-        turn, width = tf.where(~best.filled & asked.lists.has_list & worth)[:, 0], tf.shape(best.rows)[1]
+        worth = (asked.looked_up.lists.lengths > 0) | (self.filter.fresh_count() > 0)
+        turn, width = tf.where(~best.filled & asked.looked_up.lists.has_list & worth)[:, 0], tf.shape(best.rows)[1]
 
         def listed(_: tf.Tensor, one: Asked) -> Best:
-            found = best_of_list(self.index, self.filter, one.embeddings, one.clauses, one.lists, width)
+            found = best_of_list(self.index, self.filter, one.embeddings, one.looked_up, width)
             return Best(*self._with_fresh(found, one, width), tf.constant(True))
 
         return _one_by_one(listed, turn, asked, best)
@@ -198,7 +200,9 @@ class OverRetrieval(tf.Module):
 
         def fresh() -> Candidates:
             vectors = self.fresh.read_value()
-            scores = tf.where(self.filter.fresh(one.clauses), tf.linalg.matvec(vectors, one.embeddings), NO_SCORE)
+            scores = tf.where(
+                self.filter.fresh(one.looked_up.clauses), tf.linalg.matvec(vectors, one.embeddings), NO_SCORE
+            )
             rows = tf.range(self.index.size, self.index.size + tf.size(scores))
             return tf.concat([found[0], scores], axis=0), tf.concat([found[1], rows], axis=0)
 

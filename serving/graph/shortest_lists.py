@@ -9,11 +9,11 @@ import numpy as np
 import tensorflow as tf
 
 from preprocessing.words.word_lists import NO_TERM
-from serving.graph.conditions import Clauses
+from serving.graph.conditions import Clauses, no_clauses
 from serving.graph.posting_lists import PostingLists
 from serving.index.base import Effort, Index
 
-_NAMED = np.arange(3, dtype=np.int32)  # the numbers of the clauses of leaves, brands and prices
+_NAMED = _LEAVES, _BRANDS, _PRICES = np.arange(3, dtype=np.int32)  # the numbers of clauses; behind them the words'
 _MARGIN = 2  # how many times k a search should be expected to find before it is made
 
 
@@ -25,10 +25,17 @@ class ShortestLists(NamedTuple):
     lengths: tf.Tensor  # int64 [B], of all pieces together; of the whole catalogue where no condition has a list
     shares: tf.Tensor  # float32 [B], which part of the catalogue meets all conditions if none hangs on another
     has_list: tf.Tensor  # bool [B]
-    words: tf.Tensor  # int32 [B, T], numbers of the words that items of the list may lack
 
 
-def shortest_lists(clauses: Clauses, lists: PostingLists) -> ShortestLists:
+class LookedUp(NamedTuple):
+    """The conditions of B requests, or of one without the first axis."""
+
+    clauses: Clauses
+    lists: ShortestLists
+    rest: Clauses  # what items of the list may not meet
+
+
+def look_up_lists(clauses: Clauses, lists: PostingLists) -> LookedUp:
     """A clause's list is made of pieces: one for each of its leaves or brands, one for a range of prices or a word."""
     leaves, brands = (int(one.shape[1]) for one in (clauses.leaves, clauses.brands))
     priced = lists.price_spans(clauses.prices[:, 0], clauses.prices[:, 1])
@@ -44,14 +51,20 @@ def shortest_lists(clauses: Clauses, lists: PostingLists) -> ShortestLists:
     words = len(_NAMED) + tf.range(tf.shape(clauses.words)[1])  # the numbers of the words' clauses
     clause_of = tf.concat([np.repeat(_NAMED, [leaves, brands, 1]), words], axis=0)
     ends = tf.where(clause_of == chosen, ends, begins)
-    return ShortestLists(
+    shortest = ShortestLists(
         begins=begins,
         ends=ends,
         lengths=tf.reduce_sum(ends - begins, axis=1),
         shares=tf.reduce_prod(tf.cast(lengths, tf.float32) / lists.items, axis=1),
         has_list=tf.reduce_any(given, axis=1),
-        words=tf.where(words == chosen, NO_TERM, clauses.word_numbers),
     )
+    rest = clauses._replace(
+        leaves=tf.where(chosen != _LEAVES, clauses.leaves, NO_TERM),
+        brands=tf.where(chosen != _BRANDS, clauses.brands, NO_TERM),
+        priced=clauses.priced & (chosen[:, 0] != _PRICES),
+        word_numbers=tf.where(words == chosen, NO_TERM, clauses.word_numbers),
+    )
+    return LookedUp(clauses, shortest, rest)
 
 
 def _with_prices(places: tf.Tensor, prices: tf.Tensor, named: int) -> tf.Tensor:
@@ -59,12 +72,12 @@ def _with_prices(places: tf.Tensor, prices: tf.Tensor, named: int) -> tf.Tensor:
     return tf.concat([places[:, :named], prices[:, None], places[:, named:]], axis=1)
 
 
-def no_lists(batch: tf.Tensor) -> ShortestLists:
-    """Of requests without conditions."""
+def nothing_to_look_up(batch: tf.Tensor, leaves: int = 0, brands: int = 0, excluded: int = 0) -> LookedUp:
+    """Of requests without conditions, as wide as those of a signature that takes some."""
+    clauses = no_clauses(batch, leaves, brands, excluded)
     pieces, lengths = tf.zeros([batch, 0], tf.int64), tf.zeros([batch], tf.int64)
-    return ShortestLists(
-        pieces, pieces, lengths, tf.ones([batch]), tf.zeros([batch], tf.bool), tf.zeros([batch, 0], tf.int32)
-    )
+    none = ShortestLists(pieces, pieces, lengths, tf.ones([batch]), clauses.given)
+    return LookedUp(clauses, none, clauses)
 
 
 def first_searches(found: ShortestLists, k: tf.Tensor, index: Index, efforts: Sequence[Effort]) -> tf.Tensor:

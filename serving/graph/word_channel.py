@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import tensorflow as tf
 
 from preprocessing.text.branches import lazy_cond, lazy_loop
+from preprocessing.words.asked_words import AskedWords
 from preprocessing.words.lists_in_graph import flat
 from preprocessing.words.word_lists import BEST, NO_TERM
-from preprocessing.words.word_search import AskedWords, WordSearch
+from preprocessing.words.word_search import WordSearch
 from serving.graph.conditions import Clauses
 from serving.graph.item_filter import ItemFilter
-from serving.graph.shortest_lists import shortest_lists
+from serving.graph.shortest_lists import LookedUp
 from serving.index.base import NO_SCORE, Candidates, best_of
 
 _SHORT = 8 * BEST  # rows: what is read of a list of items, however long a query's words' own lists are
@@ -25,85 +24,93 @@ class WordChannel(tf.Module):
         super().__init__(name="word_channel")
         self.search, self.filter = search, items
 
-    def __call__(self, asked: AskedWords, depth: tf.Tensor, clauses: Clauses, sifted: tf.Tensor) -> Candidates:
-        """The best of what was asked `[B, ...]` among the items that meet the clauses of their request.
+    def __call__(self, asked: AskedWords, depth: tf.Tensor, known: LookedUp, sifted: tf.Tensor) -> Candidates:
+        """The best of what was asked `[B, ...]` among the items that meet the conditions of their request.
 
         Args:
           asked: words of queries.
           depth: int32 `[B]`, how many are wanted.
-          clauses: of the same requests.
+          known: conditions of the same requests.
           sifted: bool scalar, whether any item may not be an answer: false spares the look.
 
         Returns:
           `[B, max depth]`.
         """
-        width = tf.reduce_max(depth)
-        nothing = (tf.fill([tf.size(depth), width], NO_SCORE), tf.fill([tf.size(depth), width], -1))
-        wanted = tf.where(tf.reduce_any(asked.terms != NO_TERM, axis=1) & (depth > 0))[:, 0]
+        most, listed = tf.reduce_max(depth), self._reads_list(asked, known)
+        read = asked._replace(numbers=tf.where((listed | (depth <= 0))[:, None], NO_TERM, asked.numbers))
 
-        def step(place: tf.Tensor, best: Candidates) -> Candidates:
-            request = wanted[place]
-            its = tf.nest.map_structure(lambda one: tf.gather(one, request), clauses)
-            found = self._best(asked.of(request), width, its, sifted)
-            return tuple(
-                tf.tensor_scatter_nd_update(one, [[request]], other[None])
-                for one, other in zip(best, found, strict=True)
+        def keep(requests: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+            return lazy_cond(
+                sifted, lambda: self._kept(requests, rows, known.clauses), lambda: tf.ones_like(rows, tf.bool)
             )
 
-        scores, rows = lazy_loop(tf.size(wanted), 1, step, nothing)
-        inside = tf.range(width)[None, :] < depth[:, None]
+        best = self.search.search(read, tf.maximum(most, 1), keep)
+        best = self._of_lists(asked, listed, known, best)
+        best = lazy_cond(self.filter.fresh_count() > 0, lambda: self._with_fresh(asked, known, best), lambda: best)
+        inside, (scores, rows) = tf.range(most) < depth[:, None], (one[:, :most] for one in best)
         return tf.where(inside, scores, NO_SCORE), tf.where(inside, rows, -1)
 
-    def _best(self, asked: AskedWords, width: tf.Tensor, clauses: Clauses, sifted: tf.Tensor) -> Candidates:
-        """The `[width]` best of one request."""
+    def _kept(self, requests: tf.Tensor, rows: tf.Tensor, clauses: Clauses) -> tf.Tensor:
+        """Which rows `[n]` are alive and meet the clauses of their rising requests: bool `[n]`."""
+        given = tf.gather(clauses.given, requests)
+        there = self.filter.are_alive(rows)
+        asking = tf.unique(tf.boolean_mask(requests, given)).y
 
-        def keep(rows: tf.Tensor) -> tf.Tensor:
-            return lazy_cond(sifted, lambda: self._kept(rows, clauses), lambda: tf.ones_like(rows, tf.bool))
+        def step(place: tf.Tensor, kept: tf.Tensor) -> tf.Tensor:
+            request = asking[place]
+            mine = tf.where(requests == request)[:, 0]
+            its = tf.nest.map_structure(lambda one: one[request], clauses)
+            held = tf.reduce_all((its.words == NO_TERM) | (its.word_numbers != NO_TERM))  # of no item: by none
+            places = tf.gather(mine, self.filter.indexed(tf.gather(rows, mine), its))
+            return tf.concat([kept, tf.boolean_mask(places, tf.fill(tf.shape(places), held))], axis=0)
 
-        scores, rows = self._of_list(asked, width, clauses, sifted, lambda: self.search.best(asked, width, keep))
+        others = tf.where(there & ~given)[:, 0]
+        kept = lazy_loop(tf.size(asking), 1, step, others, tf.TensorShape([None]))
+        return tf.scatter_nd(kept[:, None], tf.ones_like(kept, tf.bool), tf.shape(rows, tf.int64))
 
-        def with_fresh() -> Candidates:
-            terms, impacts = self.filter.fresh_words.read_value(), self.filter.fresh_impacts.read_value()
-            fresh = self.search.fresh_scores(asked, terms, impacts)
-            fresh = tf.where(self.filter.fresh(clauses) & (fresh > 0), fresh, NO_SCORE)
-            numbers = self.filter.lists.items + tf.range(tf.size(fresh))
-            best = best_of([scores[None], fresh[None]], [rows[None], numbers[None]], width)
-            return best[0][0], best[1][0]
+    def _reads_list(self, asked: AskedWords, known: LookedUp) -> tf.Tensor:
+        """For which requests `[B]` a short list has all items that may be found, where words' own are read in part.
 
-        return lazy_cond(self.filter.fresh_count() > 0, with_fresh, lambda: (scores, rows))
-
-    def _of_list(
-        self,
-        asked: AskedWords,
-        width: tf.Tensor,
-        clauses: Clauses,
-        sifted: tf.Tensor,
-        otherwise: Callable[[], Candidates],
-    ) -> Candidates:
-        """The best of a short list that has all items which meet the clauses, where a word's own would be read in part.
-
-        Of a long word's best postings few may meet the clauses, and behind them there are more.
+        Of a long word's best postings few may meet the conditions, and behind them there are more.
         """
-        lists = self.filter.lists
-        if not lists.first:  # no word is long
-            return otherwise()
+        if not self.filter.lists.first:  # no word is long
+            return tf.zeros_like(known.clauses.given)
+        return known.lists.has_list & (known.lists.lengths <= _SHORT) & self.search.reads_best_alone(asked)
 
-        def of_list() -> Candidates:
-            shortest = shortest_lists(tf.nest.map_structure(lambda one: one[None], clauses), lists)
-            begins = tf.cast(shortest.begins[0], tf.int32)
+    def _of_lists(self, asked: AskedWords, listed: tf.Tensor, known: LookedUp, best: Candidates) -> Candidates:
+        """What was found so far, for some requests the best of their lists."""
+        if not self.filter.lists.first:
+            return best
+        turn, width = tf.cast(tf.where(listed)[:, 0], tf.int32), tf.shape(best[1])[1]
 
-            def read() -> Candidates:
-                places = flat(begins, tf.cast(shortest.ends[0], tf.int32) - begins).places
-                rows = lists.rows_at(places)
-                return self.search.best_among(asked, tf.gather(rows, self.filter.indexed(rows, clauses)), width)
+        def step(place: tf.Tensor, best: Candidates) -> Candidates:
+            request = turn[place]
+            its = tf.nest.map_structure(lambda one: one[request], known)
+            begins = tf.cast(its.lists.begins, tf.int32)
+            rows = self.filter.lists.rows_at(flat(begins, tf.cast(its.lists.ends, tf.int32) - begins).places)
+            rows = tf.gather(rows, self.filter.indexed(rows, its.rest))
+            return _replaced(best, request, self.search.best_among(asked.part(request, request + 1), rows, width))
 
-            return lazy_cond(shortest.has_list[0] & (shortest.lengths[0] <= _SHORT), read, otherwise)
+        return lazy_loop(tf.size(turn), 1, step, best)
 
-        return lazy_cond(sifted & clauses.given & self.search.reads_best_alone(asked), of_list, otherwise)
+    def _with_fresh(self, asked: AskedWords, known: LookedUp, best: Candidates) -> Candidates:
+        """What was found so far and the fresh items, request by request."""
+        terms, impacts = self.filter.fresh_words.read_value(), self.filter.fresh_impacts.read_value()
+        numbers, width = self.filter.lists.items + tf.range(tf.shape(terms)[0]), tf.shape(best[1])[1]
 
-    def _kept(self, rows: tf.Tensor, clauses: Clauses) -> tf.Tensor:
-        """Which rows `[n]` are alive and meet one request's clauses: bool `[n]`."""
-        places = self.filter.indexed(rows, clauses)
-        held = tf.reduce_all((clauses.words == NO_TERM) | (clauses.word_numbers != NO_TERM))  # of no item: by none
-        kept = tf.fill(tf.shape(places), held)
-        return tf.scatter_nd(places[:, None], kept, tf.shape(rows, tf.int64)[:1])
+        def step(request: tf.Tensor, best: Candidates) -> Candidates:
+            its = tf.nest.map_structure(lambda one: one[request], known.clauses)
+            scores = self.search.fresh_scores(asked.part(request, request + 1), terms, impacts)
+            scores = tf.where(self.filter.fresh(its) & (scores > 0), scores, NO_SCORE)
+            found = best[0][request][None], best[1][request][None]
+            return _replaced(best, request, best_of([found[0], scores], [found[1], numbers[None]], width))
+
+        return lazy_loop(tf.shape(best[1])[0], 1, step, best)
+
+
+def _replaced(best: Candidates, request: tf.Tensor, found: Candidates) -> Candidates:
+    """What was found `[B, width]`, for one request anew `[1, width]`."""
+    scores, rows = (
+        tf.tensor_scatter_nd_update(one, [[request]], other) for one, other in zip(best, found, strict=True)
+    )
+    return scores, rows

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,19 +18,19 @@ from serving.release.manifest import data_hash
 from tests.cloud.fake_storage import serving
 from tests.packages import ROOT
 from tests.serving.conftest import Client
-from tests.serving.experiment import make_data, untrained_job, write_experiment
+from tests.serving.experiment import untrained_job, write_experiment
 
 BUCKET = "gs://market"
 
 
 @pytest.fixture(scope="module")
-def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def here(market: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same files on this machine's disk: data/, job/ and experiment.yaml."""
     folder = tmp_path_factory.mktemp("here")
     experiment = write_experiment(folder)
-    data = make_data(folder)
+    data = shutil.copytree(market / "data", folder / "data")
     (folder / "job").mkdir()
-    untrained_job(experiment, data, folder / "job")
+    untrained_job(experiment, str(data), folder / "job")
     return folder
 
 

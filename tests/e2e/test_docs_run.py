@@ -32,15 +32,15 @@ SMALLER = {
     "preprocessing.simulate": "--items 300 --users 120 --days 12",
     "trainer.task": f"{_FEW_STEPS} --set trainer.validation.requests=32",
     "serving.export": _FEW_REQUESTS,
-    "serving.refresh": _FEW_REQUESTS,
+    "serving.refresh": f"{_FEW_REQUESTS} {_FEW_STEPS}",
     "serving.client": "--timeout 60",
 }
+FEWER = {"--seeds 3": "--seeds 2"}
 # Where the pages' absolute folders are here.
 PLACES = {
-    "/logs/window": "out/raw",
-    "/data/2024-06-02": "out/data",
-    "/jobs/2024-06-01": "out/mgdspr",
-    "/jobs/2024-06-02": "out/mgdspr",
+    "/logs/2024-06-02": "out/raw",
+    "/days/2024-06-01": "out/days/raw",
+    "/days": "out/days",
     "/models/retrieval": "out/models/retrieval",
 }
 # What a page takes for given that is the reader's own.
@@ -62,7 +62,7 @@ NOT_RUN = {
     ".venv/bin/python -m pytest": "runs tests, of which this is one",
     "make ": "makes an environment of its own; test_demo.py runs what it runs",
     "python -m benchmarks.": "takes minutes to hours",
-    "python -m preprocessing.pipeline --config c.yaml": "needs a cluster",
+    "python -m preprocessing.pipeline --config c.yaml": "needs a cluster, or logs of one day after another",
     "python -m trainer.task --config configs/mgdspr.yaml --data out/data --job-dir out/try/": "takes a training each",
     "python -m trainer.submit": "tests/trainer/cloud/test_submit.py sends the same to a stand-in of Vertex AI",
     "python -m serving.batch --mode retrieve --input queries.jsonl --target": "needs servers on three machines",
@@ -134,7 +134,7 @@ class Reader:
             self._server = None
 
     def _placed(self, command: str) -> str:
-        for theirs, ours in PLACES.items():
+        for theirs, ours in (PLACES | FEWER).items():
             command = re.sub(rf"(?<!\w){theirs}", ours, command)
         if "serving.server" in command:
             ports = {"--port": "8500", "--rest-api-port": "8501"}

@@ -130,7 +130,10 @@ def test_what_titles_do_not_say_is_learned_from_vectors(
     model: str, data: str, trained: Callable[[str, bool], str]
 ) -> None:
     assert _of_topic_among_late(trained(model, True), data) > 0.9
-    assert _of_topic_among_late(trained(model, False), data) < 0.5
+
+
+def test_without_vectors_it_is_not_learned(data: str, trained: Callable[[str, bool], str]) -> None:
+    assert _of_topic_among_late(trained("dnn", False), data) < 0.5
 
 
 def test_requests_of_the_catalogue_bring_vectors_too(data: str, experiment: str, tmp_path: Path) -> None:

@@ -18,15 +18,16 @@ from preprocessing.command.experiment import load_section
 from serving.config import ServingConfig
 from serving.graph.saved_model import ServedModel
 from serving.inputs import FILTER_LISTS, PRICE_RANGE, VECTOR_LISTS
-from tests.serving.experiment import ROOT, make_data, train_job, write_experiment
+from tests.made_once import MadeOnce
+from tests.serving.experiment import ROOT, train_job, write_experiment
 
 KINDS = ("brute_force", "portable", "scann")
 
 
 @pytest.fixture(scope="session")
-def data(tmp_path_factory: pytest.TempPathFactory) -> str:
+def data(market: Path) -> str:
     """Records of a market of 400 items."""
-    return make_data(tmp_path_factory.mktemp("market"))
+    return str(market / "data")
 
 
 @pytest.fixture(scope="session")
@@ -36,9 +37,9 @@ def config_file(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(scope="session")
-def job(data: str, config_file: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+def job(data: str, config_file: str, made_once: MadeOnce) -> str:
     """A trained job."""
-    return train_job(config_file, data, tmp_path_factory.mktemp("job"))
+    return str(made_once("job", lambda folder: train_job(config_file, data, folder)))
 
 
 @pytest.fixture(scope="session")
@@ -48,22 +49,25 @@ def config(config_file: str) -> Callable[..., ServingConfig]:
 
 
 @pytest.fixture(scope="session")
-def exported(
-    data: str, job: str, config: Callable[..., ServingConfig], tmp_path_factory: pytest.TempPathFactory
-) -> Callable[[str], Path]:
+def exported(data: str, job: str, config: Callable[..., ServingConfig], made_once: MadeOnce) -> Callable[[str], Path]:
     """`exported("portable")`: a model folder with version 1; each kind is exported once."""
     from serving.export import export
 
-    folders: dict[str, Path] = {}
+    def make(kind: str, folder: Path) -> None:
+        assert export(config(f"index={kind}"), job, data, str(folder / "retrieval")) == 0
 
-    def of(kind: str) -> Path:
-        if kind not in folders:
-            folder = tmp_path_factory.mktemp("models") / "retrieval"
-            assert export(config(f"index={kind}"), job, data, str(folder)) == 0
-            folders[kind] = folder
-        return folders[kind]
+    return lambda kind: made_once(f"models-{kind}", lambda folder: make(kind, folder)) / "retrieval"
 
-    return of
+
+@pytest.fixture(scope="session")
+def exported_shards(data: str, job: str, config: Callable[..., ServingConfig], made_once: MadeOnce) -> Path:
+    """The same catalogue in two shards of exact search."""
+    from serving.export import export
+
+    def make(folder: Path) -> None:
+        assert export(config("index=brute_force"), job, data, str(folder / "retrieval"), shards=2) == 0
+
+    return made_once("shards", make) / "retrieval"
 
 
 @pytest.fixture(scope="session", params=KINDS)

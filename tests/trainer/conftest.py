@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import subprocess
@@ -19,6 +20,7 @@ from preprocessing.config import PreprocessingConfig
 from trainer.config import TrainerConfig
 
 ROOT = Path(__file__).parents[2]
+_START_MS = 1_704_067_200_000  # of simulated markets
 
 SMALL: dict[str, Any] = {
     "mgdspr": {"dim": 16, "grains": {"sequence_hidden": 16}},
@@ -34,16 +36,28 @@ SMALL: dict[str, Any] = {
 
 
 @pytest.fixture(scope="session")
-def data(tmp_path_factory: pytest.TempPathFactory) -> str:
+def data(market: Path) -> str:
     """Records of a market of 400 items."""
-    from preprocessing.pipeline import run
-    from preprocessing.simulate import simulate
+    return str(market / "data")
 
-    folder = tmp_path_factory.mktemp("market")
-    simulate(folder / "raw", items=400, users=120, days=20, seed=17)
+
+@pytest.fixture(scope="session")
+def earlier(data: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Records of the same market six days before, when it had fewer items: other words, in another order."""
+    from preprocessing.pipeline import run
+
+    raw, folder = Path(data).parent / "raw", tmp_path_factory.mktemp("earlier")
+    (folder / "raw").mkdir()
+    for file in raw.glob("*.jsonl.gz"):
+        with gzip.open(file, "rt") as lines, gzip.open(folder / "raw" / file.name, "wt") as kept:
+            kept.writelines(line for number, line in enumerate(lines) if _is_earlier(json.loads(line), number))
     config = load_section(str(ROOT / "configs" / "demo.yaml"), "preprocessing", PreprocessingConfig)
     run(config, str(folder / "raw"), str(folder / "data"), ())
     return str(folder / "data")
+
+
+def _is_earlier(record: dict[str, Any], number: int) -> bool:
+    return record["ts"] < _START_MS + 14 * 86_400_000 if "ts" in record else number % 40 > 0
 
 
 @pytest.fixture(scope="session")
@@ -82,7 +96,7 @@ def command(*arguments: str, **environment: str) -> subprocess.Popen[str]:
     )
 
 
-def finish(process: subprocess.Popen[str], timeout: float = 240) -> str:
+def finish(process: subprocess.Popen[str], timeout: float = 600) -> str:
     """Waits for a process that must succeed; returns what it said on both streams."""
     out, err = process.communicate(timeout=timeout)
     assert process.returncode == 0, err

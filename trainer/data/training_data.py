@@ -101,6 +101,11 @@ class TrainingData:
         train, live = record_files(data_dir, "train"), record_files(data_dir, "catalog")
         self._log = Stream(train, self.requests, config.data, config.seed)
         self._shared = Stream(live, self.items, config.data, config.seed + 1)
+        if config.data.from_older:
+            folders = config.data.older.folders
+            older = [file for folder in folders for file in record_files(folder, "train")]
+            count = sum(int(read_spec(folder)["examples"]["train"]) for folder in folders)
+            self._older = Stream(older, count, config.data, config.seed + 2 * _APART)
         if config.data.from_catalog:
             self._asking = Stream(live, self.items, config.data, config.seed + _APART)
             self._made = CatalogRequests(data_dir, spec, request_names, config.seed)
@@ -118,6 +123,8 @@ class TrainingData:
         due = Due(step, pipelines, pipeline, replicas)
         data, negatives = self._config.data, self._config.loss.shared_negatives
         parts = {"requests": _parsed(due.records(self._log, data.from_log), self._request_spec)}
+        if data.from_older:
+            parts["older"] = _parsed(due.records(self._older, data.from_older), self._request_spec)
         if data.from_catalog:
             parts["made"] = self._made_requests(due, data.from_catalog)
         if negatives:
@@ -131,7 +138,10 @@ class TrainingData:
     def request_ids(self, step: int) -> list[str]:
         """The requests of one step's batch, of all replicas."""
         due, data = Due(step), self._config.data
-        parts = [_parsed(due.records(self._log, data.from_log), _only("request_id")).map(lambda one: one["request_id"])]
+        logs = [due.records(self._log, data.from_log)]
+        if data.from_older:
+            logs.append(due.records(self._older, data.from_older))
+        parts = [_parsed(log, _only("request_id")).map(lambda one: one["request_id"]) for log in logs]
         if data.from_catalog:
             asking = _parsed(due.records(self._asking, data.from_catalog), _only("item_id"))
             parts.append(asking.map(lambda one: request_names(one["item_id"])))
@@ -145,9 +155,11 @@ class TrainingData:
 
     def _batch(self, parts: Features) -> Features:
         """A batch as the model reads it, of the parts it is read in."""
-        batch = {name: part for name, part in parts.items() if name != "made"}
+        batch = {name: part for name, part in parts.items() if name not in ("made", "older")}
+        if "older" in parts:
+            batch["requests"] = joined(batch["requests"], parts["older"])
         if "made" in parts:
-            both = joined(parts["requests"], parts["made"])
+            both = joined(batch["requests"], parts["made"])
             share = share_of(parts["made"], both, self._config.loss.positive_stages)
             batch = {name: of_mixture(one, share, self.items) for name, one in {**batch, "requests": both}.items()}
         batch["requests"] = keyed_requests(batch["requests"])

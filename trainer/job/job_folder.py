@@ -51,7 +51,9 @@ class Job:
             self.check_data(data_dir)
             return
         tf.io.gfile.makedirs(self.path)
-        until = max(eval_from(data_dir), config.tune.chosen_until_ms)
+        until = max(config.tune.chosen_until_ms, *map(eval_from, (data_dir, *config.data.older.folders)))
+        if config.init.job is not None:
+            until = max(until, Job(config.init.job).chosen_until_ms)
         known = {"path": data_dir, "fingerprint": fingerprint(data_dir), "chosen_until_ms": until}
         self.write(DATA, json.dumps(known, indent=1))
         self.write(CONFIG, resolved_yaml("trainer", config))
@@ -60,7 +62,7 @@ class Job:
         """The config the job was begun with."""
         path = f"{self.path}/{CONFIG}"
         if not tf.io.gfile.exists(path):
-            raise UserError(f"--job-dir {self.path}: no {CONFIG} in it; train it with python -m trainer.task first")
+            raise UserError(f"{self._flag} {self.path}: no {CONFIG} in it; train it with python -m trainer.task first")
         return load_section(path, "trainer", TrainerConfig)
 
     def check_data(self, data_dir: str) -> None:
@@ -75,12 +77,17 @@ class Job:
     def check_unseen(self, data_dir: str) -> None:
         """The eval requests of `data_dir` must lie behind all that the job was trained on and chosen by."""
         self.check_data(data_dir)
-        until, begin = self._begun()["chosen_until_ms"], eval_from(data_dir)
+        until, begin = self.chosen_until_ms, eval_from(data_dir)
         if begin < until:
             raise UserError(
                 f"--data {data_dir}: its eval requests begin at {iso(begin)}, but {self._flag} {self.path} was trained "
                 f"on requests and chosen by requests until {iso(until)}; evaluate it on data that ends later"
             )
+
+    @property
+    def chosen_until_ms(self) -> int:
+        """Until when requests have trained or chosen the job, or those that it goes on from."""
+        return int(self._begun()["chosen_until_ms"])
 
     def _begun(self) -> dict[str, Any]:
         with tf.io.gfile.GFile(f"{self.path}/{DATA}") as file:
@@ -90,7 +97,7 @@ class Job:
         """The path of the best checkpoint."""
         found = tf.train.latest_checkpoint(self.best_checkpoints)
         if found is None:
-            raise UserError(f"--job-dir {self.path}: no checkpoint in it yet; train it with python -m trainer.task")
+            raise UserError(f"{self._flag} {self.path}: no checkpoint in it yet; train it with python -m trainer.task")
         return found
 
     def write(self, name: str, content: str | bytes) -> None:

@@ -74,6 +74,11 @@ class Tables(tf.keras.layers.Layer):
         """The tables themselves, whose rows are trained one by one."""
         return list(self._rows.values())
 
+    @property
+    def names(self) -> list[str]:
+        """The vocabularies of `embeddings`, in their order."""
+        return list(self._rows)
+
     def fold(self) -> None:
         """Makes the tables those of a served tower, which needs no gradient.
 

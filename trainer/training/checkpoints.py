@@ -21,8 +21,9 @@ class Checkpoints:
         self._noise = model.noise
         self._writes = writes
         self._best = tf.Variable(math.nan, trainable=False, dtype=tf.float32, name="best_recall")
-        optimizers = {"_adagrad": optimizer.of_tables, "_adam": optimizer.of_dense}  # as checkpoints on disk name them
-        everything = tf.train.Checkpoint(model=model, optimizers=optimizers, noise=model.noise, best_recall=self._best)
+        everything = tf.train.Checkpoint(
+            model=model, optimizers=named(optimizer), noise=model.noise, best_recall=self._best
+        )
         self._last = tf.train.CheckpointManager(everything, job.last_checkpoints, config.keep_checkpoints)
         self._kept = tf.train.CheckpointManager(tf.train.Checkpoint(model=model), job.best_checkpoints, max_to_keep=1)
         self._everything = everything
@@ -54,6 +55,11 @@ class Checkpoints:
     def latest(self) -> str | None:
         """The path of the last checkpoint."""
         return self._last.latest_checkpoint
+
+
+def named(optimizer: ClippedComposite) -> dict[str, tf.keras.optimizers.Optimizer]:
+    """An optimizer's two parts, as checkpoints on disk name them."""
+    return {"_adagrad": optimizer.of_tables, "_adam": optimizer.of_dense}
 
 
 def best_recall(job: Job) -> float:

@@ -12,9 +12,11 @@ import tensorflow as tf
 from trainer.config import TrainerConfig
 from trainer.data.training_data import TrainingData
 from trainer.job.job_folder import Job
+from trainer.job.origin import Origin
 from trainer.job.outside_words import outside_words
 from trainer.losses.replicas import summed
 from trainer.models.build import build_model
+from trainer.training.carry_over import carry_over
 from trainer.training.checkpoints import Checkpoints
 from trainer.training.distribution import Placement
 from trainer.training.optimizers import build_optimizer
@@ -33,7 +35,8 @@ class Trainer:
     def __init__(
         self, config: TrainerConfig, data_dir: str, job: Job, placement: Placement, spec: dict[str, Any]
     ) -> None:
-        self._config, self._placement, self._job = config, placement, job
+        self._config, self._placement, self._data_dir = config, placement, data_dir
+        self._goes_on = config.init.job is not None
         words = outside_words(config, data_dir, job, placement.chief)
         with placement.strategy.scope():
             self.model = build_model(config, spec, words)
@@ -48,9 +51,11 @@ class Trainer:
 
     def run(self) -> float | None:
         """Trains to the last step; returns the best recall."""
-        step = self.checkpoints.resume()
+        step = self.begin()
         batches = self.batches(step)
         with display(self._config.model, self.steps, step, self._placement.chief) as shown:
+            if self._goes_on and not step and self._validates:
+                self._validate(step, shown)  # what it goes on from may stay the best
             while step < self.steps:
                 step = self._advance(batches, step, shown)
                 if self._validates and self._due(step, self._config.validation.every_steps):
@@ -60,6 +65,15 @@ class Trainer:
         if self.checkpoints.best_recall is None:  # nothing was validated
             self.checkpoints.save_best(step, math.nan)
         return self.checkpoints.best_recall
+
+    def begin(self) -> int:
+        """The last checkpoint, or the job to go on from, if there is one; returns the steps done."""
+        step = self.checkpoints.resume()
+        if self._goes_on and self.checkpoints.latest is None:
+            origin = Origin(self._config, self._data_dir)
+            carry_over(origin, self.model, self._optimizer if self._config.init.optimizer else None)
+        self._optimizer.begun.assign(self._optimizer.iterations - step)
+        return step
 
     def batches(self, step: int) -> Iterator[Any]:
         """The batches from `step` on."""

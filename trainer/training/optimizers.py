@@ -15,15 +15,22 @@ Gradient: TypeAlias = tf.Tensor | tf.IndexedSlices
 
 
 class WarmUpAndDecay(tf.keras.optimizers.schedules.LearningRateSchedule):
-    """Up in a line from 0, then down to a share of the peak at the last step."""
+    """Up in a line from 0, then down to a share of the peak at the last step.
 
-    def __init__(self, peak: float, steps: int, config: OptimizerConfig) -> None:
+    Args:
+      peak: the highest rate.
+      steps: of the job.
+      config: warm-up and decay.
+      begun: steps of the optimizer before the job's first, which were another job's.
+    """
+
+    def __init__(self, peak: float, steps: int, config: OptimizerConfig, begun: tf.Variable | int = 0) -> None:
         super().__init__()
-        self._peak, self._steps, self._config = peak, steps, config
+        self._peak, self._steps, self._config, self._begun = peak, steps, config, begun
 
     def __call__(self, step: tf.Tensor) -> tf.Tensor:
-        """The rate of one step."""
-        now, config = tf.cast(step, tf.float32), self._config
+        """The rate of one step of the optimizer."""
+        now, config = tf.cast(step - self._begun, tf.float32), self._config
         rise = tf.minimum(1.0, (now + 1) / max(1, config.warmup_steps))
         done = tf.clip_by_value((now - config.warmup_steps) / max(1, self._steps - config.warmup_steps), 0.0, 1.0)
         if config.decay == "cosine":
@@ -64,8 +71,9 @@ class ClippedComposite(tfrs.experimental.optimizers.CompositeOptimizer):
     def __init__(
         self, tables: Sequence[tf.Variable], dense: Sequence[tf.Variable], config: OptimizerConfig, steps: int
     ) -> None:
-        self.embedding_rate = WarmUpAndDecay(config.embedding_rate, steps, config)
-        self.dense_rate = WarmUpAndDecay(config.dense_rate, steps, config)
+        self.begun = _steps_before()
+        self.embedding_rate = WarmUpAndDecay(config.embedding_rate, steps, config, self.begun)
+        self.dense_rate = WarmUpAndDecay(config.dense_rate, steps, config, self.begun)
         self.of_tables = _adagrad(self.embedding_rate, config)
         self.of_dense = (
             _adagrad(self.dense_rate, config)
@@ -111,12 +119,21 @@ def _adagrad(rate: WarmUpAndDecay, config: OptimizerConfig) -> _Adagrad:
     return _Adagrad(rate, initial_accumulator_value=config.adagrad_accumulator, jit_compile=False)
 
 
+def _steps_before() -> tf.Variable:
+    once = tf.VariableAggregation.ONLY_FIRST_REPLICA  # replicas make a step together
+    return tf.Variable(0, trainable=False, dtype=tf.int64, name="begun", aggregation=once)
+
+
+def tables_and_dense(model: TwoTower) -> tuple[list[tf.Variable], list[tf.Variable]]:
+    """The variables of a model: its tables in the order of their names, and all others."""
+    tables = model.query_tower.tables.embeddings
+    in_tables = {id(variable) for variable in tables}
+    return tables, [variable for variable in model.trainable_variables if id(variable) not in in_tables]
+
+
 def build_optimizer(model: TwoTower, config: OptimizerConfig, steps: int) -> ClippedComposite:
     """The optimizer of a model for `steps` steps, ready for `model.compile`."""
-    in_tables = {id(variable) for variable in model.query_tower.tables.embeddings}
-    tables = [variable for variable in model.trainable_variables if id(variable) in in_tables]
-    dense = [variable for variable in model.trainable_variables if id(variable) not in in_tables]
-    return ClippedComposite(tables, dense, config, steps)
+    return ClippedComposite(*tables_and_dense(model), config, steps)
 
 
 def _over_replicas(gradients: list[Gradient]) -> list[Gradient]:

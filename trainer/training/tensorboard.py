@@ -32,8 +32,9 @@ class Journal:
                 tf.summary.scalar(f"loss/{name}", loss, step=step)
             tf.summary.scalar("gradient/norm", norm, step=step)
             tf.summary.scalar("speed/examples_per_s", speed, step=step)
-            tf.summary.scalar("rate/embeddings", self._optimizer.embedding_rate(step), step=step)
-            tf.summary.scalar("rate/dense", self._optimizer.dense_rate(step), step=step)
+            steps = self._optimizer.begun + step
+            tf.summary.scalar("rate/embeddings", self._optimizer.embedding_rate(steps), step=step)
+            tf.summary.scalar("rate/dense", self._optimizer.dense_rate(steps), step=step)
 
     def recall(self, step: int, validation: ValidationConfig, recall: float) -> None:
         """A validation, and how long the vectors have become."""

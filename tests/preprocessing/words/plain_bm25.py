@@ -30,32 +30,34 @@ def words_of(items: Sequence[Item]) -> ItemWords:
 
 
 class PlainBm25:
-    """Over items whose words white space separates."""
+    """BM25F over items whose words white space separates: title with brand, and the description."""
 
     def __init__(self, items: Sequence[Item], boosts: Mapping[str, float]) -> None:
         named = [_counted(item, boosts) for item in items]
         described = [
-            {word: float(item.description.split().count(word)) for word in item.description.split()} for item in items
+            {word: boosts["description"] * item.description.split().count(word) for word in item.description.split()}
+            for item in items
         ]
-        self._fields = [(named, 1.0), (described, boosts["description"])]
+        self._fields = [named, described] if boosts["description"] else [named]
 
     def score(self, query: str, row: int) -> float:
         """Of one item."""
-        return sum(self._part(word, row, *field) for word in query.split() for field in self._fields)
+        return sum(self._part(word, row) for word in query.split())
 
     def scores(self, query: str) -> np.ndarray:
         """Of all items."""
-        return np.array([self.score(query, row) for row in range(len(self._fields[0][0]))])
+        return np.array([self.score(query, row) for row in range(len(self._fields[0]))])
 
-    @staticmethod
-    def _part(word: str, row: int, times: list[dict[str, float]], boost: float) -> float:
-        often = times[row].get(word, 0)
-        having = sum(word in one for one in times)
-        mean = sum(sum(one.values()) for one in times) / len(times)
-        if not often or not boost:
-            return 0.0
-        rarity = math.log(1 + (len(times) - having + 0.5) / (having + 0.5))
-        return boost * rarity * often * (K1 + 1) / (often + K1 * (1 - B + B * sum(times[row].values()) / mean))
+    def _part(self, word: str, row: int) -> float:
+        often = 0.0
+        for times in self._fields:
+            mean = sum(sum(one.values()) for one in times) / len(times)
+            if times[row].get(word, 0):
+                often += times[row][word] / (1 - B + B * sum(times[row].values()) / mean)
+        count = len(self._fields[0])
+        having = sum(any(word in times[one] for times in self._fields) for one in range(count))
+        rarity = math.log(1 + (count - having + 0.5) / (having + 0.5))
+        return rarity * often * (K1 + 1) / (often + K1) if often else 0.0
 
 
 def _counted(item: Item, boosts: Mapping[str, float]) -> dict[str, float]:

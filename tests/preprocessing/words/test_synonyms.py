@@ -42,7 +42,7 @@ def scores_of(search: WordSearch, queries: list[str], count: int) -> np.ndarray:
     """Of all items."""
     asked = search.asked(ragged(queries))
     return np.array(
-        [search.scores_of(asked.of(place), tf.range(count)).numpy() for place in range(len(queries))]
+        [search.scores_of(asked.part(place, place + 1), tf.range(count))[0].numpy() for place in range(len(queries))]
     ).reshape(len(queries), count)
 
 

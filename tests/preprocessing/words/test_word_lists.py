@@ -19,15 +19,20 @@ from preprocessing.words.word_lists import WordLists, build_word_lists, part_of,
 from preprocessing.words.word_search import WordSearch
 from tests.preprocessing.words.plain_bm25 import Item, ragged, words_of
 
+KINDS = ("word", "described")
 DESCRIBED = FieldsConfig(description=0.5).boosts
 text = st.lists(st.sampled_from(["red", "blue", "shoe", "bag"]), max_size=5).map(" ".join)
 items_of = st.lists(st.builds(Item, text, st.sampled_from(["", "acme", "red"]), text), min_size=1, max_size=14)
 
 
+def hash_of(word: str) -> np.ndarray:
+    return word_hashes(tf.constant([word])).numpy()[0]
+
+
 def scores(lists: WordLists, query: str) -> np.ndarray:
     """Of all items."""
     search = WordSearch(ListsInGraph(lists))
-    return search.scores_of(search.asked(ragged([query])).of(0), tf.range(lists.items)).numpy()
+    return search.scores_of(search.asked(ragged([query])), tf.range(lists.items))[0].numpy()
 
 
 @settings(deadline=None, max_examples=30)
@@ -58,8 +63,17 @@ def test_a_word_of_a_description_is_another_term() -> None:
     (place,) = np.flatnonzero(lists.terms == terms_of("word", word_hashes(tf.constant(["blue"])).numpy()))
     assert lists.rows[lists.offsets[place] : lists.offsets[place + 1]].tolist() == [1]
     assert (scores(lists, "blue") > 0).all()
-    unread = build_word_lists(words_of([Item("red", "", "blue"), Item("blue")]), FieldsConfig().boosts)
+    unread = build_word_lists(words_of([Item("red", "", "blue"), Item("blue")]), FieldsConfig(description=0).boosts)
     assert (scores(unread, "blue") > 0).tolist() == [False, True]
+
+
+def test_what_title_and_description_say_counts_more_than_what_either_says() -> None:
+    """And a word is one word, however its items have it."""
+    both, title, described = Item("red bag", "", "red x"), Item("red bag", "", "y x"), Item("blue bag", "", "red x")
+    lists = build_word_lists(words_of([title, described, both]), FieldsConfig(description=1).boosts)
+    found = scores(lists, "red")
+    assert found[2] > found[0] == pytest.approx(found[1], rel=0.01)
+    assert len(set(lists.weights[np.isin(lists.terms, [terms_of(kind, hash_of("red")) for kind in KINDS])])) == 1
 
 
 def test_texts_are_analysed_to_the_end_of_long_titles() -> None:

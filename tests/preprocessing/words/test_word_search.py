@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from preprocessing.words import word_lists, word_search
 from preprocessing.words.lists_in_graph import ListsInGraph
 from preprocessing.words.word_lists import build_word_lists, count_words, impacts_of
-from preprocessing.words.word_search import NO_SCORE, AskedWords, Candidates, WordSearch
+from preprocessing.words.word_search import NO_SCORE, Candidates, WordSearch
 from tests.preprocessing.words.plain_bm25 import Item, PlainBm25, ragged, words_of
 
 VOCABULARY = ["red", "blue", "shoe", "bag", "acme", "鞋"]
@@ -84,7 +84,7 @@ def test_only_what_is_kept_is_found(items: list[Item], query: str, kept: int) ->
     """It is left out before the cut, so that its place is another's."""
     search, plain = search_over(items), PlainBm25(items, BOOSTS)
     allowed = np.array([kept >> row & 1 for row in range(len(items))], bool)
-    scores, rows = found_by(search, [query], 3, lambda rows: tf.gather(allowed, rows))
+    scores, rows = found_by(search, [query], 3, lambda _, rows: tf.gather(allowed, rows))
     query = " ".join(query.split()[: word_search.MAX_WORDS])
     is_answer(scores[0], rows[0], np.where(allowed, plain.scores(query), 0), step(search, [query]))
 
@@ -95,7 +95,7 @@ def test_scores_of_rows(items: list[Item], query: str) -> None:
     """Of items in any order, of no item and of one behind the index."""
     search, plain = search_over(items, DESCRIBED), PlainBm25(items, DESCRIBED)
     rows = [len(items), *reversed(range(len(items))), -1, 0]
-    scores = search.scores_of(search.asked(ragged([query])).of(0), tf.constant(rows)).numpy()
+    scores = search.scores_of(search.asked(ragged([query])), tf.constant(rows))[0].numpy()
     query = " ".join(query.split()[: word_search.MAX_WORDS])
     expected = [plain.score(query, row) if 0 <= row < len(items) else 0 for row in rows]
     assert scores == pytest.approx(expected, abs=step(search, [query]))
@@ -114,8 +114,8 @@ def test_fresh_items_are_weighed_as_the_catalogue_weighs() -> None:
         terms[row, : mine.sum()], values[row, : mine.sum()] = counted.terms[mine], impacts[mine]
 
     def scores(query: str) -> list[float]:
-        asked: AskedWords = search.asked(ragged([query])).of(0)
-        return search.fresh_scores(asked, tf.constant(terms), tf.constant(values)).numpy().tolist()
+        asked = search.asked(ragged([query]))
+        return search.fresh_scores(asked, tf.constant(terms), tf.constant(values))[0].numpy().tolist()
 
     plain = PlainBm25(items, DESCRIBED)
     assert scores("shoe red")[0] == pytest.approx(plain.score("shoe red", 0), rel=0.02)
@@ -127,9 +127,14 @@ def test_fresh_items_are_weighed_as_the_catalogue_weighs() -> None:
 @pytest.fixture
 def short_lists(monkeypatch: pytest.MonkeyPatch) -> None:
     """As a catalogue has them that is larger than a test's."""
-    monkeypatch.setattr(word_lists, "BEST", 32)
-    monkeypatch.setattr(word_lists, "LONG", 64)
-    monkeypatch.setattr("preprocessing.words.lists_in_graph.BEST", 32)
+    shorten(monkeypatch)
+
+
+def shorten(patch: pytest.MonkeyPatch) -> None:
+    """Makes lists long that hardly are."""
+    patch.setattr(word_lists, "BEST", 32)
+    patch.setattr(word_lists, "LONG", 64)
+    patch.setattr("preprocessing.words.lists_in_graph.BEST", 32)
 
 
 def made(count: int) -> list[Item]:
@@ -139,6 +144,19 @@ def made(count: int) -> list[Item]:
         Item(" ".join(f"w{min(rank, 60)}" for rank in random.zipf(1.5, size=random.integers(1, 9))))
         for _ in range(count)
     ]
+
+
+def kept(requests: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+    """Of each request other rows."""
+    return (rows + requests) % 3 > 0
+
+
+@pytest.fixture(scope="module")
+def large() -> WordSearch:
+    """Lists of which some are long, over a thousand items."""
+    with pytest.MonkeyPatch.context() as patch:
+        shorten(patch)
+        return search_over(made(1000))
 
 
 @pytest.mark.usefixtures("short_lists")
@@ -154,6 +172,22 @@ def test_a_rare_word_finds_all_its_items_and_long_words_count_in_them() -> None:
         assert (rows[0] >= 0).all()
         assert scores[0] == pytest.approx(expected[rows[0]], abs=error)
         assert scores[0] == pytest.approx(np.sort(expected)[::-1][:5], abs=2 * error)
+
+
+@pytest.mark.usefixtures("short_lists")
+@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(queries=st.lists(st.lists(st.integers(0, 60), max_size=5), max_size=9), count=st.sampled_from([1, 3, 8]))
+def test_many_requests_are_answered_as_each_alone(large: WordSearch, queries: list[list[int]], count: int) -> None:
+    """In pieces of whatever size, and each request with what may be found for it."""
+    asked = [" ".join(f"w{one}" for one in query) for query in queries]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(word_search, "_TOGETHER", count)
+        together = found_by(large, asked, 40, kept)
+    assert together[0].shape == (len(asked), 40)
+    for number, query in enumerate(asked):
+        alone = found_by(large, [query], 40, lambda requests, rows: kept(number + requests, rows))  # noqa: B023
+        for one, other in zip(together, alone, strict=True):
+            assert np.array_equal(one[number], other[0])
 
 
 @pytest.mark.usefixtures("short_lists")

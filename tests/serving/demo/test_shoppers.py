@@ -10,16 +10,13 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from preprocessing.simulate import simulate
 from serving.demo import __main__ as demo
 from serving.demo.shoppers import Market, read_market
 
 
 @pytest.fixture(scope="module")
-def market(tmp_path_factory: pytest.TempPathFactory) -> Market:
-    folder = tmp_path_factory.mktemp("raw")
-    simulate(folder, items=400, users=120, days=20, seed=17)
-    return read_market(folder)
+def market(market: Path) -> Market:
+    return read_market(market / "raw")
 
 
 def test_two_busy_users_with_a_past_and_the_queries_that_are_searched_most(market: Market) -> None:

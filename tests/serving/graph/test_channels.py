@@ -79,10 +79,10 @@ class Shop:
     def _word_scores(self, query: str) -> list[float]:
         """Of every item, fresh ones behind."""
         items = self.channels.words.filter
-        asked = self.search.asked(tf.strings.split([query])).of(tf.constant(0))
+        asked = self.search.asked(tf.strings.split([query]))
         of_index = self.search.scores_of(asked, tf.range(ITEMS))
         fresh = self.search.fresh_scores(asked, items.fresh_words, items.fresh_impacts)
-        return [*of_index.numpy().tolist(), *fresh.numpy().tolist()]
+        return [*of_index[0].numpy().tolist(), *fresh[0].numpy().tolist()]
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from serving.graph.conditions import Conditions
 from serving.graph.over_retrieval import OverRetrieval
-from serving.graph.shortest_lists import ShortestLists, first_searches, shortest_lists
+from serving.graph.shortest_lists import LookedUp, ShortestLists, first_searches
 from serving.index.base import Effort
 from tests.serving.graph.small_catalogue import ITEMS, Catalogue, inputs_of
 
@@ -26,10 +26,9 @@ def retrieval(catalogue: Catalogue, tmp_path_factory: pytest.TempPathFactory) ->
     return catalogue.retrieval("brute_force", tmp_path_factory.mktemp("lists"), Effort(10))
 
 
-def lists_of(retrieval: OverRetrieval, *requests: dict[str, Any]) -> ShortestLists:
-    """Of some requests."""
-    conditions = Conditions.read(inputs_of(requests), retrieval.items.wanted_words)
-    return shortest_lists(retrieval.filter.look_up(conditions), retrieval.filter.lists)
+def looked_up(retrieval: OverRetrieval, *requests: dict[str, Any]) -> LookedUp:
+    """The conditions of some requests."""
+    return retrieval.look_up(Conditions.read(inputs_of(requests), retrieval.items.wanted_words))
 
 
 def test_the_shortest_list_is_taken(retrieval: OverRetrieval, catalogue: Catalogue) -> None:
@@ -47,7 +46,7 @@ def test_the_shortest_list_is_taken(retrieval: OverRetrieval, catalogue: Catalog
         [row for row, item in indexed if 7 <= item.price <= 7.5],
         [],
     ]
-    found = lists_of(retrieval, by_words, by_leaves, by_brand, by_price, nothing, {})
+    found = looked_up(retrieval, by_words, by_leaves, by_brand, by_price, nothing, {}).lists
     assert found.has_list.numpy().tolist() == [True] * 5 + [False]
     for row, rows in enumerate(expected):
         pieces = zip(found.begins[row].numpy(), found.ends[row].numpy(), strict=True)
@@ -56,10 +55,26 @@ def test_the_shortest_list_is_taken(retrieval: OverRetrieval, catalogue: Catalog
         assert found.lengths[row] == len(rows)
 
 
+def test_what_a_list_answers_is_not_asked_of_its_items(retrieval: OverRetrieval) -> None:
+    """All other conditions are."""
+    both = {"allowed_leaves": ["hats"], "allowed_brands": ["", "acme"], "required_terms": ["w0"]}
+    requests = [
+        both | {"price_range": (7.0, 7.5)},
+        both | {"price_range": (1.0, 50.0)},
+        {"required_terms": ["w9", "w0"], "price_range": (1.0, 50.0)},
+        {"allowed_brands": ["nord"], "required_terms": ["w0"]},
+    ]
+    rest = looked_up(retrieval, *requests).rest
+    asked = [rest.leaves, rest.brands, rest.word_numbers]
+    left = [tf.math.count_nonzero(one >= 0, axis=1).numpy().tolist() for one in asked]
+    assert left == [[1, 0, 0, 0], [1, 1, 0, 0], [1, 1, 1, 1]]
+    assert rest.priced.numpy().tolist() == [False, True, True, False]
+
+
 def test_a_share_is_that_of_all_conditions_together(retrieval: OverRetrieval, catalogue: Catalogue) -> None:
-    found = lists_of(
+    found = looked_up(
         retrieval, {"required_terms": ["w0"], "allowed_leaves": ["shoes"]}, {"price_range": (1.0, math.nan)}
-    )
+    ).lists
     indexed = range(ITEMS)
     words = sum("w0" in catalogue.words[row] for row in indexed) / ITEMS
     leaf = sum(catalogue.items[row].leaf == "shoes" for row in indexed) / ITEMS
@@ -73,7 +88,7 @@ def test_a_list_is_read_where_that_is_no_dearer(retrieval: OverRetrieval) -> Non
     shares = np.array([0.9, 0.9, 0.3, 0.3, 0.01, 1.0, 0.0], np.float32)
     has_list = np.array([True] * 5 + [False, True])
     none = tf.zeros([7, 0], tf.int64)
-    found = ShortestLists(none, none, tf.constant(lengths), tf.constant(shares), tf.constant(has_list), none)
+    found = ShortestLists(none, none, tf.constant(lengths), tf.constant(shares), tf.constant(has_list))
     costs = {10: 5.0, 80: 50.0}
 
     class Costly:

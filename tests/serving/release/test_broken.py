@@ -97,5 +97,5 @@ def test_a_disk_that_fills_up_under_the_model(
         with tf.io.TFRecordWriter("/dev/full") as writer:
             writer.write(b"x" * 10_000_000)
 
-    monkeypatch.setattr(serving.release.build_model, "write_warmup", write)
+    monkeypatch.setattr(serving.release.build_model, "save", write)
     assert "no space left on its disk" in told(job, data)

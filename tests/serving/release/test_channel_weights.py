@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,25 +23,13 @@ from trainer.evaluation import metrics
 from trainer.evaluation.catalogue import Catalogue
 from trainer.evaluation.eval_requests import POSITIVE_STAGES, EvalRequests
 
-Export = Callable[..., Client]
 
-
-@pytest.fixture(scope="module")
-def exact(
-    data: str, job: str, config: Callable[..., ServingConfig], tmp_path_factory: pytest.TempPathFactory
-) -> Export:
-    """A version of exact search, by some settings."""
-
-    def version(*sets: str) -> Client:
-        folder = tmp_path_factory.mktemp("models") / "retrieval"
-        assert export(config("index=brute_force", *sets), job, data, str(folder)) == 0
-        return Client(folder, 1)
-
-    return version
-
-
-def test_evaluation_chooses_and_reports_what_a_version_answers_by(exact: Export, data: str, job: str) -> None:
-    version = exact("channels.words.on=true")
+def test_evaluation_chooses_and_reports_what_a_version_answers_by(
+    data: str, job: str, config: Callable[..., ServingConfig], tmp_path: Path
+) -> None:
+    folder = tmp_path / "retrieval"
+    assert export(config("index=brute_force", "channels.words.on=true"), job, data, str(folder)) == 0
+    version, job = Client(folder, 1), str(shutil.copytree(job, tmp_path / "job"))  # evaluation writes into it
     found = evaluate(arguments(["--data", data, "--job-dir", job, "--k", "10,100,1000", "--fuse", "words"]))
     [chosen] = json.loads(json.dumps(found["channels"]))
     assert chosen == version.manifest["channels"]
@@ -73,8 +62,8 @@ def _recalls(version: Client, data: str) -> dict[str, float]:
     return found
 
 
-def test_a_channel_that_is_off_is_not_weighed(exact: Export) -> None:
-    version = exact("channels.words.on=false")
+def test_a_channel_that_is_off_is_not_weighed(opened: Callable[[str], Client]) -> None:
+    version = opened("brute_force")
     channels = version.manifest["channels"]
     assert channels["chosen_on"] == "config" and channels["weights"] == [{"vector": 1.0, "words": 0.0}]
     answer = version.model.call("serving_default", {"query": np.array([b"red shoes"], object)})

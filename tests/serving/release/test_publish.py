@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable
@@ -86,13 +87,16 @@ def test_changes_without_a_build(changed: Path, opened: Callable[[str], Client],
     assert score[b"NEW"] == pytest.approx(float(vector[0] @ query[0]), abs=1e-4)
 
 
-def test_killed_at_any_moment(exported: Callable[[str], Path], job: str, data: str, config_file: str) -> None:
-    folder = exported("portable")
+def test_killed_at_any_moment(
+    exported: Callable[[str], Path], job: str, data: str, config_file: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "retrieval"
+    shutil.copytree(exported("portable"), folder)
     before = tree(folder)
     flags = ("--config", config_file, "--job-dir", job, "--data", data, "--output", str(folder), "--index", "portable")
     for stage in ("vectors", "model/saved_model.pb"):
         process = command(*flags)
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 600
         while not list(folder.glob(f".staging-*/{stage}")) and time.monotonic() < deadline:
             assert process.poll() is None, process.communicate()
             time.sleep(0.02)

@@ -34,14 +34,6 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> str:
     return write_config(tmp_path_factory.mktemp("settings"), model="dnn", loss=loss)
 
 
-@pytest.fixture(scope="module")
-def alone(settings: str, data: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
-    """The weights after the steps on one device."""
-    job = tmp_path_factory.mktemp("alone") / "job"
-    main(list(flags(settings, data, job, *STILL)))
-    return weights(job)
-
-
 def weights(job: Path) -> dict[str, np.ndarray]:
     path = tf.train.latest_checkpoint(str(job / "checkpoints/last"))
     reader = tf.train.load_checkpoint(path)
@@ -54,35 +46,28 @@ def agree(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> None:
         assert other[name] == pytest.approx(value, abs=2e-3), name
 
 
-def mirrored(settings: str, data: str, job: Path, *overrides: str) -> dict[str, np.ndarray]:
-    """The weights after the steps of two devices of one process."""
+def test_two_devices_of_one_process(settings: str, data: str, tmp_path: Path) -> None:
+    main(list(flags(settings, data, tmp_path / "alone", *STILL)))
     devices = ("distribution.strategy=mirrored", "distribution.devices=[CPU:0, CPU:1]")
     script = [sys.executable, str(Path(__file__).with_name("two_devices.py"))]
     process = subprocess.run(
-        [*script, *flags(settings, data, job, *STILL, *devices, *overrides)],
+        [*script, *flags(settings, data, tmp_path / "job", *STILL, *devices)],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=600,
         check=False,
     )
     assert process.returncode == 0, process.stderr
-    return weights(job)
+    agree(weights(tmp_path / "alone"), weights(tmp_path / "job"))
 
 
-def test_mirrored(settings: str, data: str, alone: dict[str, np.ndarray], tmp_path: Path) -> None:
-    agree(alone, mirrored(settings, data, tmp_path / "job"))
-
-
-def test_mirrored_levels(settings: str, data: str, tmp_path: Path) -> None:
+def test_two_worker_processes(settings: str, data: str, tmp_path: Path) -> None:
+    """With levels, which the other strategy is not asked for: the gathering is the same."""
     levels = "loss.levels={purchase: 2, click: 1, exposure: 0.5}"
     main(list(flags(settings, data, tmp_path / "alone", *STILL, levels)))
-    agree(weights(tmp_path / "alone"), mirrored(settings, data, tmp_path / "job", levels))
-
-
-def test_two_worker_processes(settings: str, data: str, alone: dict[str, np.ndarray], tmp_path: Path) -> None:
     cluster = {"worker": [f"127.0.0.1:{port}" for port in free_ports(2)]}
-    overrides = (*STILL, "distribution.strategy=multiworker")
+    overrides = (*STILL, levels, "distribution.strategy=multiworker")
     workers = [
         command(
             *flags(settings, data, tmp_path / "job", *overrides),
@@ -96,7 +81,7 @@ def test_two_worker_processes(settings: str, data: str, alone: dict[str, np.ndar
     assert "step 8: recall@20" in said[0] and "step 8: recall@20" not in said[1]
     best = [re.findall(r"best recall@20 [0-9.]+", one) for one in said]
     assert best[0] == best[1] and len(best[0]) == 1
-    agree(alone, weights(tmp_path / "job"))
+    agree(weights(tmp_path / "alone"), weights(tmp_path / "job"))
     assert (tmp_path / "job/towers/query/saved_model.pb").exists()
 
 

@@ -147,14 +147,14 @@ def test_killed_and_resumed(data: str, tmp_path: Path) -> None:
     path = write_config(tmp_path, model="tfrs", training=SLOW, validation=SEEN, **searching(ranges))
     folder, second = tmp_path / "tune", tmp_path / "tune/trials/1"
     process = _tune(path, data, folder, "--trials", "2")
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while not list(second.glob("checkpoints/last/*.index")) and time.monotonic() < deadline:
         assert process.poll() is None, process.communicate()
         time.sleep(0.01)
     (trial,) = psutil.Process(process.pid).children()
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
-    psutil.wait_procs([trial], timeout=20)
+    psutil.wait_procs([trial], timeout=120)
     assert not trial.is_running()
     process.communicate()
     assert not (second / "towers").exists() and len((folder / "trials.jsonl").read_text().splitlines()) == 1
