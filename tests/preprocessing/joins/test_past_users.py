@@ -118,6 +118,20 @@ def test_what_is_written_is_not_written_again() -> None:
     assert [one.results for one in kept.requests] == [()] and [one.item_id for one in kept.actions] == ["b"]
 
 
+def test_a_bot_keeps_its_newest_events() -> None:
+    """As many as the cap, of all days together."""
+    config = CONFIG.model_copy(update={"join": CONFIG.join.model_copy(update={"max_user_events": 50})})
+    past, whole = None, UserEvents(50)
+    for day in range(5):
+        gathered = UserEvents(50)
+        for number in range(20):
+            for events in (gathered, whole):
+                events.add(_action(days(day) + number * HOUR, f"i{number}", 0))
+        log = with_past(gathered, past, "u", config)
+        past = past_of(log, gathered, Cuts(days(day + 4), days(day + 5)), config)
+    assert [one[:4] for one in log.actions] == [one[:4] for one in whole.log("u", config.join).actions]
+
+
 def test_who_has_no_past_left_is_forgotten() -> None:
     daily = Daily()
     daily(1, [_search(HOUR, 1)])
