@@ -22,6 +22,7 @@ _MILLISECONDS = {
     monitoring_infos.PROCESS_BUNDLE_MSECS_URN,
     monitoring_infos.FINISH_BUNDLE_MSECS_URN,
 }
+_WORTH_TELLING = 100  # milliseconds
 
 
 def seconds_by_step(result: Any) -> dict[str, float]:
@@ -30,7 +31,7 @@ def seconds_by_step(result: Any) -> dict[str, float]:
     for info in result.monitoring_infos():
         if info.urn in _MILLISECONDS:
             steps[_step(info.labels["PTRANSFORM"])] += monitoring_infos.extract_counter_value(info)
-    return {step: round(milliseconds / 1000, 2) for step, milliseconds in steps.most_common()}
+    return {step: round(taken / 1000, 2) for step, taken in steps.most_common() if taken >= _WORTH_TELLING}
 
 
 def _step(label: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import PurePath
 from typing import Any, Literal
 
-from apache_beam.io.filesystems import FileSystems
 from pydantic import Field, model_validator
 
 from preprocessing.command.console import nearest
@@ -252,4 +251,6 @@ def join_path(folder: str, pattern: str) -> str:
     """`pattern` below `folder`, unless it is a path of its own."""
     if "://" in pattern or PurePath(pattern).is_absolute():
         return pattern
+    from apache_beam.io.filesystems import FileSystems  # after the flags are read: `--help` does not wait for it
+
     return FileSystems.join(folder, pattern)

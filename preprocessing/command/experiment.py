@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import yaml
-from apache_beam.io.filesystems import FileSystems
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from preprocessing.command.console import UserError, nearest
@@ -45,6 +44,8 @@ def resolved_yaml(name: str, section: Section) -> str:
 
 
 def _read_yaml(path: str) -> dict[str, Any]:
+    from apache_beam.io.filesystems import FileSystems  # after the flags are read: `--help` does not wait for it
+
     try:
         found = FileSystems.exists(path)
     except ValueError:

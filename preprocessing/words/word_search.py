@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from preprocessing.text.branches import lazy_loop
+from preprocessing.text.branches import lazy_cond, lazy_loop
 from preprocessing.words.asked_words import AskedWords, KnownWords, by_request
 from preprocessing.words.corrections import Corrections
 from preprocessing.words.expansion import Expanded, Expansion
@@ -26,8 +26,14 @@ NO_SCORE = -float("inf")
 _SPARE = 100  # more are scored exactly than are wanted, since an estimate may be wrong
 _LAST_ROW = 2**31 - 1
 _TOGETHER = 8  # requests, so that what is read for them mostly fits into a core's cache
-Keep = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]  # int32 [n] rising requests, rows -> which may be found, bool [n]
 Candidates = tuple[tf.Tensor, tf.Tensor]  # scores float32 [B, width], rows int32; NO_SCORE and -1 where there is none
+
+
+class Kept(NamedTuple):
+    """Which items may be found."""
+
+    some: tf.Tensor  # bool scalar: all may, where it is false
+    which: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]  # int32 [n] rising requests, rows -> bool [n]
 
 
 class _Held(NamedTuple):
@@ -84,27 +90,31 @@ class WordSearch(tf.Module):
         known = tf.gather(weights, tf.maximum(numbers, 0))
         return AskedWords(terms, numbers, tf.where(numbers == NO_TERM, unheard, known), alternatives)
 
-    def search(self, asked: AskedWords, width: tf.Tensor, keep: Keep | None = None) -> Candidates:
+    def search(self, asked: AskedWords, width: tf.Tensor, kept: Kept | None = None) -> Candidates:
         """The `width` best of each request, `[B, width]`, at least 1; of equal ones the earlier row first.
 
-        `keep` says which items may be found.
+        `kept` says which items may be found.
         """
         together = min(_TOGETHER, 2 ** (31 - self._row_bits))
 
         def step(first: tf.Tensor, best: Candidates) -> Candidates:
-            found = self._best(asked.part(first, first + together), first, width, keep)
+            found = self._best(asked.part(first, first + together), first, width, kept)
             return tuple(tf.concat(pair, axis=0) for pair in zip(best, found, strict=True))
 
         nothing = tf.zeros([0, width]), tf.zeros([0, width], tf.int32)
         return lazy_loop(tf.shape(asked.numbers)[0], together, step, nothing, (tf.TensorShape([None, None]),) * 2)
 
-    def _best(self, asked: AskedWords, first: tf.Tensor, width: tf.Tensor, keep: Keep | None) -> Candidates:
+    def _best(self, asked: AskedWords, first: tf.Tensor, width: tf.Tensor, kept: Kept | None) -> Candidates:
         """The same of some requests, which begin at `first`."""
         known = KnownWords.of(asked)
         places, scores = self._read(known)
         requests = tf.bitwise.right_shift(places, self._row_bits)
-        if keep is not None:
-            scores = tf.where(keep(first + requests, self._row(places)), scores, NO_SCORE)
+        if kept is not None:
+            scores = lazy_cond(
+                kept.some,
+                lambda: tf.where(kept.which(first + requests, self._row(places)), scores, NO_SCORE),
+                lambda: tf.identity(scores),
+            )
         if self._reads_all:
             order = by_request(_order_of(scores, places), requests, known.count, 0)
         else:

@@ -12,7 +12,7 @@ from preprocessing.words.channel_fusion import NEITHER, VECTOR, Fusion, depth_of
 from preprocessing.words.query_kinds import QueryKinds
 from serving.graph.conditions import Conditions
 from serving.graph.over_retrieval import OverRetrieval
-from serving.graph.shortest_lists import LookedUp, nothing_to_look_up
+from serving.graph.shortest_lists import LookedUp
 from serving.graph.word_channel import WordChannel
 from serving.index.base import Candidates
 
@@ -53,7 +53,7 @@ class Channels(tf.Module):
             return Found(scores, rows, tf.where(rows >= 0, VECTOR, NEITHER))
         conditions = conditions or Conditions.none(tf.size(k), self._widths)
         depth = tf.where(k > 0, tf.minimum(depth_of(k), self.vectors.max_k), 0)
-        width, known = tf.maximum(tf.reduce_max(k), 0), self._looked_up(conditions)
+        width, known = tf.maximum(tf.reduce_max(k), 0), self.vectors.look_up(conditions)
         vector = self._vector(embeddings, depth, conditions, known)
 
         def fused() -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
@@ -75,16 +75,9 @@ class Channels(tf.Module):
     ) -> tuple[Candidates, Candidates]:
         """What each channel finds by itself, `[B, max depth]`, for whoever fuses the lists of several models."""
         depth = tf.clip_by_value(depth, 0, self.vectors.max_k)
-        known = self._looked_up(conditions)
-        return self._vector(embeddings, depth, conditions, known), self._words(words, depth, known)
-
-    def _looked_up(self, conditions: Conditions) -> LookedUp:
-        named = (int(one.shape[1]) for one in (conditions.leaves, conditions.brands, conditions.excluded))
-        return lazy_cond(
-            conditions.any_given(),
-            lambda: self.vectors.look_up(conditions),
-            lambda: nothing_to_look_up(tf.shape(conditions.prices)[0], *named),
-        )
+        known = self.vectors.look_up(conditions)
+        width, by_words = tf.reduce_max(depth), self._words(words, depth, known)
+        return self._vector(embeddings, depth, conditions, known), (by_words[0][:, :width], by_words[1][:, :width])
 
     def _vector(self, embeddings: tf.Tensor, depth: tf.Tensor, conditions: Conditions, known: LookedUp) -> Candidates:
         if not self.fusion.asks_vectors:

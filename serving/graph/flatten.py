@@ -51,9 +51,8 @@ def flatten(model: Path) -> None:
     fix_weights(meta.graph_def, str(model / "variables" / "variables"))
     _merge(meta)
     _one_table_a_file(meta.graph_def)
-    for _ in range(2):  # what is merged can be folded, and what is folded merged
-        _run(meta, _FOLD)
-        _merge(meta)
+    _run(meta, _FOLD)
+    _merge(meta)  # what is folded is equal more often
     merge_functions(meta.graph_def)
     _rename_outputs(meta, shorten(meta.graph_def, {*_fed(meta), meta.saver_def.restore_op_name}))
     _name_files(meta)

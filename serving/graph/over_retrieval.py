@@ -135,20 +135,20 @@ class OverRetrieval(tf.Module):
         self, conditions: Conditions | None, known: LookedUp | None, given: tf.Tensor, k: tf.Tensor
     ) -> tuple[LookedUp, tf.Tensor]:
         """The conditions as they are looked up, and each request's first search."""
-
-        def plan() -> tuple[LookedUp, tf.Tensor]:
-            assert conditions is not None
-            looked_up = self.look_up(conditions) if known is None else known
-            return looked_up, first_searches(looked_up.lists, k, self.index, self.efforts)
-
-        def no_plan() -> tuple[LookedUp, tf.Tensor]:
+        if conditions is None:
             return nothing_to_look_up(tf.size(k)), tf.zeros_like(k)
-
-        return no_plan() if conditions is None else lazy_cond(given, plan, no_plan)
+        looked_up = self.look_up(conditions) if known is None else known
+        plan = functools.partial(first_searches, looked_up.lists, k, self.index, self.efforts)
+        return looked_up, lazy_cond(given, plan, lambda: tf.zeros_like(k))
 
     def look_up(self, conditions: Conditions) -> LookedUp:
         """From strings to clauses and lists of items."""
-        return look_up_lists(self.filter.look_up(conditions), self.filter.lists)
+        widths = (int(one.shape[1]) for one in (conditions.leaves, conditions.brands, conditions.excluded))
+        return lazy_cond(
+            conditions.any_given(),
+            lambda: look_up_lists(self.filter.look_up(conditions), self.filter.lists),
+            lambda: nothing_to_look_up(tf.shape(conditions.prices)[0], *widths),
+        )
 
     def _improved(self, requests: tf.Tensor, found: Candidates, asked: Asked, best: Best) -> Best:
         """What was found for some requests `[s]`, sifted, in the place of what they had."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+
 import tensorflow as tf
 
 from preprocessing.text.branches import lazy_cond, lazy_loop
 from preprocessing.words.asked_words import AskedWords
 from preprocessing.words.lists_in_graph import flat
 from preprocessing.words.word_lists import BEST, NO_TERM
-from preprocessing.words.word_search import WordSearch
+from preprocessing.words.word_search import Kept, WordSearch
 from serving.graph.conditions import Clauses
 from serving.graph.item_filter import ItemFilter
 from serving.graph.shortest_lists import LookedUp
@@ -23,6 +25,7 @@ class WordChannel(tf.Module):
     def __init__(self, search: WordSearch, items: ItemFilter) -> None:
         super().__init__(name="word_channel")
         self.search, self.filter = search, items
+        self._long = items.lists.first > 0  # whether any word is
 
     def __call__(self, asked: AskedWords, depth: tf.Tensor, known: LookedUp, sifted: tf.Tensor) -> Candidates:
         """The best of what was asked `[B, ...]` among the items that meet the conditions of their request.
@@ -34,23 +37,17 @@ class WordChannel(tf.Module):
           sifted: bool scalar, whether any item may not be an answer: false spares the look.
 
         Returns:
-          `[B, max depth]`.
+          `[B, max depth]`, at least one.
         """
-        most, listed = tf.reduce_max(depth), self._reads_list(asked, known)
-        read = asked._replace(numbers=tf.where((listed | (depth <= 0))[:, None], NO_TERM, asked.numbers))
-
-        def keep(requests: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
-            return lazy_cond(
-                sifted, lambda: self._kept(requests, rows, known.clauses), lambda: tf.ones_like(rows, tf.bool)
-            )
-
-        best = self.search.search(read, tf.maximum(most, 1), keep)
-        best = self._of_lists(asked, listed, known, best)
+        width, listed = tf.maximum(tf.reduce_max(depth), 1), self._reads_list(asked, known)
+        read = asked._replace(numbers=tf.where(listed[:, None], NO_TERM, asked.numbers)) if self._long else asked
+        best = self.search.search(read, width, Kept(sifted, functools.partial(self._kept, known.clauses)))
+        best = self._of_lists(asked, listed, known, best) if self._long else best
         best = lazy_cond(self.filter.fresh_count() > 0, lambda: self._with_fresh(asked, known, best), lambda: best)
-        inside, (scores, rows) = tf.range(most) < depth[:, None], (one[:, :most] for one in best)
+        inside, (scores, rows) = tf.range(width) < depth[:, None], best
         return tf.where(inside, scores, NO_SCORE), tf.where(inside, rows, -1)
 
-    def _kept(self, requests: tf.Tensor, rows: tf.Tensor, clauses: Clauses) -> tf.Tensor:
+    def _kept(self, clauses: Clauses, requests: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
         """Which rows `[n]` are alive and meet the clauses of their rising requests: bool `[n]`."""
         given = tf.gather(clauses.given, requests)
         there = self.filter.are_alive(rows)
@@ -73,14 +70,10 @@ class WordChannel(tf.Module):
 
         Of a long word's best postings few may meet the conditions, and behind them there are more.
         """
-        if not self.filter.lists.first:  # no word is long
-            return tf.zeros_like(known.clauses.given)
         return known.lists.has_list & (known.lists.lengths <= _SHORT) & self.search.reads_best_alone(asked)
 
     def _of_lists(self, asked: AskedWords, listed: tf.Tensor, known: LookedUp, best: Candidates) -> Candidates:
         """What was found so far, for some requests the best of their lists."""
-        if not self.filter.lists.first:
-            return best
         turn, width = tf.cast(tf.where(listed)[:, 0], tf.int32), tf.shape(best[1])[1]
 
         def step(place: tf.Tensor, best: Candidates) -> Candidates:

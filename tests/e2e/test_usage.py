@@ -179,3 +179,16 @@ def test_help_has_an_example_that_the_command_takes(command: str) -> None:
         words = shlex.split(line)[3:]
         if "..." not in words:
             parser.parse_known_args(words)
+
+
+def test_help_waits_for_neither_tensorflow_nor_beam() -> None:
+    modules = ("trainer.task", "trainer.evaluate", "trainer.gate", "trainer.submit", "serving.export", "serving.server")
+    ask = """
+import contextlib, importlib, sys
+for name in sys.argv[1:]:
+    with contextlib.suppress(SystemExit):
+        importlib.import_module(name).main(["--help"])
+print(*{"tensorflow", "apache_beam"} & sys.modules.keys(), file=sys.stderr)
+"""
+    done = subprocess.run([sys.executable, "-c", ask, *modules], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.count("usage: ") == len(modules) and done.stderr.strip() == "", done.stderr

@@ -5,7 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tensorflow as tf
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from preprocessing.words import corrections
 from preprocessing.words.corrections import Corrections, build_spellings
 from preprocessing.words.lists_in_graph import ListsInGraph
 from preprocessing.words.word_lists import build_word_lists
@@ -66,3 +69,16 @@ def test_a_known_word_is_left_alone(search: WordSearch) -> None:
 def test_a_request_is_corrected_by_itself(search: WordSearch) -> None:
     queries = ["addidas", "shoe", "", "blak samba"]
     assert found(search, queries) == [found(search, [query])[0] for query in queries]
+
+
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(words=st.lists(st.text("adibsklptoин1", min_size=1, max_size=9), min_size=1, max_size=7))
+def test_words_are_corrected_as_each_alone(search: WordSearch, words: list[str]) -> None:
+    """However many go together, and also where one repeats a pair of letters or another word."""
+    assert search.corrections is not None
+    call = search.corrections
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(corrections, "_TOGETHER", 3)
+        together = call(tf.constant([[word] for word in words]), tf.fill([len(words), 1], True)).numpy()
+    alone = [call(tf.constant([[word]]), tf.constant([[True]])).numpy()[0].tolist() for word in words]
+    assert together.tolist() == alone

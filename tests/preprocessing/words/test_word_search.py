@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from preprocessing.words import word_lists, word_search
 from preprocessing.words.lists_in_graph import ListsInGraph
 from preprocessing.words.word_lists import build_word_lists, count_words, impacts_of
-from preprocessing.words.word_search import NO_SCORE, Candidates, WordSearch
+from preprocessing.words.word_search import NO_SCORE, Candidates, Kept, WordSearch
 from tests.preprocessing.words.plain_bm25 import Item, PlainBm25, ragged, words_of
 
 VOCABULARY = ["red", "blue", "shoe", "bag", "acme", "鞋"]
@@ -34,9 +34,13 @@ def search_over(items: Sequence[Item], boosts: dict[str, float] = BOOSTS) -> Wor
 
 
 def found_by(
-    search: WordSearch, queries: Sequence[str], width: int, keep: word_search.Keep | None = None
+    search: WordSearch,
+    queries: Sequence[str],
+    width: int,
+    keep: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None = None,
 ) -> Candidates:
-    scores, rows = search.search(search.asked(ragged(queries)), tf.constant(width), keep)
+    which = Kept(tf.constant(True), keep) if keep else None
+    scores, rows = search.search(search.asked(ragged(queries)), tf.constant(width), which)
     return scores.numpy(), rows.numpy()
 
 
