@@ -16,7 +16,7 @@ import tensorflow as tf
 from preprocessing.text.branches import lazy_cond, lazy_loop
 from preprocessing.words.asked_words import by_request
 from preprocessing.words.item_words import word_hashes
-from preprocessing.words.lists_in_graph import flat
+from preprocessing.words.lists_in_graph import flat, lower_bounds
 from preprocessing.words.word_lists import NO_TERM, terms_of
 
 _SHORTEST, _LONG = 4, 6  # characters: of a word that is corrected, and of one that may be wrong twice
@@ -147,7 +147,7 @@ class Corrections(tf.Module):
         rows = tf.cast(tf.bitwise.right_shift(pairs, _PAIR), tf.int32)
         pairs = tf.bitwise.bitwise_and(pairs, 2**_PAIR - 1)
         known, offsets = self.pairs.read_value(), self.offsets.read_value()
-        places = tf.searchsorted(known, pairs)
+        places = lower_bounds(known, pairs)
         begins = tf.gather(offsets, places)
         held = flat(begins, tf.where(tf.gather(known, places) == pairs, tf.gather(offsets, places + 1) - begins, 0))
         numbers = tf.cast(tf.gather(self.having.read_value(), held.places), tf.int64)

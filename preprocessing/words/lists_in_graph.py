@@ -58,9 +58,7 @@ class ListsInGraph(tf.Module):
     def numbers(self, terms: tf.Tensor) -> tf.Tensor:
         """int32 numbers of terms by their hashes int64 `[B, n]`; NO_TERM for those that no item has."""
         known = self.terms.read_value()
-        # `tf.searchsorted` is ten more ops of shapes.
-        places = tf.raw_ops.LowerBound(sorted_inputs=known[None], values=tf.reshape(terms, [1, -1]))
-        places = tf.reshape(places, tf.shape(terms))
+        places = tf.reshape(lower_bounds(known, tf.reshape(terms, [-1])), tf.shape(terms))
         return tf.where(tf.gather(known, places) == terms, places, NO_TERM)
 
     def spans(self, numbers: tf.Tensor) -> Span:
@@ -76,7 +74,7 @@ class ListsInGraph(tf.Module):
     def hold(self, begin: tf.Tensor, end: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
         """Which rows `[n]` stand in the list of one term, at `[begin, end)`: bool `[n]`."""
         lists = self.rows.read_value()
-        places = begin + tf.searchsorted(lists[begin:end], rows, out_type=tf.int64)
+        places = begin + lower_bounds(lists[begin:end], rows, tf.int64)
         return (places < end) & (tf.gather(lists, tf.minimum(places, end - 1)) == rows)
 
     def pass_filters(self, rows: tf.Tensor, read_begins: tf.Tensor) -> tf.Tensor:
@@ -90,6 +88,15 @@ class ListsInGraph(tf.Module):
         places = begins + tf.bitwise.right_shift(tf.bitwise.bitwise_and(rows, masks), 5)
         bits = tf.bitwise.right_shift(tf.gather(self.filters.read_value(), places), tf.bitwise.bitwise_and(rows, 31))
         return tf.cast(tf.bitwise.bitwise_and(bits, 1), tf.float32)
+
+
+def lower_bounds(ordered: tf.Tensor, values: tf.Tensor, dtype: tf.DType = tf.int32) -> tf.Tensor:
+    """How many of the ordered `[m]` are less than each of values `[n]`: `[n]`."""
+    # `tf.searchsorted` is ten more ops of shapes.
+    found = tf.raw_ops.LowerBound(
+        sorted_inputs=tf.expand_dims(ordered, 0), values=tf.expand_dims(values, 0), out_type=dtype
+    )
+    return tf.squeeze(found, 0)
 
 
 def flat(begins: tf.Tensor, lengths: tf.Tensor) -> Flat:

@@ -119,9 +119,8 @@ def no_clauses(batch: tf.Tensor, leaves: int = 0, brands: int = 0, excluded: int
 
 def among(numbers: tf.Tensor, allowed: tf.Tensor) -> tf.Tensor:
     """Which of int32 numbers `[n]` are allowed ones `[m]`, where negative ones are none: bool `[n]`."""
-    ordered = tf.sort(tf.concat([tf.where(allowed >= 0, allowed, _NO_NUMBER), [_NO_NUMBER]], axis=0))
-    places = tf.minimum(tf.searchsorted(ordered, numbers), tf.size(ordered) - 1)
-    return tf.gather(ordered, places) == numbers
+    named = tf.where(allowed >= 0, allowed, _NO_NUMBER)
+    return tf.reduce_any(tf.expand_dims(named, 1) == numbers, axis=0)  # m is small: to sort them takes longer
 
 
 def _terms(kind: str, names: tf.Tensor) -> tf.Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from preprocessing.words.lists_in_graph import ListsInGraph, Span
+from preprocessing.words.lists_in_graph import ListsInGraph, Span, lower_bounds
 from serving.catalogue.postings import Postings
 from serving.index.base import variable
 
@@ -22,5 +22,5 @@ class PostingLists(ListsInGraph):
     def price_spans(self, low: tf.Tensor, high: tf.Tensor) -> Span:
         """Where the rows of items are that cost from `low` to `high`, float32 `[B]`."""
         prices, first = self.sorted_prices.read_value(), self.offsets.read_value()[-1]
-        begins, ends = tf.searchsorted(prices, low), tf.searchsorted(prices, high, side="right")
+        begins, ends = lower_bounds(prices, low), tf.searchsorted(prices, high, side="right")
         return Span(first + tf.cast(begins, tf.int64), first + tf.cast(tf.maximum(begins, ends), tf.int64))
