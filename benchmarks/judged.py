@@ -6,10 +6,11 @@ is chosen by these. Each row is trained by configs/first_day.yaml on the labels 
 words, exported as any job is (`python -m serving.export`), and the version asked once a query: `retrieve`, k = 1000.
 
 Rows are models, with variants behind a plus: `mgdspr+wordllama+wide`. For each there is what its vectors find alone, by
-exact search, and what is served; beside them BM25 by its own library and the version's channel of words. Recall@K is
-the share of a query's items of label 2 and more (the mean of its raters) that are among the K retrieved of the whole
-catalogue; of several seeds the mean. Intervals are of a bootstrap over queries, differences to BM25 are paired. What is
-done is not done again, so that folds may be run one by one. The last line of stdout is one JSON object.
+exact search, and what is served; beside them the version's channel of words, and BM25 by its own library: of titles and
+brands, and of descriptions behind them. Recall@K is the share of a query's items of label 2 and more (the mean of its
+raters) that are among the K retrieved of the whole catalogue; of several seeds the mean. Intervals are of a bootstrap
+over queries, differences to BM25 are paired. What is done is not done again, so that folds may be run one by one. The
+last line of stdout is one JSON object.
 
 examples:
   python -m benchmarks.judged --data ../shared/data/chorus --output out/judged
@@ -33,6 +34,7 @@ from preprocessing.command.console import UserError, nearest, run_command
 from preprocessing.command.flags import Flags
 
 CONFIG = "configs/first_day.yaml"
+BASELINES = ("BM25", "BM25 with descriptions")
 _STAGES = "ordered>=3,clicked>=2"
 _KS = (10, 100, 1000)
 _MEMORY = 512 << 20
@@ -137,7 +139,8 @@ def ask(data: str, job: Path, version: Path) -> dict[str, Any]:
     catalogue = Catalogue(data)
     requests = EvalRequests(data, catalogue, None)
     setting = Setting(data, catalogue, requests, None, min(max(_KS), len(catalogue)), _MEMORY)
-    alone = (ask_bm25(setting), WordsChannel(setting, WordsConfig()).alone(), ask_job("vectors", str(job), setting))
+    by_library = (ask_bm25(setting), ask_bm25(setting, described=True))
+    alone = (*by_library, WordsChannel(setting, WordsConfig()).alone(), ask_job("vectors", str(job), setting))
     chosen = [requests.stages[stage] for stage in ("ordered", "clicked")]
     relevant = [np.concatenate([stage.of(number) for stage in chosen]) for number in range(len(requests))]
     queries = requests.queries.tolist()
@@ -186,7 +189,7 @@ def together(asked: Mapping[str, Sequence[Sequence[Mapping[str, Any]]]]) -> dict
     """
     lines: dict[str, np.ndarray] = {}
     for row, folds in asked.items():
-        names = {"BM25": "BM25", "words": "words", row: "vectors", f"{row}, served": "served"}
+        names = {**{one: one for one in (*BASELINES, "words")}, row: "vectors", f"{row}, served": "served"}
         for line, name in names.items():
             of_folds = [np.mean([one["recalls"][name] for one in seeds], axis=0) for seeds in folds]
             lines[line] = np.concatenate(of_folds)
@@ -194,7 +197,7 @@ def together(asked: Mapping[str, Sequence[Sequence[Mapping[str, Any]]]]) -> dict
 
 
 def figures(queries: Sequence[str], recalls: Mapping[str, np.ndarray], seed: int) -> dict[str, Any]:
-    """Means with intervals by line, and each one's paired difference to BM25."""
+    """Means with intervals by line, and each one's paired differences to the baselines."""
     from preprocessing.words.bootstrap import Bootstrap
 
     by_query = Bootstrap(np.array(queries), seed)
@@ -205,7 +208,12 @@ def figures(queries: Sequence[str], recalls: Mapping[str, np.ndarray], seed: int
 
     return {
         "rows": {name: at_each(values) for name, values in recalls.items()},
-        "minus_bm25": {name: at_each(values - recalls["BM25"]) for name, values in recalls.items() if name != "BM25"},
+        "minus": {
+            baseline: {
+                name: at_each(values - recalls[baseline]) for name, values in recalls.items() if name != baseline
+            }
+            for baseline in BASELINES
+        },
     }
 
 

@@ -110,15 +110,16 @@ def test_a_mistake_in_asking_rated_queries_is_told(flag: tuple[str, str], told: 
 
 def test_seeds_are_averaged_and_folds_put_together() -> None:
     def asked(words: float, vectors: float) -> dict[str, Any]:
-        recalls = {"BM25": words, "words": words, "vectors": vectors, "served": 1.0}
+        recalls = {"BM25": words, "BM25 with descriptions": 0.75, "words": words, "vectors": vectors, "served": 1.0}
         return {"recalls": {name: [[one, one, one]] for name, one in recalls.items()}}
 
     lines = judged.together({"mmse": [[asked(0.5, 0.2), asked(0.5, 0.4)], [asked(0.1, 0.6), asked(0.1, 1.0)]]})
-    assert list(lines) == ["BM25", "words", "mmse", "mmse, served"]
+    assert list(lines) == ["BM25", "BM25 with descriptions", "words", "mmse", "mmse, served"]
     assert lines["mmse"] == pytest.approx(np.array([[0.3] * 3, [0.8] * 3]))
     assert lines["BM25"].tolist() == [[0.5] * 3, [0.1] * 3]
     found = judged.figures(["a", "b"], lines, seed=17)
-    assert found["minus_bm25"]["mmse"]["recall@10"]["mean"] == pytest.approx((-0.2 + 0.7) / 2)
+    assert found["minus"]["BM25"]["mmse"]["recall@10"]["mean"] == pytest.approx((-0.2 + 0.7) / 2)
+    assert found["minus"]["BM25 with descriptions"]["BM25"]["recall@10"]["mean"] == pytest.approx((-0.25 - 0.65) / 2)
 
 
 @pytest.mark.parametrize("row", [row for row in ROWS if row.overrides], ids=lambda row: row.name)

@@ -15,13 +15,21 @@ logging.getLogger("bm25s").setLevel(logging.WARNING)  # it speaks at DEBUG by it
 
 
 class Bm25:
-    """The library's BM25 on the words that our own analyser finds."""
+    """The library's BM25 on the words that our own analyser finds.
 
-    def __init__(self, catalogue: Catalogue) -> None:
+    Args:
+      catalogue: whose items are found.
+      described: whether an item's description is read behind its title.
+    """
+
+    def __init__(self, catalogue: Catalogue, described: bool = False) -> None:
         documents = [
             title if brand.lower() in title.lower() else brand + b" " + title
             for title, brand in zip(catalogue.titles.tolist(), catalogue.brands.tolist(), strict=True)
         ]
+        if described:
+            pairs = zip(documents, catalogue.descriptions.tolist(), strict=True)
+            documents = [document + b" " + description for document, description in pairs]
         self._index = bm25s.BM25()
         self._index.index(words_of(documents), show_progress=False)
         self._items = len(catalogue)

@@ -45,9 +45,10 @@ class Answers(NamedTuple):
     unasked: Ranking  # for the judged queries that no request asks
 
 
-def ask_bm25(setting: Setting) -> Answers:
-    """BM25 over titles and brands."""
-    return _ask("BM25", Bm25(setting.catalogue), setting)
+def ask_bm25(setting: Setting, described: bool = False) -> Answers:
+    """BM25 over titles and brands, or over these and descriptions."""
+    name = "BM25 with descriptions" if described else "BM25"
+    return _ask(name, Bm25(setting.catalogue, described), setting)
 
 
 def ask_past_queries(setting: Setting) -> Answers | None:

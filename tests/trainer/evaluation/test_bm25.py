@@ -11,6 +11,13 @@ from trainer.evaluation.eval_requests import EvalRequests
 from trainer.evaluation.query_scores import rank_requests, search
 
 
+def test_descriptions_are_read_where_asked(data: str) -> None:
+    catalogue = Catalogue(data)
+    catalogue.descriptions = np.array([b"", b"waterproof", *catalogue.descriptions[2:]], object)
+    plain, described = (search(Bm25(catalogue, one), [b"waterproof"], 1) for one in (False, True))
+    assert plain.rows.tolist() == [[-1]] and described.rows.tolist() == [[1]]
+
+
 def test_bm25_finds_the_words(data: str) -> None:
     catalogue = Catalogue(data)
     eval_requests = EvalRequests(data, catalogue, None)
