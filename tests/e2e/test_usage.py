@@ -95,7 +95,7 @@ USAGES: dict[str, tuple[str, str, str]] = {
         "--mode embed --input {here} --output {here}/vectors",
         "--mode embed takes one of --job-dir and --model",
     ),
-    "a refresh of nothing": ("serving.refresh", "--data {here}", "--job-dir, --output"),
+    "a refresh of nothing": ("serving.refresh", "--output {here}/models", "give --job-dir and --data"),
     "no item wanted": ("serving.client", "shoes --k 0", "--k 0: at least 1"),
     "half a certificate": ("serving.client", "shoes --tls-cert {here}/c.pem", "need --tls-ca"),
     "a user who is not there": ("serving.client", "shoes --user {here}/user.json", "user.json"),
