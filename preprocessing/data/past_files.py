@@ -125,7 +125,6 @@ def _named(keyed: tuple[int, bytes], side: str) -> tuple[str, bytes]:
 
 
 def _write(element: tuple[str, Any], folder: str) -> str:
-
     name, batches = element
     path = FileSystems.join(folder, name)
     write_file(path, (framed(batch) for batch in batches))
