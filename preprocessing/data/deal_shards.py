@@ -10,12 +10,10 @@ from typing import Any
 
 import apache_beam as beam
 from apache_beam.pvalue import AsDict
-from apache_beam.transforms.window import GlobalWindow
-from apache_beam.utils.windowed_value import WindowedValue
 
 from preprocessing.config import PreprocessingConfig
 from preprocessing.data.record_shards import ShardKey, Shards, order_key, shards_of
-from preprocessing.shuffle.keyed_batches import KeyedBatches, Traffic, weight_of
+from preprocessing.shuffle.keyed_batches import KeyedBatches, Traffic, in_the_end, weight_of
 from preprocessing.shuffle.packing import pack, unpack
 
 _RUNS, _SIZES = "runs", "sizes"
@@ -64,7 +62,7 @@ class PackRuns(beam.DoFn):
 
     def finish_bundle(self) -> Iterator[Any]:
         outputs = [*((_RUNS, run) for run in self._runs.drain()), (_SIZES, (self._name, self._size))]
-        yield from (beam.pvalue.TaggedOutput(tag, _in_the_end(value)) for tag, value in outputs)
+        yield from (beam.pvalue.TaggedOutput(tag, in_the_end(value)) for tag, value in outputs)
 
 
 class DealRuns(beam.DoFn):
@@ -84,11 +82,7 @@ class DealRuns(beam.DoFn):
 
     def finish_bundle(self) -> Iterator[Any]:
         if self._batches is not None:
-            yield from map(_in_the_end, self._batches.drain())
-
-
-def _in_the_end(value: Any) -> WindowedValue:
-    return WindowedValue(value, GlobalWindow().max_timestamp(), (GlobalWindow(),))
+            yield from map(in_the_end, self._batches.drain())
 
 
 def _shards(output: Any, sizes: Mapping[str, int]) -> Iterable[tuple[str, Shards]]:

@@ -9,11 +9,9 @@ from typing import Any, NamedTuple
 import apache_beam as beam
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.io.tfrecordio import ReadAllFromTFRecord
-from apache_beam.transforms.window import GlobalWindow
-from apache_beam.utils.windowed_value import WindowedValue
 
 from preprocessing.data.record_files import framed, write_file
-from preprocessing.shuffle.keyed_batches import KeyedBatches
+from preprocessing.shuffle.keyed_batches import KeyedBatches, in_the_end
 from preprocessing.shuffle.packing import unpack
 from preprocessing.shuffle.partitions import Dealing
 
@@ -79,8 +77,7 @@ class InBatches(beam.DoFn):
             yield from self._batches.drain()
 
     def finish_bundle(self) -> Iterator[Any]:
-        for keyed in self._batches.drain():
-            yield WindowedValue(keyed, GlobalWindow().max_timestamp(), (GlobalWindow(),))
+        yield from map(in_the_end, self._batches.drain())
 
 
 class DealById(InBatches):

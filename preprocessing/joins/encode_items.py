@@ -7,8 +7,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import apache_beam as beam
-from apache_beam.transforms.window import GlobalWindow
-from apache_beam.utils.windowed_value import WindowedValue
 
 from preprocessing.config import PreprocessingConfig
 from preprocessing.data import example_proto
@@ -17,7 +15,7 @@ from preprocessing.data.features import PRICE_VALUE, EncodedItem, catalog_featur
 from preprocessing.joins.join_items import CountedItem
 from preprocessing.joins.shared_encoder import SharedEncoder
 from preprocessing.logs.records import ATTRIBUTES, Item
-from preprocessing.shuffle.keyed_batches import KeyedBatches, Traffic
+from preprocessing.shuffle.keyed_batches import KeyedBatches, Traffic, in_the_end
 from preprocessing.shuffle.packing import unpack
 from preprocessing.shuffle.partitions import Dealing
 
@@ -81,8 +79,7 @@ class EncodeItems(beam.DoFn):
 
     def finish_bundle(self) -> Iterator[Any]:
         for keyed in self._batches.drain():
-            value = WindowedValue(keyed, GlobalWindow().max_timestamp(), (GlobalWindow(),))
-            yield beam.pvalue.TaggedOutput(ENCODED, value)
+            yield beam.pvalue.TaggedOutput(ENCODED, in_the_end(keyed))
 
     def _encode(self, counted: Sequence[CountedItem], encoder: Encoder, totals: CatalogTotals) -> list[EncodedItem]:
         items = [one.item for one in counted]

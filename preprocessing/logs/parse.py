@@ -10,8 +10,6 @@ from typing import Any
 
 import apache_beam as beam
 import orjson
-from apache_beam.transforms.window import GlobalWindow
-from apache_beam.utils.windowed_value import WindowedValue
 
 from preprocessing.config import STREAM_FIELDS, InputConfig, StreamConfig
 from preprocessing.logs import ubi
@@ -32,7 +30,7 @@ from preprocessing.logs.records import (
     parse_item,
     parse_search,
 )
-from preprocessing.shuffle.keyed_batches import KeyedBatches, Traffic
+from preprocessing.shuffle.keyed_batches import KeyedBatches, Traffic, in_the_end
 from preprocessing.shuffle.partitions import Dealing
 
 COUNTS, REJECTED, TIMES = "counts", "rejected", "times"
@@ -201,8 +199,7 @@ class ParseRecords(beam.DoFn):
             *(beam.pvalue.TaggedOutput(TIMES, hour) for hour in self._hours.items()),
         )
         for output in last:
-            value = WindowedValue(output.value, GlobalWindow().max_timestamp(), (GlobalWindow(),))
-            yield beam.pvalue.TaggedOutput(output.tag, value)
+            yield beam.pvalue.TaggedOutput(output.tag, in_the_end(output.value))
 
 
 def _drained(kind: str, batches: KeyedBatches[int]) -> Iterator[Any]:

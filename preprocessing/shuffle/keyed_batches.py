@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import collections
 from collections.abc import Hashable, Iterator
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from apache_beam.metrics import Metrics
+from apache_beam.transforms.window import GlobalWindow
+from apache_beam.utils.windowed_value import WindowedValue
 
 from preprocessing.shuffle.packing import pack
 
@@ -72,3 +74,8 @@ def weight_of(size: int) -> int:
 def buffered(keys: int) -> int:
     """How many records are worth holding, to be dealt to so many keys."""
     return max(LEAST_BUFFERED, _RECORDS_A_KEY * keys)
+
+
+def in_the_end(value: Any) -> WindowedValue:
+    """What `finish_bundle` gives out: there Beam asks for a window."""
+    return WindowedValue(value, GlobalWindow().max_timestamp(), (GlobalWindow(),))

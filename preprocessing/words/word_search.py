@@ -55,6 +55,7 @@ class WordSearch(tf.Module):
     ) -> None:
         super().__init__(name="word_search")
         self.lists, self.expansion, self.corrections = lists, expansion, corrections
+        self._kinds = ("word", "described") if lists.has_descriptions else ("word",)  # of terms that a word stands for
         self._alternatives = expansion.alternatives if expansion else 1  # of a place, at most
         self._reads_all = not lists.first and self._alternatives == 1  # then what is read is the score
         self._row_bits = max(lists.items - 1, 1).bit_length()  # of a request and a row in one int32
@@ -73,15 +74,12 @@ class WordSearch(tf.Module):
             meant = self.corrections(spelled, unheard)
             found = tf.concat([found, meant], axis=1)
             alternatives = tf.concat([alternatives, places[:, : tf.shape(meant)[1]]], axis=1)
-        if self.lists.has_descriptions:
-            terms = tf.concat([_terms(kind, found) for kind in ("word", "described")], axis=1)
-            return self._weighed(terms, tf.concat([alternatives] * 2, axis=1))
-        return self._weighed(_terms("word", found), alternatives)
+        terms = tf.concat([_terms(kind, found) for kind in self._kinds], axis=1)
+        return self._weighed(terms, tf.concat([alternatives] * len(self._kinds), axis=1))
 
     def _heard(self, hashes: tf.Tensor) -> tf.Tensor:
         """Which words some item has, by their hashes int64 `[B, T]`."""
-        kinds = ("word", "described") if self.lists.has_descriptions else ("word",)
-        return tf.reduce_any([self.lists.numbers(_terms(kind, hashes)) != NO_TERM for kind in kinds], axis=0)
+        return tf.reduce_any([self.lists.numbers(_terms(kind, hashes)) != NO_TERM for kind in self._kinds], axis=0)
 
     def _weighed(self, terms: tf.Tensor, alternatives: tf.Tensor) -> AskedWords:
         """Terms int64 `[B, T]`, NO_TERM for none, as they are looked for."""

@@ -13,14 +13,13 @@ import orjson
 import pyarrow
 import pyarrow.compute
 from apache_beam.io.filesystems import FileSystems
-from apache_beam.transforms.window import GlobalWindow
-from apache_beam.utils.windowed_value import WindowedValue
 
 from preprocessing.data.record_files import write_file
 from preprocessing.logs.arrow_rows import records_of
 from preprocessing.logs.parse import rejected_record
 from preprocessing.logs.read_blocks import Block
 from preprocessing.logs.records import Excluded, Rejected
+from preprocessing.shuffle.keyed_batches import in_the_end
 from serving.batch.answer_files import PART, read_table, write_table
 from serving.batch.inference import Answered
 from serving.batch.input_files import Load
@@ -46,7 +45,7 @@ class _Bundled(beam.DoFn):
     def finish_bundle(self) -> Iterator[Any]:
         for output in self.flush():
             tag, value = (output.tag, output.value) if isinstance(output, beam.pvalue.TaggedOutput) else (None, output)
-            windowed = WindowedValue(value, GlobalWindow().max_timestamp(), (GlobalWindow(),))
+            windowed = in_the_end(value)
             yield windowed if tag is None else beam.pvalue.TaggedOutput(tag, windowed)
 
     def flush(self) -> Iterator[Any]:
