@@ -16,7 +16,7 @@ from preprocessing.joins.request_stages import labels_of, positives, shown_in_va
 from preprocessing.joins.shared_encoder import SharedEncoder
 from preprocessing.joins.split import Cuts
 from preprocessing.joins.user_log import UserLog
-from preprocessing.joins.write_request import RequestFeatures, RequestWriter, Stages
+from preprocessing.joins.write_request import RequestFeatures, RequestWriter, Stages, Table
 from preprocessing.logs.parse import COUNTS, REJECTED, rejected_record
 from preprocessing.logs.records import days
 from preprocessing.shuffle.packing import unpack
@@ -50,8 +50,9 @@ class BuildExamples(beam.DoFn):
         found = (one for batch in sides.get("items", ()) for one in unpack(tuple, batch))
         items = {item_id: EncodedItem._make(item) for _, item_id, item in found}
         asked = (request.query for log in logs for request in log.requests)
-        queries = self._features.encode_queries(asked, self._encoder.get(words))
-        write = RequestWriter(self._features, items, queries)
+        queries = Table.of_queries(asked, self._encoder.get(words), self._features)
+        writer = RequestWriter(self._features, Table.of_items(items, self._features), queries)
+        keys: list[tuple[str, str]] = []
         counts = ExampleCounts()
         for log in logs:
             for place, action in enumerate(log.actions):
@@ -61,8 +62,11 @@ class BuildExamples(beam.DoFn):
             for request, past, stages in self._answered(log, items, cuts, counts):
                 split = cuts.split_of(request.ts)
                 counts.add_example(split, past, stages)
-                example = write(log.user_id, request, past, stages)
-                yield beam.pvalue.TaggedOutput(split, (example_key(log.user_id, request), example))
+                writer.add(log.user_id, request, past, stages)
+                keys.append((split, example_key(log.user_id, request)))
+                if writer.full:
+                    yield from _examples(keys, writer)
+        yield from _examples(keys, writer)
         for count in counts.all():
             yield beam.pvalue.TaggedOutput(COUNTS, count)
 
@@ -101,6 +105,13 @@ class BuildExamples(beam.DoFn):
             "clicked": [item_id for item_id in chosen.clicked if item_id in items],
             "shown": shown_in_vain(known, answers, limits.shown),
         }
+
+
+def _examples(keys: list[tuple[str, str]], writer: RequestWriter) -> Iterator[beam.pvalue.TaggedOutput]:
+    """(key, example) by split of all that the writer holds."""
+    for (split, key), example in zip(keys, writer.drain(), strict=True):
+        yield beam.pvalue.TaggedOutput(split, (key, example))
+    keys.clear()
 
 
 def _new(log: UserLog, items: Container[str]) -> int:
