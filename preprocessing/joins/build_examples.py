@@ -83,23 +83,28 @@ class BuildExamples(beam.DoFn):
         for place, request in enumerate(log.requests):
             if place in log.seen.written:
                 continue
-            stages = self._stages(request, answers.get(place, ()), items, cuts)
+            known = [item_id for item_id in request.results if item_id in items]
+            stages = self._stages(request, known, answers.get(place, ()), items, cuts)
             if not stages["ordered"] and not stages["clicked"]:
                 counts.add("searches", "excluded", "no positive", times=place not in log.seen.counted)
                 continue
-            counts.add("shown_unknown_items", times=sum(item_id not in items for item_id in request.results))
+            counts.add("shown_unknown_items", times=len(request.results) - len(known))
             horizons = history.at(request.ts)
             since = request.ts - days(config.long_days)
             past = Past(history.day, horizons, previous_queries(times, asked, request.ts, since, config.queries))
             yield request, past, stages
 
     def _stages(
-        self, request: Request, answers: Sequence[AttributedAction], items: Mapping[str, EncodedItem], cuts: Cuts
+        self,
+        request: Request,
+        known: Sequence[str],
+        answers: Sequence[AttributedAction],
+        items: Mapping[str, EncodedItem],
+        cuts: Cuts,
     ) -> Stages:
-        """The request's items by stage, those that the catalogue has."""
+        """The request's items by stage, those that the catalogue has; `known` are those of its page."""
         limits = self._config.stages
         chosen = positives(request, labels_of(request, answers, cuts), limits)
-        known = [item_id for item_id in request.results if item_id in items]
         return {
             "ordered": [item_id for item_id in chosen.ordered if item_id in items],
             "clicked": [item_id for item_id in chosen.clicked if item_id in items],
@@ -145,7 +150,8 @@ class ExampleCounts:
         self._counts["searches", "used"] += 1
         self._counts["examples", split] += 1
         lists = {**past.horizons, "queries": past.queries, **stages}
-        self._lengths.update([(name, len(one)) for name, one in lists.items()])
+        for name, one in lists.items():
+            self._lengths[name, len(one)] += 1
         self._lengths["positives", len(stages["ordered"]) + len(stages["clicked"])] += 1
 
     def all(self) -> Iterator[tuple[tuple[str, ...], int]]:
