@@ -18,6 +18,8 @@ setup(
     license="Apache-2.0",
     license_files=["LICENSE"],
     python_requires=">=3.11,<3.12",
+    py_modules=["multigrain"],
+    entry_points={"console_scripts": ["multigrain=multigrain:main"]},
     packages=find_packages(include=["preprocessing*", "trainer*", "serving*"]),
     package_data={"preprocessing": ["**/*.yaml"], "serving": ["**/*.html"]},
     install_requires=[
@@ -30,6 +32,7 @@ setup(
         f"apache-beam>={BEAM},<2.78",
         "google-crc32c",
         "aiohttp",
+        "argcomplete>=3,<4",
         "bm25s",
         "grpcio",
         "grpcio-health-checking",
