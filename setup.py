@@ -63,6 +63,7 @@ setup(
             "import-linter>=2.3,<3",
             "kubernetes-validate",
             "mypy",
+            "promql-parser",
             "psutil",
             "pytest",
             "pytest-timeout",
