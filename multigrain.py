@@ -15,6 +15,7 @@ _MISTAKE = 2
 _COMPLETING = "_ARGCOMPLETE"  # set by a shell that asks what may follow: which of its words is the command, from 1
 # In the order in which a shop meets them.
 MODULES = {
+    "inspect": "preprocessing.inspect",
     "simulate": "preprocessing.simulate",
     "adapt": "preprocessing.adapt",
     "pipeline": "preprocessing.pipeline",

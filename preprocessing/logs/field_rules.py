@@ -43,7 +43,12 @@ class FieldRules(NamedTuple):
 
 def text_of(value: Any) -> str:
     """A value as a map names it: `true` and `3` as JSON writes them."""
-    return value if isinstance(value, str) else orjson.dumps(value, default=repr).decode()
+    if isinstance(value, str):
+        return value
+    try:
+        return orjson.dumps(value, default=str).decode()
+    except TypeError:  # a number past 64 bits, half a character
+        return str(value)
 
 
 def _each(value: Any, change: Any) -> Any:
