@@ -19,6 +19,7 @@ MODULES = {
     "simulate": "preprocessing.simulate",
     "adapt": "preprocessing.adapt",
     "pipeline": "preprocessing.pipeline",
+    "compare": "preprocessing.compare",
     "train": "trainer.task",
     "tune": "trainer.tune",
     "submit": "trainer.submit",

@@ -249,6 +249,32 @@ class OutputConfig(Section):
     partition_mb: int = Field(32, gt=0)  # of plain JSON a join partition: what one worker holds at a time
 
 
+class DriftConfig(Section):
+    """Bits of Jensen-Shannon divergence above what sampling gives: 0 for equal shares, 1 where nothing is in both."""
+
+    query: float = Field(0.1, gt=0)
+    word: float = Field(0.05, gt=0)  # of queries
+    item: float = Field(0.1, gt=0)  # ordered or clicked; and so are its brand, shop, leaf, top and band of price
+    brand: float = Field(0.05, gt=0)
+    shop: float = Field(0.05, gt=0)
+    leaf: float = Field(0.05, gt=0)
+    top: float = Field(0.05, gt=0)
+    price: float = Field(0.05, gt=0)
+
+
+class CompareConfig(Section):
+    """How far a day's records may be from those of the day before, beyond what sampling gives."""
+
+    requests: int = Field(20_000, gt=0)  # of each split, and as many items: a sample that is read of each folder
+    counts: float = Field(2.0, gt=1)  # times as many or as few: lines of a stream, requests, items
+    shares: float = Field(0.05, gt=0, le=1)  # change of a share: rejected, used, attributed, unknown to a vocabulary
+    empty: float = Field(0.05, gt=0, le=1)  # change of the share of records in which a field is empty
+    lengths: float = Field(0.25, gt=0, le=1)  # change of a list's mean length, as a share of the longer
+    new: float = Field(0.25, gt=0, le=1)  # of a vocabulary's uses today, by words that it did not have
+    gone: float = Field(0.25, gt=0, le=1)  # of its uses the day before, by words that it no longer has
+    drift: DriftConfig = DriftConfig()
+
+
 class PreprocessingConfig(Section):
     """The `preprocessing:` section of an experiment."""
 
@@ -262,6 +288,7 @@ class PreprocessingConfig(Section):
     prices: PricesConfig = PricesConfig()
     text: TextConfig = TextConfig()
     output: OutputConfig = OutputConfig()
+    compare: CompareConfig = CompareConfig()
 
 
 def join_path(folder: str, pattern: str) -> str:
