@@ -15,6 +15,7 @@ from preprocessing.config import STREAM_FIELDS, InputConfig, StreamConfig
 from preprocessing.logs import ubi
 from preprocessing.logs.arrow_rows import records_of
 from preprocessing.logs.documents import Document, loader, path_of_column
+from preprocessing.logs.field_rules import FieldRules
 from preprocessing.logs.heavy_users import HEAVY, HeavyUsers
 from preprocessing.logs.newest_events import Event
 from preprocessing.logs.read_blocks import Block
@@ -67,8 +68,13 @@ def document_loader(stream: str, config: InputConfig) -> Callable[[Any], Documen
     """What turns a line of JSON or a plain dict into a document under our names."""
     if stream == "ubi":
         return ubi.load
-    settings: StreamConfig | None = getattr(config, stream)
-    return loader(settings.columns if settings is not None else {})
+    settings: StreamConfig = getattr(config, stream) or StreamConfig(pattern="")
+    load = loader(settings.columns)
+    parts = (settings.extract, settings.values, settings.defaults, settings.constants)
+    if not any(parts):
+        return load
+    meant = FieldRules(*parts)
+    return lambda raw: meant(load(raw))
 
 
 def columns_of(stream: str, config: InputConfig) -> tuple[str, ...] | None:
