@@ -156,7 +156,7 @@ class ParseRecords(beam.DoFn):
         ignored: list[str] = []
         try:
             document = self._load(raw)
-            self._filled[tuple([name for name in self._fields if _says_something(document.get(name))])] += 1
+            self._filled[self._filled_of(document)] += 1
             record = self._parse(document, path, place, ignored)
         except Rejected as reason:
             self._counts[self._stream, "rejected", str(reason)] += 1
@@ -165,7 +165,13 @@ class ParseRecords(beam.DoFn):
             self._counts[self._stream, "excluded", str(rule)] += 1
         else:
             self._keep(record)
-            self._counts.update([(self._stream, "ignored", f"bad {name}") for name in ignored])
+            for name in ignored:
+                self._counts[self._stream, "ignored", f"bad {name}"] += 1
+
+    def _filled_of(self, document: Document) -> tuple[str, ...]:
+        """The fields that say something; of a text, as most are, that is quick to tell."""
+        values = zip(self._fields, map(document.get, self._fields), strict=True)
+        return tuple([name for name, value in values if (value if type(value) is str else _says_something(value))])
 
     def _keep_heavy(self) -> None:
         """What is held of heavy users, to be shuffled as it is; what was left out is counted."""
