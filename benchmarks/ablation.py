@@ -3,17 +3,21 @@
 Simulates the default market, preprocesses it, trains every row, evaluates all on the same requests. What is done
 is not done again: the same command goes on where it was broken off.
 
-example:
+examples:
   python -m benchmarks.ablation --output out/ablation --results docs/results.md
+  python -m benchmarks.ablation --output out/ablation --results docs/results.md --seeds 3 --at-once 16
 """
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +38,7 @@ class Steps:
         folder.mkdir(parents=True, exist_ok=True)
         self._path = folder / "done.json"
         self._done: dict[str, Any] = json.loads(self._path.read_text()) if self._path.exists() else {}
+        self._writing = threading.Lock()
 
     def run(self, name: str, module: str, *arguments: str) -> float:
         """Runs `python -m module`, unless the very same ended well before; returns the seconds it took."""
@@ -46,11 +51,31 @@ class Steps:
         if ended.returncode:
             raise SystemExit(ended.returncode)
         seconds = round(time.monotonic() - begun, 1)
-        self._done[name] = {"command": command, "seconds": seconds}
-        aside = self._path.with_suffix(".part")
-        aside.write_text(json.dumps(self._done, indent=1))
-        aside.rename(self._path)
+        with self._writing:
+            self._done[name] = {"command": command, "seconds": seconds}
+            aside = self._path.with_suffix(".part")
+            aside.write_text(json.dumps(self._done, indent=1))
+            aside.rename(self._path)
         return seconds
+
+
+def side_by_side(rows: Sequence[Row], count: int, train: Callable[[Row], float]) -> dict[str, float]:
+    """What `train` says of each row, `count` rows at a time; after a failure none is begun."""
+    cores, failed = sorted(os.sched_getaffinity(0)), threading.Event()
+    # A small model gains little by a second core, and trainings that share cores wait for each other.
+    shares = [set(cores[place::count] or cores) for place in range(count)]
+
+    def begin(row: Row) -> float:
+        if failed.is_set():
+            raise CancelledError
+        try:
+            return train(row)
+        except BaseException:
+            failed.set()
+            raise
+
+    with ThreadPoolExecutor(count, initializer=lambda: os.sched_setaffinity(0, shares.pop())) as pool:
+        return dict(zip([row.name for row in rows], pool.map(begin, rows), strict=True))
 
 
 def _train(steps: Steps, row: Row, data: str, jobs: Path, seeds: int, extra: list[str]) -> float:
@@ -83,16 +108,20 @@ def main(argv: list[str] | None = None) -> int:
     flags.add_argument(
         "--seeds", type=int, default=1, help="seeds of the models and main parts, others have one (default %(default)s)"
     )
+    flags.add_argument(
+        "--at-once", type=int, default=1, help="trainings side by side, each on its own cores (default %(default)s)"
+    )
     given = flags.parse_args(argv)
-    if given.seeds < 1:
-        raise UserError(f"--seeds {given.seeds}: at least 1")
+    for flag in ("seeds", "at_once"):
+        if getattr(given, flag) < 1:
+            raise UserError(f"--{flag.replace('_', '-')} {getattr(given, flag)}: at least 1")
     folder = Path(given.output).absolute()
     raw, data = str(folder / "raw"), str(folder / "data")
     jobs = folder / ("jobs" if given.seeds == 1 else f"jobs-of-{given.seeds}-seeds")
     steps = Steps(folder)
     steps.run("simulate", "preprocessing.simulate", "--output", raw)
     steps.run("records", "preprocessing.pipeline", "--config", "configs/demo.yaml", "--input", raw, "--output", data)
-    seconds = {row.name: _train(steps, row, data, jobs, given.seeds, given.set) for row in ROWS}
+    seconds = side_by_side(ROWS, given.at_once, lambda row: _train(steps, row, data, jobs, given.seeds, given.set))
     place = ("--data", data, "--judgments", f"{raw}/truth/judgments.jsonl.gz")
     first, *others = [row.name for row in ROWS]
     fused = {first: ("--fuse", "words")}
@@ -103,7 +132,7 @@ def main(argv: list[str] | None = None) -> int:
         for whole in wholes
     }
     metrics = found[first]
-    write_results(Path(given.results), found, seconds, jobs)
+    write_results(Path(given.results), found, jobs)
     main_figures = {name: metrics["models"][name]["recall@10/ordered"]["mean"] for name in metrics["models"]}
     print(json.dumps({"recall@10/ordered": main_figures, "train_seconds": seconds}))
     return 0

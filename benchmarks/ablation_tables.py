@@ -37,7 +37,7 @@ these logs, not on a shop's own.
 """
 
 
-def write_results(path: Path, found: Mapping[str, Any], seconds: Mapping[str, float], jobs: Path) -> None:
+def write_results(path: Path, found: Mapping[str, Any], jobs: Path) -> None:
     """The page and its plots beside it; `found` has the metrics of each row that a claim is about."""
     metrics = next(iter(found.values()))
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -54,7 +54,7 @@ def write_results(path: Path, found: Mapping[str, Any], seconds: Mapping[str, fl
     }
     for name, drawing in drawings.items():
         (images / f"{name}.svg").write_text(drawing)
-    path.write_text("\n".join(_page(metrics, found, seconds)) + "\n")
+    path.write_text("\n".join(_page(metrics, found)) + "\n")
 
 
 def _validations(jobs: Path, names: Sequence[str]) -> dict[str, Any]:
@@ -62,27 +62,26 @@ def _validations(jobs: Path, names: Sequence[str]) -> dict[str, Any]:
     return {name: curve for name, curve in found.items() if curve is not None}
 
 
-def _page(metrics: Mapping[str, Any], found: Mapping[str, Any], seconds: Mapping[str, float]) -> Iterator[str]:
+def _page(metrics: Mapping[str, Any], found: Mapping[str, Any]) -> Iterator[str]:
     seeds = metrics["seeds"][metrics["job"]]
     said, over = ("one seed", "users") if seeds == 1 else (f"{seeds} seeds each ({_ONE_SEED}: one)", "users and seeds")
-    yield _HEAD.format(rows=len(seconds), items=metrics["items"], requests=metrics["requests"], seeds=said, over=over)
+    yield _HEAD.format(rows=len(ROWS), items=metrics["items"], requests=metrics["requests"], seeds=said, over=over)
     yield "## Models\n"
     plain = [("BM25", "BM25 (title and brand)"), (_PAST, _PAST)]
     fused = (f"{metrics['job']} + words", "mgdspr and words, fused as validation chose")
     rows = [*plain, *((row.name, _said(row, metrics)) for row in MODELS), fused]
-    yield from _table([(says, metrics["models"][name], seconds.get(name)) for name, says in rows])
+    yield from _table([(says, metrics["models"][name]) for name, says in rows])
     yield "![Recall by K](results/recall_by_k.svg)\n\n![Recall by segment](results/recall_by_segment.svg)\n"
     yield "## What the papers claim\n"
     yield "`comes out` where the interval of the difference lies above zero, `does not` where it lies below.\n"
-    minus = {whole: one["job_minus"] for whole, one in found.items()}
-    yield from claims_table(minus, {row.name: row.says for row in ROWS})
+    yield from claims_table(found, {row.name: row.says for row in ROWS})
     yield "## MGDSPR without its parts\n"
     yield "How much more the whole system has than it has without a part; bold where the interval excludes zero.\n"
     yield from _parts(metrics, MGDSPR_PARTS, metrics["job_minus"])
     yield "![Softmax and hinge](results/softmax_and_hinge.svg)\n"
     yield "## MMSE without its parts\n"
     rows_of_mmse = [Row("mmse", "mmse", "mmse"), *MMSE_PARTS]
-    yield from _table([(_said(row, metrics), metrics["models"][row.name], seconds[row.name]) for row in rows_of_mmse])
+    yield from _table([(_said(row, metrics), metrics["models"][row.name]) for row in rows_of_mmse])
 
 
 def _said(row: Row, metrics: Mapping[str, Any]) -> str:
@@ -91,12 +90,11 @@ def _said(row: Row, metrics: Mapping[str, Any]) -> str:
     return f"{row.says}{_ONE_SEED}" if seeds[row.name] < seeds[metrics["job"]] else row.says
 
 
-def _table(rows: Sequence[tuple[str, Mapping[str, Any], float | None]]) -> Iterator[str]:
-    yield f"| | {' | '.join(_FIGURES)} | training, s |"
-    yield f"|---|{'---|' * len(_FIGURES)}---|"
-    for says, figures, took in rows:
-        cells = [_cell(figures.get(name)) for name in _FIGURES]
-        yield f"| {says} | {' | '.join(cells)} | {'-' if took is None else f'{took:.0f}'} |"
+def _table(rows: Sequence[tuple[str, Mapping[str, Any]]]) -> Iterator[str]:
+    yield f"| | {' | '.join(_FIGURES)} |"
+    yield f"|---|{'---|' * len(_FIGURES)}"
+    for says, figures in rows:
+        yield f"| {says} | {' | '.join(_cell(figures.get(name)) for name in _FIGURES)} |"
     yield ""
 
 

@@ -64,8 +64,9 @@ with Retriever({target!r}, timeout=10) as retriever:
 print(len(hits), {{hit.item_id for hit in hits}} <= set("abc"))
 """
     assert run(python, "-c", ask, cwd=tmp_path).stdout.split() == ["2", "True"]
-    table = run(python, "-m", "serving.client", "red shoes", "--target", target, "--k", "3", cwd=tmp_path).stdout
-    assert [line.split()[0] for line in table.splitlines()] == ["rank", "1", "2", "3"]
+    for command in ((python, "-m", "serving.client"), (python.parent / "multigrain", "ask")):
+        table = run(*command, "red shoes", "--target", target, "--k", "3", cwd=tmp_path).stdout
+        assert [line.split()[0] for line in table.splitlines()] == ["rank", "1", "2", "3"]
 
 
 def test_the_package_brings_what_the_pipeline_needs(built: Built, tmp_path: Path) -> None:

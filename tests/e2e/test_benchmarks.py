@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,9 @@ import numpy as np
 import pytest
 
 from benchmarks import index_subjects, judged, large_log, movielens, shuffle_traffic, stage_costs
+from benchmarks.ablation import side_by_side
 from benchmarks.ablation_rows import ROWS, Row
-from benchmarks.claims import CLAIMS, claims_table, rivals
+from benchmarks.claims import BM25, CLAIMS, claims_table, rivals
 from benchmarks.made_items import ids_alone
 from preprocessing.adapters.movielens import TEST_AT
 from preprocessing.adapters.raw_folder import ACTIONS, SEARCHES
@@ -132,8 +135,8 @@ def test_a_row_of_the_ablation_changes_its_config(row: Row) -> None:
 
 def test_claims_are_about_rows_of_the_ablation_that_have_every_seed() -> None:
     main = {row.name for row in ROWS if row.main}
-    assert {name for claim in CLAIMS for name in (claim.whole, claim.less)} <= main
-    assert all(claim.less in rivals(claim.whole) for claim in CLAIMS)
+    assert {name for claim in CLAIMS for name in (claim.whole, *rivals(claim.whole))} <= main
+    assert all(claim.less == BM25 or claim.less in rivals(claim.whole) for claim in CLAIMS)
 
 
 @pytest.mark.parametrize(
@@ -141,8 +144,36 @@ def test_claims_are_about_rows_of_the_ablation_that_have_every_seed() -> None:
 )
 def test_an_interval_decides_a_claim(low: float, high: float, said: str) -> None:
     difference = {"mean": (low + high) / 2, "low": low, "high": high}
-    minus: dict[str, Any] = {}
+    found: dict[str, Any] = {claim.whole: {"models": {}, "job_minus": {}} for claim in CLAIMS}
     for claim in CLAIMS:
-        minus.setdefault(claim.whole, {}).setdefault(claim.less, {})[claim.figure] = difference
-    table = list(claims_table(minus, {row.name: row.says for row in ROWS}))
-    assert sum(line.endswith(f"| {said} |") for line in table) == len(CLAIMS)
+        one = found[claim.whole]
+        one["job_minus"].setdefault(claim.less, {})[claim.figure] = difference
+        one["models"].setdefault(claim.less, {})[claim.figure] = {"mean": 0.2}
+    table = list(claims_table(found, {row.name: row.says for row in ROWS}))
+    assert sum(line.endswith(f"| {difference['mean'] / 0.2:+.1%} | {said} |") for line in table) == len(CLAIMS)
+
+
+def test_rows_train_side_by_side_on_cores_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: dict[int, set[int]] = {}
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3})
+    monkeypatch.setattr(os, "sched_setaffinity", lambda _, cores: kept.update({threading.get_ident(): cores}))
+    both = threading.Barrier(2, timeout=60)
+
+    def train(row: Row) -> float:
+        both.wait()  # nobody goes on alone
+        return float(len(row.name))
+
+    assert side_by_side(ROWS[:6], 2, train) == {row.name: len(row.name) for row in ROWS[:6]}
+    assert sorted(map(sorted, kept.values())) == [[0, 2], [1, 3]]
+
+
+def test_after_a_training_that_fails_none_is_begun() -> None:
+    begun = []
+
+    def train(row: Row) -> float:
+        begun.append(row.name)
+        raise SystemExit(2)
+
+    with pytest.raises(SystemExit):
+        side_by_side(ROWS, 1, train)
+    assert begun == [ROWS[0].name]

@@ -41,6 +41,9 @@ class Lists(NamedTuple):
 
     def mean_of_rows(self, table: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
         """The same of its members' rows `[n]` in a table `[N, d]`."""
+        # A model is built on no requests at all, of which a GPU's kernel makes an error.
+        if tf.executing_eagerly() and not tf.size(self.numbers):
+            return tf.zeros([self.count, table.shape[-1]], table.dtype)
         return tf.sparse.segment_mean(table, rows, self.numbers, num_segments=self.count)
 
     def filled(self) -> tf.Tensor:

@@ -31,6 +31,17 @@ def test_means(dtype: tf.DType) -> None:
         assert Lists.of(ids).mean(values).numpy().tolist() == [[2, 3], [0, 0], [5, 7], [0, 0]]
 
 
+@pytest.mark.parametrize("count", [0, 3])
+def test_means_of_nothing_ask_no_kernel_for_them(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def as_on_a_gpu(*_: object, **__: object) -> None:
+        raise AssertionError("segment ids must be >= 0")
+
+    monkeypatch.setattr(tf.sparse, "segment_mean", as_on_a_gpu)
+    lists = Lists.of(tf.RaggedTensor.from_row_lengths(tf.zeros([0], tf.int64), [0] * count))
+    found = lists.mean(tf.zeros([0, 2], tf.bfloat16))
+    assert found.shape == [count, 2] and found.dtype == tf.bfloat16 and not found.numpy().any()
+
+
 def test_lists_of_lists() -> None:
     ragged = tf.ragged.constant([[[4], [1, 3]], [], [[2]]], tf.int64)
     for ids in (ragged, ragged.to_tensor()):
