@@ -7,7 +7,7 @@ records of everything so far, and both are evaluated on the same last day. What 
 command goes on where it was broken off. The last line of stdout is one JSON object.
 
 examples:
-  python -m benchmarks.days --output out/days
+  python -m benchmarks.days --output out/days --plot docs/results/days.svg
   python -m benchmarks.days --output out/days-small --items 4000 --users 1000 --history 12 --days 4 --every 2
 """
 
@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import preprocessing  # noqa: F401 (sets up TensorFlow's environment)
 from benchmarks.ablation import Steps
 from benchmarks.day_logs import all_until, deal_by_day
+from benchmarks.days_curve import plot
 from preprocessing.command.console import run_command
 from preprocessing.command.experiment import load_section
 from preprocessing.command.flags import Flags
@@ -113,6 +114,7 @@ def main(argv: list[str] | None = None) -> int:
     flags.add_argument("--every", type=int, default=5, help="days between two comparisons (default %(default)s)")
     flags.add_argument("--older", type=int, default=7, help="runs whose records come again (default %(default)s)")
     flags.add_argument("--share", type=float, default=0.2, help="of the steps of training anew (default %(default)s)")
+    flags.add_argument("--plot", type=Path, help="a file for recall day after day")
     flags.add_argument(
         "--set", action="append", default=[], metavar="A.B=C", help="overrides a trainer key in every job"
     )
@@ -122,7 +124,10 @@ def main(argv: list[str] | None = None) -> int:
     market = ("--items", str(given.items), "--users", str(given.users), "--days", str(given.history + given.days))
     steps.run("simulate", "preprocessing.simulate", "--output", str(raw), *market)
     run = Run(folder, steps, given.config, [f"trainer.{one}" for one in given.set], given.share, given.older)
-    print(json.dumps({"days": follow(run, deal_by_day(raw, folder / "days", given.history), given.every)}))
+    compared = follow(run, deal_by_day(raw, folder / "days", given.history), given.every)
+    if given.plot:
+        plot(compared, _FIGURES, given.plot)
+    print(json.dumps({"days": compared}))
     return 0
 
 

@@ -8,7 +8,7 @@ COPY deploy/requirements.lock deploy/requirements.lock
 # Heavy and seldom changed: a layer of its own, so that a change of the code below leaves it in the cache.
 RUN --mount=type=cache,target=/root/.cache/pip \
     pip install --no-deps --prefix=/packages --requirement deploy/requirements.lock
-COPY setup.py pyproject.toml README.md LICENSE ./
+COPY setup.py multigrain.py pyproject.toml README.md LICENSE ./
 COPY preprocessing preprocessing
 COPY trainer trainer
 COPY serving serving

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import PurePath
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from preprocessing.command.console import nearest
 from preprocessing.command.experiment import Section
 
+Value = str | bool | int | float
+Name = Annotated[str, BeforeValidator(lambda key: key if isinstance(key, str) else json.dumps(key))]  # as JSON has it
 Grain = Literal["char", "bigram", "trigram", "word"]
 STREAM_FIELDS = {
     "catalog": (
@@ -28,6 +32,7 @@ STREAM_FIELDS = {
     "searches": ("request_id", "ts", "user_id", "query", "results"),
     "actions": ("ts", "user_id", "item_id", "action", "request_id"),
 }
+_OF_FIELDS = ("columns", "extract", "values", "defaults", "constants")  # of a stream: each says something by field
 
 
 class StreamConfig(Section):
@@ -37,6 +42,17 @@ class StreamConfig(Section):
         str  # below --input unless it is absolute or has a scheme; .jsonl, .jsonl.gz, .jsonl.zst, .ndjson or .parquet
     )
     columns: dict[str, str] = Field({})  # our field name -> theirs, dots descend: `user_id: client.id`
+    extract: dict[str, re.Pattern[str]] = Field({})  # what it finds is the value: `item_id: "/p/([0-9]+)"`
+    values: dict[str, dict[Name, Value | None]] = Field({})  # what theirs mean; null leaves the record out
+    defaults: dict[str, Value] = Field({})  # where a record has nothing
+    constants: dict[str, Value] = Field({})  # whatever a record has
+
+    @model_validator(mode="after")
+    def _patterns_have_one_group(self) -> StreamConfig:
+        for name, pattern in self.extract.items():
+            if pattern.groups > 1:
+                raise ValueError(f"extract.{name}: {pattern.groups} groups, where one says what the value is")
+        return self
 
 
 class CatalogConfig(StreamConfig):
@@ -91,9 +107,10 @@ class InputConfig(Section):
     def _columns_are_ours(self) -> InputConfig:
         for stream, fields in STREAM_FIELDS.items():
             settings: StreamConfig | None = getattr(self, stream)
-            for name in settings.columns if settings is not None else ():
-                if name not in fields:
-                    raise ValueError(f"{stream}.columns: unknown field {name!r}{nearest(name, fields)}")
+            for part in _OF_FIELDS if settings is not None else ():
+                for name in getattr(settings, part):
+                    if name not in fields:
+                        raise ValueError(f"{stream}.{part}: unknown field {name!r}{nearest(name, fields)}")
         return self
 
 
@@ -232,6 +249,32 @@ class OutputConfig(Section):
     partition_mb: int = Field(32, gt=0)  # of plain JSON a join partition: what one worker holds at a time
 
 
+class DriftConfig(Section):
+    """Bits of Jensen-Shannon divergence above what sampling gives: 0 for equal shares, 1 where nothing is in both."""
+
+    query: float = Field(0.1, gt=0)
+    word: float = Field(0.05, gt=0)  # of queries
+    item: float = Field(0.1, gt=0)  # ordered or clicked; and so are its brand, shop, leaf, top and band of price
+    brand: float = Field(0.05, gt=0)
+    shop: float = Field(0.05, gt=0)
+    leaf: float = Field(0.05, gt=0)
+    top: float = Field(0.05, gt=0)
+    price: float = Field(0.05, gt=0)
+
+
+class CompareConfig(Section):
+    """How far a day's records may be from those of the day before, beyond what sampling gives."""
+
+    requests: int = Field(20_000, gt=0)  # of each split, and as many items: a sample that is read of each folder
+    counts: float = Field(2.0, gt=1)  # times as many or as few: lines of a stream, requests, items
+    shares: float = Field(0.05, gt=0, le=1)  # change of a share: rejected, used, attributed, unknown to a vocabulary
+    empty: float = Field(0.05, gt=0, le=1)  # change of the share of records in which a field is empty
+    lengths: float = Field(0.25, gt=0, le=1)  # change of a list's mean length, as a share of the longer
+    new: float = Field(0.25, gt=0, le=1)  # of a vocabulary's uses today, by words that it did not have
+    gone: float = Field(0.25, gt=0, le=1)  # of its uses the day before, by words that it no longer has
+    drift: DriftConfig = DriftConfig()
+
+
 class PreprocessingConfig(Section):
     """The `preprocessing:` section of an experiment."""
 
@@ -245,6 +288,7 @@ class PreprocessingConfig(Section):
     prices: PricesConfig = PricesConfig()
     text: TextConfig = TextConfig()
     output: OutputConfig = OutputConfig()
+    compare: CompareConfig = CompareConfig()
 
 
 def join_path(folder: str, pattern: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import gc
 import logging
 import traceback
 from collections.abc import Sequence
@@ -162,6 +163,7 @@ def run(
 
 def main(argv: list[str] | None = None) -> int:
     """The command."""
+    gc.set_threshold(100_000)  # where no worker processes are, as in one: see `command.beam_worker`
     flags, beam_flags = arguments(argv)
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # what stops the job is told once, by us
     config = load_section(flags.config, "preprocessing", PreprocessingConfig, flags.set)

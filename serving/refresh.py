@@ -19,6 +19,7 @@ from serving.batch.output_folder import locked
 from serving.batch.run import JobStopped, run
 from serving.config import ServingConfig
 from serving.export import add_config_flags, configured
+from serving.release.day_steps import PUBLISH, STEPS, steps_of
 from serving.release.versions import REJECTED, ModelFolder
 from serving.release.whole_day import WholeDay
 
@@ -27,9 +28,10 @@ _HELP = """\
 Brings the served model up to date: embeds new and changed items, builds the index, and puts the version in place if it
 passes the gate.
 
-With --days it lives the whole day: records from the day's --logs and what the days before left; with --train, as often
-as a job is due, one that goes on from the newest good one, evaluated and judged against it; then the version, of the
-newest job that passed.
+With --days it lives the whole day: records from the day's --logs and what the days before left, compared with those of
+the day before; with --train, as often as a job is due, one that goes on from the newest good one, evaluated and judged
+against it; then the version, of the newest job that passed. --step does one of these steps, for a scheduler that has
+each as a task of its own.
 
 Made for a scheduler. Nothing happens if towers, catalogue and config are those of the version in place, or of one that
 the gate turned down (--force tries that again). Two runs at a time exclude each other. A killed run is resumed by the
@@ -42,7 +44,8 @@ examples:
   0 4 * * *  cd /srv/multigrain && python -m serving.refresh --config configs/mgdspr.yaml --job-dir ... (cron)
 
 exit status: 0 a new version or nothing to do, 1 a step stopped, 2 a mistake in flags or files, 3 a gate refused the
-version, or the day's job (the version is then of the job before)
+version, or the day's job (the version is then of the job before), or the day is past a limit beside the day before
+(nothing is then made of it)
 """
 
 
@@ -59,6 +62,10 @@ def arguments(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]
     flags.add_argument("--days", help="in place of both: folder of each day's records and jobs, and of their state")
     flags.add_argument("--logs", help="with --days: folder of the day's logs, whose name is the day's")
     flags.add_argument("--train", action="store_true", help="with --days: a job is due")
+    flags.add_argument("--step", choices=[step.name for step in STEPS], help="with --days: this step of the day alone")
+    flags.add_argument(
+        "--accept", action="store_true", help="with --days: goes on though the day is past a limit of the comparison"
+    )
     flags.add_argument(
         "--drop", type=float, default=0.01, help="how far below the job before a new one passes (default %(default)s)"
     )
@@ -146,11 +153,20 @@ def live(flags: argparse.Namespace, config: ServingConfig, beam_flags: Sequence[
             raise UserError(f"--days {flags.days}: it needs --{name}")
     if flags.job_dir or flags.data:
         raise UserError(f"--days {flags.days} has jobs and data of its own: leave out --job-dir and --data")
+    if flags.step and flags.train:
+        raise UserError("--train says which steps the day has: leave it out where --step names one")
+    steps = [flags.step] if flags.step else [step.name for step in steps_of(flags.train)]
     with locked(flags.days, "--days"):
-        day = WholeDay(flags.days, flags.logs, flags.config, flags.set).live(flags.train, flags.drop)
+        day = WholeDay(flags.days, flags.logs, flags.config, flags.set, flags.drop, flags.accept)
+        for step in steps:
+            if step != PUBLISH:
+                day.run(step)
+        if PUBLISH not in steps:
+            return 0
+        job, data, passed = day.made()
         output = flags.output.rstrip("/")
-        status = refresh(config, day.job, day.data, output, flags.vectors, beam_flags, flags.force, flags.shards)
-    return status or (0 if day.passed else REJECTED)
+        status = refresh(config, job, data, output, flags.vectors, beam_flags, flags.force, flags.shards)
+    return status or (0 if passed else REJECTED)
 
 
 def main(argv: list[str] | None = None) -> int:

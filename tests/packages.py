@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("preprocessing", "trainer", "serving")
-SOURCES = ("setup.py", "pyproject.toml", "README.md", "LICENSE")
+SOURCES = ("setup.py", "multigrain.py", "pyproject.toml", "README.md", "LICENSE")
 
 
 class Built(NamedTuple):

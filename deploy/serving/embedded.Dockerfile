@@ -9,7 +9,7 @@ WORKDIR /source
 COPY deploy/requirements.lock deploy/requirements.lock
 RUN --mount=type=cache,target=/root/.cache/pip \
     pip install --no-deps --prefix=/packages --requirement deploy/requirements.lock
-COPY setup.py pyproject.toml README.md LICENSE ./
+COPY setup.py multigrain.py pyproject.toml README.md LICENSE ./
 COPY preprocessing preprocessing
 COPY trainer trainer
 COPY serving serving

@@ -52,17 +52,18 @@ class FeatureWriter:
         self._key = _KEY + varint(len(name.encode())) + name.encode() + _VALUE
         self._tag = _KIND_TAG[dtype]
         self._packed = dtype != "string"
-        self._headers: dict[int, bytes] = {}  # all that comes before a content depends on its length alone
+        self._headers = {0: b""}  # all that comes before a content depends on its length alone
 
     def __call__(self, content: bytes) -> bytes:
         """The feature as an entry of `Features`; an empty list leaves no trace."""
-        size = len(content)
-        if not size:
-            return b""
+        return self.header(len(content)) + content
+
+    def header(self, size: int) -> bytes:
+        """What comes before a content of so many bytes."""
         header = self._headers.get(size)
         if header is None:
             header = self._headers[size] = self._header(size)
-        return header + content
+        return header
 
     def _header(self, size: int) -> bytes:
         values = _PACKED + varint(size) if self._packed else b""

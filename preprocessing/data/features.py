@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from preprocessing.data.example_proto import FeatureWriter
 from preprocessing.logs.records import ACTIONS, ATTRIBUTES, CART, CLICK, COLLECT, ORDER
 
 SCHEMA_VERSION = 4  # also to be raised where the same log gives other ids
@@ -100,17 +99,3 @@ class EncodedItem(NamedTuple):
     def contents(self) -> tuple[bytes, ...]:
         """All of them, in the order of `columns`."""
         return (self.item_id, *self.attributes, self.log_prob, *self.title, *self.vector)
-
-
-class ColumnsWriter:
-    """Writes rows of contents as one feature a column."""
-
-    def __init__(self, prefix: str, columns: Iterable[tuple[str, str]]) -> None:
-        self._writers = [FeatureWriter(f"{prefix}_{name}", dtype) for name, dtype in columns]
-
-    def __call__(self, rows: Sequence[Sequence[bytes]]) -> bytes:
-        """The features; without a row there are none."""
-        if not rows:
-            return b""
-        columns = zip(*rows, strict=True)
-        return b"".join([write(b"".join(column)) for write, column in zip(self._writers, columns, strict=True)])

@@ -44,18 +44,22 @@ class ReadPast(beam.PTransform):
         self._folder, self._users, self._items = files.folder, users, items
 
     def expand(self, root: beam.pvalue.PBegin) -> Past:
-        rows = {side: self._batches(root, side) for side in SIDES}
+        found = FileSystems.match([FileSystems.join(self._folder, "*-*")])[0].metadata_list if self._folder else []
+        paths = root | "Files of the past" >> beam.Create([file.path for file in found])
+        # One read for all sides: a runner's steps cost a short day more than what they read.
+        batches = paths | "Read the past" >> ReadAllFromTFRecord(with_filename=True)
+        sides = batches | "Sides of the past" >> beam.FlatMap(_by_side).with_outputs(*SIDES)
+        rows = {side: sides[side] for side in SIDES}
         for side, dealing in ((USERS, self._users), (ITEMS, self._items)):
             rows[side] |= f"Deal {side}" >> beam.ParDo(DealById(dealing))
         for side in (TOKENS, WORDS, COUNTS, HOURS):
             rows[side] |= f"Rows of {side}" >> beam.FlatMap(_rows)
         return Past(**rows)
 
-    def _batches(self, root: beam.pvalue.PBegin, side: str) -> beam.PCollection:
-        pattern = FileSystems.join(self._folder, f"{side}-*") if self._folder else None
-        files = FileSystems.match([pattern])[0].metadata_list if pattern else []
-        paths = root | f"Files of {side}" >> beam.Create([file.path for file in files])
-        return paths | f"Read {side}" >> ReadAllFromTFRecord()
+
+def _by_side(named: tuple[str, bytes]) -> Iterator[beam.pvalue.TaggedOutput]:
+    path, batch = named
+    yield beam.pvalue.TaggedOutput(FileSystems.split(path)[1].split("-")[0], batch)
 
 
 def _rows(batch: bytes) -> Iterator[tuple]:

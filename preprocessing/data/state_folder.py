@@ -138,7 +138,7 @@ class StateFolder:
             if sizes.get(file) != size:
                 found = f"has {sizes[file]:,} bytes, not {size:,}" if file in sizes else "is missing"
                 raise self._broken(f"{name}/{file} {found}")
-        was, now = dict(_flat(manifest["config"])), dict(_flat(self._config))
+        was, now = dict(dotted(manifest["config"])), dict(dotted(self._config))
         for key in was | now:
             if was.get(key) != now.get(key):
                 raise self._mistake(
@@ -195,10 +195,10 @@ def fingerprint(root: str, paths: Iterable[str]) -> str:
     return digest.hexdigest()
 
 
-def _flat(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted keys and values."""
+def dotted(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Each value of nested settings, by its key as `--set` has it."""
     if not isinstance(node, dict):
         yield prefix, node
         return
     for key, value in node.items():
-        yield from _flat(value, f"{prefix}.{key}" if prefix else str(key))
+        yield from dotted(value, f"{prefix}.{key}" if prefix else str(key))

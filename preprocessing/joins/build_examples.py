@@ -16,7 +16,7 @@ from preprocessing.joins.request_stages import labels_of, positives, shown_in_va
 from preprocessing.joins.shared_encoder import SharedEncoder
 from preprocessing.joins.split import Cuts
 from preprocessing.joins.user_log import UserLog
-from preprocessing.joins.write_request import RequestFeatures, RequestWriter, Stages
+from preprocessing.joins.write_request import RequestFeatures, RequestWriter, Stages, Table
 from preprocessing.logs.parse import COUNTS, REJECTED, rejected_record
 from preprocessing.logs.records import days
 from preprocessing.shuffle.packing import unpack
@@ -50,8 +50,9 @@ class BuildExamples(beam.DoFn):
         found = (one for batch in sides.get("items", ()) for one in unpack(tuple, batch))
         items = {item_id: EncodedItem._make(item) for _, item_id, item in found}
         asked = (request.query for log in logs for request in log.requests)
-        queries = self._features.encode_queries(asked, self._encoder.get(words))
-        write = RequestWriter(self._features, items, queries)
+        queries = Table.of_queries(asked, self._encoder.get(words), self._features)
+        writer = RequestWriter(self._features, Table.of_items(items, self._features), queries)
+        keys: list[tuple[str, str]] = []
         counts = ExampleCounts()
         for log in logs:
             for place, action in enumerate(log.actions):
@@ -61,8 +62,11 @@ class BuildExamples(beam.DoFn):
             for request, past, stages in self._answered(log, items, cuts, counts):
                 split = cuts.split_of(request.ts)
                 counts.add_example(split, past, stages)
-                example = write(log.user_id, request, past, stages)
-                yield beam.pvalue.TaggedOutput(split, (example_key(log.user_id, request), example))
+                writer.add(log.user_id, request, past, stages)
+                keys.append((split, example_key(log.user_id, request)))
+                if writer.full:
+                    yield from _examples(keys, writer)
+        yield from _examples(keys, writer)
         for count in counts.all():
             yield beam.pvalue.TaggedOutput(COUNTS, count)
 
@@ -79,28 +83,40 @@ class BuildExamples(beam.DoFn):
         for place, request in enumerate(log.requests):
             if place in log.seen.written:
                 continue
-            stages = self._stages(request, answers.get(place, ()), items, cuts)
+            known = [item_id for item_id in request.results if item_id in items]
+            stages = self._stages(request, known, answers.get(place, ()), items, cuts)
             if not stages["ordered"] and not stages["clicked"]:
                 counts.add("searches", "excluded", "no positive", times=place not in log.seen.counted)
                 continue
-            counts.add("shown_unknown_items", times=sum(item_id not in items for item_id in request.results))
+            counts.add("shown_unknown_items", times=len(request.results) - len(known))
             horizons = history.at(request.ts)
             since = request.ts - days(config.long_days)
             past = Past(history.day, horizons, previous_queries(times, asked, request.ts, since, config.queries))
             yield request, past, stages
 
     def _stages(
-        self, request: Request, answers: Sequence[AttributedAction], items: Mapping[str, EncodedItem], cuts: Cuts
+        self,
+        request: Request,
+        known: Sequence[str],
+        answers: Sequence[AttributedAction],
+        items: Mapping[str, EncodedItem],
+        cuts: Cuts,
     ) -> Stages:
-        """The request's items by stage, those that the catalogue has."""
+        """The request's items by stage, those that the catalogue has; `known` are those of its page."""
         limits = self._config.stages
         chosen = positives(request, labels_of(request, answers, cuts), limits)
-        known = [item_id for item_id in request.results if item_id in items]
         return {
             "ordered": [item_id for item_id in chosen.ordered if item_id in items],
             "clicked": [item_id for item_id in chosen.clicked if item_id in items],
             "shown": shown_in_vain(known, answers, limits.shown),
         }
+
+
+def _examples(keys: list[tuple[str, str]], writer: RequestWriter) -> Iterator[beam.pvalue.TaggedOutput]:
+    """(key, example) by split of all that the writer holds."""
+    for (split, key), example in zip(keys, writer.drain(), strict=True):
+        yield beam.pvalue.TaggedOutput(split, (key, example))
+    keys.clear()
 
 
 def _new(log: UserLog, items: Container[str]) -> int:
@@ -134,7 +150,8 @@ class ExampleCounts:
         self._counts["searches", "used"] += 1
         self._counts["examples", split] += 1
         lists = {**past.horizons, "queries": past.queries, **stages}
-        self._lengths.update([(name, len(one)) for name, one in lists.items()])
+        for name, one in lists.items():
+            self._lengths[name, len(one)] += 1
         self._lengths["positives", len(stages["ordered"]) + len(stages["clicked"])] += 1
 
     def all(self) -> Iterator[tuple[tuple[str, ...], int]]:

@@ -19,7 +19,10 @@ def count_positions(log: UserLog, cuts: Cuts) -> collections.Counter[tuple[str, 
         if request.ts >= cuts.validation or not request.results or number in log.seen.counted:
             continue
         counts[POSITION, PAGES, str(min(len(request.results), DEEPEST))] += 1
-        acted_on = {action.item_id for action in labels_of(request, answers.get(number, ()), cuts)}
-        clicked = [place for place, item_id in enumerate(request.results[:DEEPEST], 1) if item_id in acted_on]
-        counts.update((POSITION, CLICKED, str(place)) for place in clicked)
+        if number not in answers:
+            continue
+        acted_on = {action.item_id for action in labels_of(request, answers[number], cuts)}
+        for place, item_id in enumerate(request.results[:DEEPEST], 1):
+            if item_id in acted_on:
+                counts[POSITION, CLICKED, str(place)] += 1
     return counts

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import collections
 import functools
+import gc
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
@@ -20,30 +21,33 @@ from preprocessing.text import analyser, item_queries
 from preprocessing.text.price_bands import PriceBands
 from preprocessing.text.vocabulary import Lookup, TextEncoder, Vocabulary
 
+gc.freeze()  # what the import of TensorFlow leaves stays: no collection has to look through it again
+
 _BATCH = 8_192  # texts a call: enough to hide the call, few enough to stay small
 _STRINGS = [tf.TensorSpec([None], tf.string)]
 _PRICES = [tf.TensorSpec([None], tf.float32), *_STRINGS, *_STRINGS]
 
 
-def _text_batches(texts: Sequence[str]) -> Iterable[tuple[list[int], tf.Tensor]]:
-    """Texts, and where each stands; one in another script would put its whole batch on the analyser's longer way."""
+def _text_batches(texts: Sequence[str]) -> Iterable[tuple[bool, list[int], tf.Tensor]]:
+    """Texts in ASCII and others apart, and where each stands: no batch goes the longer way for a few of its texts."""
     in_ascii = [place for place, text in enumerate(texts) if text.isascii()]
     others = [place for place, text in enumerate(texts) if not text.isascii()]
-    for alike in (in_ascii, others):
+    for plain, alike in ((True, in_ascii), (False, others)):
         for start in range(0, len(alike), _BATCH):
             places = alike[start : start + _BATCH]
-            yield places, tf.constant([texts[place] for place in places], tf.string)
+            yield plain, places, tf.constant([texts[place] for place in places], tf.string)
 
 
 @functools.cache
-def _counter(config: TextConfig) -> tf.types.experimental.PolymorphicFunction:
+def _counter(config: TextConfig, plain: bool) -> tf.types.experimental.PolymorphicFunction:
     """Texts and their counts -> for each grain the distinct strings and their summed counts."""
 
     def count(texts: tf.Tensor, counts: tf.Tensor) -> dict[str, tuple[tf.Tensor, tf.Tensor]]:
         summed = {}
-        for name, found in analyser.analyse(texts, config.grains, config.max_chars, config.max_words).items():
-            distinct, index = tf.unique(found.values)
-            weights = tf.gather(counts, found.value_rowids())
+        found = analyser.analyse(texts, config.grains, config.max_chars, config.max_words, plain=plain)
+        for name, strings in found.items():
+            distinct, index = tf.unique(strings.values)
+            weights = tf.gather(counts, strings.value_rowids())
             summed[name] = distinct, tf.math.unsorted_segment_sum(weights, index, tf.size(distinct))
         return summed
 
@@ -52,11 +56,10 @@ def _counter(config: TextConfig) -> tf.types.experimental.PolymorphicFunction:
 
 def count_grains(counts: Mapping[str, int], grains: Sequence[str], config: TextConfig) -> dict[tuple[str, str], int]:
     """How often each (grain, its text) of `grains` occurs in texts that occur `counts` times."""
-    count = _counter(config)
     totals: collections.Counter[tuple[str, str]] = collections.Counter()
     weights = np.fromiter(counts.values(), np.int64, len(counts))
-    for places, batch in _text_batches(list(counts)):
-        found = count(batch, tf.constant(weights[places]))
+    for plain, places, batch in _text_batches(list(counts)):
+        found = _counter(config, plain)(batch, tf.constant(weights[places]))
         for name in grains:
             grams, summed = found[name]
             for gram, weight in zip(grams.numpy().tolist(), summed.numpy().tolist(), strict=True):
@@ -99,7 +102,10 @@ class Encoder:
     ) -> None:
         grains: dict[str, Vocabulary] = {name: vocabularies[name] for name in config.grains}
         encode = TextEncoder(grains, config.max_chars, config.max_words)
-        self._encode = tf.function(encode, input_signature=_STRINGS, autograph=False)
+        self._encode = {
+            plain: tf.function(functools.partial(encode, plain=plain), input_signature=_STRINGS, autograph=False)
+            for plain in (True, False)
+        }
         self._lookup = functools.cache(lambda name: Lookup(vocabularies[name], name))
         self._bands = functools.cache(lambda: tf.function(bands(), input_signature=_PRICES, autograph=False))
 
@@ -118,8 +124,8 @@ class Encoder:
     def texts(self, texts: Sequence[str], grains: Sequence[str]) -> list[tuple[list[int], ...]]:
         """For each text the ids of each of `grains`."""
         rows: list[tuple[list[int], ...]] = [()] * len(texts)
-        for places, batch in _text_batches(texts):
-            found = self._encode(batch)
+        for plain, places, batch in _text_batches(texts):
+            found = self._encode[plain](batch)
             for place, row in zip(places, zip(*(_rows(found[grain]) for grain in grains), strict=True), strict=True):
                 rows[place] = row
         return rows

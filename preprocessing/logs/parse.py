@@ -15,6 +15,7 @@ from preprocessing.config import STREAM_FIELDS, InputConfig, StreamConfig
 from preprocessing.logs import ubi
 from preprocessing.logs.arrow_rows import records_of
 from preprocessing.logs.documents import Document, loader, path_of_column
+from preprocessing.logs.field_rules import FieldRules
 from preprocessing.logs.heavy_users import HEAVY, HeavyUsers
 from preprocessing.logs.newest_events import Event
 from preprocessing.logs.read_blocks import Block
@@ -67,8 +68,13 @@ def document_loader(stream: str, config: InputConfig) -> Callable[[Any], Documen
     """What turns a line of JSON or a plain dict into a document under our names."""
     if stream == "ubi":
         return ubi.load
-    settings: StreamConfig | None = getattr(config, stream)
-    return loader(settings.columns if settings is not None else {})
+    settings: StreamConfig = getattr(config, stream) or StreamConfig(pattern="")
+    load = loader(settings.columns)
+    parts = (settings.extract, settings.values, settings.defaults, settings.constants)
+    if not any(parts):
+        return load
+    meant = FieldRules(*parts)
+    return lambda raw: meant(load(raw))
 
 
 def columns_of(stream: str, config: InputConfig) -> tuple[str, ...] | None:
@@ -150,7 +156,7 @@ class ParseRecords(beam.DoFn):
         ignored: list[str] = []
         try:
             document = self._load(raw)
-            self._filled[tuple([name for name in self._fields if _says_something(document.get(name))])] += 1
+            self._filled[self._filled_of(document)] += 1
             record = self._parse(document, path, place, ignored)
         except Rejected as reason:
             self._counts[self._stream, "rejected", str(reason)] += 1
@@ -159,7 +165,13 @@ class ParseRecords(beam.DoFn):
             self._counts[self._stream, "excluded", str(rule)] += 1
         else:
             self._keep(record)
-            self._counts.update([(self._stream, "ignored", f"bad {name}") for name in ignored])
+            for name in ignored:
+                self._counts[self._stream, "ignored", f"bad {name}"] += 1
+
+    def _filled_of(self, document: Document) -> tuple[str, ...]:
+        """The fields that say something; of a text, as most are, that is quick to tell."""
+        values = zip(self._fields, map(document.get, self._fields), strict=True)
+        return tuple([name for name, value in values if (value if type(value) is str else _says_something(value))])
 
     def _keep_heavy(self) -> None:
         """What is held of heavy users, to be shuffled as it is; what was left out is counted."""

@@ -215,7 +215,7 @@ def _page(results: Any) -> tuple[str, ...] | None:
         return None
     if not isinstance(results, list | tuple):
         raise ValueError("not a list")
-    shown = [values.identifier(item) for item in results]
+    shown = values.identifiers(results)
     if None in shown:
         raise ValueError("an item without an id")
     return tuple(dict.fromkeys(shown))  # type: ignore[arg-type]  # an item shown twice counts at its first place

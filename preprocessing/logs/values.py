@@ -9,6 +9,7 @@ import datetime
 import decimal
 import math
 import struct
+from collections.abc import Sequence
 from typing import Any
 
 UNREADABLE = (ValueError, ArithmeticError)
@@ -40,6 +41,15 @@ def identifier(value: Any) -> str | None:
     if "\n" in trimmed or "\r" in trimmed:
         raise ValueError("a line break in an id")
     return trimmed or None
+
+
+def identifiers(values: Sequence[Any]) -> list[str | None]:
+    """Many ids: that none has to be trimmed is seen of all of them at once."""
+    if set(map(type, values)) == {str} and all(values):
+        joined = "".join(values)
+        if joined.isascii() and joined.split(None, 1) == [joined]:
+            return list(values)
+    return [identifier(value) for value in values]
 
 
 def _id_of_number(value: Any) -> Any:

@@ -20,6 +20,7 @@ def analyse(
     max_chars: int = 256,
     max_words: int = 32,
     spelled: tf.Tensor | None = None,
+    plain: bool = False,
 ) -> dict[str, tf.RaggedTensor]:
     """Splits texts into grains.
 
@@ -32,13 +33,18 @@ def analyse(
       max_chars: characters kept of each raw text.
       max_words: words kept of each text.
       spelled: of how many texts, the first ones, grains other than words are wanted; of all by default.
+      plain: whether all texts are known to be in ASCII: then the graph has no other way.
 
     Returns:
       For each grain, strings `[batch or spelled, (grams or words)]`.
     """
     heads = tf.strings.substr(text, 0, max_chars)
-    characters, starts = lazy_cond(
-        tf.reduce_all(are_ascii(heads)), lambda: ascii_characters(heads), lambda: mixed_characters(text, max_chars)
+    characters, starts = (
+        ascii_characters(heads)
+        if plain
+        else lazy_cond(
+            tf.reduce_all(are_ascii(heads)), lambda: ascii_characters(heads), lambda: mixed_characters(text, max_chars)
+        )
     )
     first = characters if spelled is None else first_texts(characters, spelled)
     own = letters(first.codes)

@@ -55,7 +55,7 @@ class TextEncoder(tf.Module):
         self._max_chars = max_chars
         self._max_words = max_words
 
-    def __call__(self, texts: tf.Tensor) -> dict[str, tf.RaggedTensor]:
-        """int64 `[batch, (length)]` of each grain for string `[batch]`."""
-        grains = analyser.analyse(texts, tuple(self._lookups), self._max_chars, self._max_words)
+    def __call__(self, texts: tf.Tensor, plain: bool = False) -> dict[str, tf.RaggedTensor]:
+        """int64 `[batch, (length)]` of each grain for string `[batch]`, which may be known to be `plain` ASCII."""
+        grains = analyser.analyse(texts, tuple(self._lookups), self._max_chars, self._max_words, plain=plain)
         return {name: grain.with_values(self._lookups[name].of_words(grain.values)) for name, grain in grains.items()}

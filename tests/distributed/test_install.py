@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
 import sys
-import venv
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from environments import fresh, pip, run
 from processes import Processes
 
 from tests.packages import ROOT, Built, build
@@ -20,24 +18,6 @@ from tests.serving.runtime.small_model import write_version
 
 START_ATTEMPTS = 40
 LOCK = dict(line.split("==") for line in (ROOT / "requirements.lock").read_text().split())
-
-
-def run(*command: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """A command that must end well, away from the sources."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))}
-    done = subprocess.run([*map(str, command)], cwd=cwd, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    return done
-
-
-def fresh(folder: Path) -> Path:
-    """The Python of a new environment."""
-    venv.create(folder, with_pip=True)
-    return folder / "bin" / "python"
-
-
-def pip(python: Path, *arguments: object) -> str:
-    return run(python, "-m", "pip", "--disable-pip-version-check", *arguments, cwd=python.parent).stdout
 
 
 @pytest.fixture(scope="module")
@@ -84,8 +64,9 @@ with Retriever({target!r}, timeout=10) as retriever:
 print(len(hits), {{hit.item_id for hit in hits}} <= set("abc"))
 """
     assert run(python, "-c", ask, cwd=tmp_path).stdout.split() == ["2", "True"]
-    table = run(python, "-m", "serving.client", "red shoes", "--target", target, "--k", "3", cwd=tmp_path).stdout
-    assert [line.split()[0] for line in table.splitlines()] == ["rank", "1", "2", "3"]
+    for command in ((python, "-m", "serving.client"), (python.parent / "multigrain", "ask")):
+        table = run(*command, "red shoes", "--target", target, "--k", "3", cwd=tmp_path).stdout
+        assert [line.split()[0] for line in table.splitlines()] == ["rank", "1", "2", "3"]
 
 
 def test_the_package_brings_what_the_pipeline_needs(built: Built, tmp_path: Path) -> None:

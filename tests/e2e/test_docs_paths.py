@@ -41,9 +41,8 @@ def test_the_index_has_every_page() -> None:
     assert linked == pages
 
 
-@pytest.fixture(scope="module")
-def drawing() -> ModuleType:
-    path = ROOT / "docs" / "draw_rooms.py"
+def _drawing(name: str) -> ModuleType:
+    path = ROOT / "docs" / f"{name}.py"
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -51,8 +50,15 @@ def drawing() -> ModuleType:
     return module
 
 
-def test_the_picture_is_that_of_the_code(drawing: ModuleType) -> None:
-    assert drawing.PICTURE.read_text("utf-8") == drawing.picture(), "run python docs/draw_rooms.py"
+@pytest.fixture(scope="module")
+def drawing() -> ModuleType:
+    return _drawing("draw_rooms")
+
+
+@pytest.mark.parametrize("name", ["draw_rooms", "draw_day"])
+def test_a_picture_is_that_of_the_code(name: str) -> None:
+    drawn = _drawing(name)
+    assert drawn.PICTURE.read_text("utf-8") == drawn.picture(), f"run python docs/{name}.py"
 
 
 def test_both_walks_are_drawn_step_by_step(drawing: ModuleType) -> None:

@@ -59,6 +59,13 @@ USAGES: dict[str, tuple[str, str, str]] = {
         f"--config {ROOT}/configs/demo.yaml --input {{here}}/log --output {{here}}/data --runner=DataflowRunner",
         "Missing required option: project",
     ),
+    "a folder without logs": ("preprocessing.inspect", "{here}", "{here}: no log in it"),
+    "a day that is not whole": ("preprocessing.compare", "{here} {here}", "{here}: no _SUCCESS in it"),
+    "a limit of another name": (
+        "preprocessing.compare",
+        f"{{here}} {{here}} --config {ROOT}/configs/demo.yaml --set preprocessing.compare.lenghts=1",
+        "did you mean 'lengths'",
+    ),
     "records of a broken run": ("trainer.task", f"{MGDSPR} --data {{here}} --job-dir {{here}}/job", "no _SUCCESS"),
     "a model of another project": (
         "trainer.task",

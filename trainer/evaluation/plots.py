@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
-from matplotlib.figure import Figure
 
+from preprocessing.command.svg import as_svg, new_plot
 from trainer.evaluation.training_curves import Curve
-
-mpl.rcParams["svg.hashsalt"] = "multigrain"  # the same figures, the same file
 
 
 def recall_by_k(metrics: Mapping[str, Any], stage: str) -> str:
     """Recall at each depth, a line a model, with intervals."""
-    figure, axes = _axes(f"Recall of {stage} items", "K", "recall")
+    figure, axes = new_plot(f"Recall of {stage} items", "K", "recall")
     for model, figures in metrics["models"].items():
         points = [figures.get(f"recall@{k}/{stage}") for k in metrics["k"]]
         known = [(k, point) for k, point in zip(metrics["k"], points, strict=True) if point is not None]
@@ -27,12 +23,12 @@ def recall_by_k(metrics: Mapping[str, Any], stage: str) -> str:
         axes.errorbar([k for k, _ in known], means, [below, above], marker="o", capsize=3, label=model)
     axes.set_xscale("log")
     axes.legend()
-    return _svg(figure)
+    return as_svg(figure)
 
 
 def recall_by_segment(metrics: Mapping[str, Any], segments: Sequence[str], k: int, stage: str) -> str:
     """Recall of each segment, a bar a model."""
-    figure, axes = _axes(f"Recall@{k} of {stage} items by segment", "", "recall")
+    figure, axes = new_plot(f"Recall@{k} of {stage} items by segment", "", "recall")
     models = metrics["models"]
     width = 0.8 / len(models)
     for number, (model, figures) in enumerate(models.items()):
@@ -40,21 +36,21 @@ def recall_by_segment(metrics: Mapping[str, Any], segments: Sequence[str], k: in
         axes.bar(np.arange(len(segments)) + number * width, heights, width, label=model)
     axes.set_xticks(np.arange(len(segments)) + 0.4 - width / 2, segments)
     axes.legend()
-    return _svg(figure)
+    return as_svg(figure)
 
 
 def curves(title: str, up: str, lines: Mapping[str, Curve]) -> str:
     """Values over steps, a line a job."""
-    figure, axes = _axes(title, "step", up)
+    figure, axes = new_plot(title, "step", up)
     for job, (steps, values) in lines.items():
         axes.plot(steps, values, label=job)
     axes.legend()
-    return _svg(figure)
+    return as_svg(figure)
 
 
 def score_distributions(name: str, scores: Mapping[str, np.ndarray]) -> str:
     """How a model scores what was ordered, clicked, shown and retrieved."""
-    figure, axes = _axes(f"{name}: scores", "score", "density")
+    figure, axes = new_plot(f"{name}: scores", "score", "density")
     together = np.concatenate([one[np.isfinite(one)] for one in scores.values()])
     low, high = (float(one) for one in np.percentile(together, [0.5, 99.5]))
     for group, values in scores.items():
@@ -63,18 +59,4 @@ def score_distributions(name: str, scores: Mapping[str, np.ndarray]) -> str:
             continue
         axes.hist(inside, bins=60, range=(low, high), density=True, histtype="step", label=group)
     axes.legend()
-    return _svg(figure)
-
-
-def _axes(title: str, across: str, up: str) -> tuple[Figure, Any]:
-    figure = Figure(figsize=(7, 4), layout="constrained")
-    axes = figure.subplots()
-    axes.set(title=title, xlabel=across, ylabel=up)
-    axes.grid(alpha=0.3)
-    return figure, axes
-
-
-def _svg(figure: Figure) -> str:
-    buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None})
-    return buffer.getvalue()[buffer.getvalue().index("<svg") :]
+    return as_svg(figure)

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from preprocessing.data import example_proto
-from preprocessing.data.features import (
-    ColumnsWriter,
-    EncodedItem,
-    Feature,
-    catalog_features,
-    parsing_spec,
-    request_features,
-)
+from preprocessing.data.features import Feature, catalog_features, parsing_spec, request_features
 
 CONTENT = {"int64": example_proto.ints, "float32": example_proto.floats, "string": example_proto.strings}
 lists = st.one_of(
@@ -57,30 +49,6 @@ def test_the_spec_reads_scalars_lists_and_lists_of_lists() -> None:
     assert parsed["titles"].to_list() == [[[1, 2], [], [3]], []]
 
 
-def test_items_are_joined_column_by_column() -> None:
-    items = [
-        EncodedItem(
-            item_id=example_proto.strings([f"item {number}".encode()]),
-            attributes=tuple(example_proto.varint(number * 10 + place) for place in range(6)),
-            log_prob=example_proto.floats([-1.5]),
-            title=(example_proto.ints([7] * number), example_proto.varint(number)),
-        )
-        for number in (1, 2)
-    ]
-    stage = ColumnsWriter("shown", EncodedItem.columns(("word",)))
-    read = tf.train.Example.FromString(example_proto.example([stage([item.contents for item in items])]))
-    shown = read.features.feature
-    assert list(shown["shown_item_id"].bytes_list.value) == [b"item 1", b"item 2"]
-    assert list(shown["shown_shop"].int64_list.value) == [12, 22]
-    assert list(shown["shown_log_prob"].float_list.value) == [-1.5, -1.5]
-    assert list(shown["shown_title_word"].int64_list.value) == [7, 7, 7]
-    assert list(shown["shown_title_word_length"].int64_list.value) == [1, 2]
-    horizon = ColumnsWriter("short", EncodedItem.attribute_columns())
-    read = tf.train.Example.FromString(example_proto.example([horizon([item.attributes for item in items])]))
-    assert list(read.features.feature["short_item"].int64_list.value) == [10, 20]
-    assert stage([]) == b""
-
-
 def test_vectors_are_dense_by_item_and_ragged_by_request() -> None:
     features = {one.name: one for one in (*request_features([], [], 2), *catalog_features([], 2))}
     wanted = [features["clicked_vector"], features["vector"]]
@@ -93,11 +61,6 @@ def test_vectors_are_dense_by_item_and_ragged_by_request() -> None:
     assert parsed["clicked_vector"].row_lengths().numpy().tolist() == [2, 0]
     assert parsed["vector"].numpy().tolist() == [[3.0, 4.0], [0.0, 0.0]]
     assert not [one for one in (*request_features([], []), *catalog_features([])) if "vector" in one.name]
-
-
-def test_a_column_too_few_is_no_silence() -> None:
-    with pytest.raises(ValueError):
-        ColumnsWriter("short", EncodedItem.attribute_columns())([(b"1", b"2")])
 
 
 def test_names_are_unique_and_typed() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 
 from preprocessing.config import PricesConfig, TextConfig, VocabulariesConfig
@@ -36,3 +38,7 @@ def test_queries_need_the_vocabularies_of_their_grains_alone() -> None:
     words = {"word": ["sofa"], "char": ["s"], "bigram": ["so"]}
     encoder = Encoder.of(words, VocabulariesConfig().hash_buckets() | {"word": 3}, TextConfig(), PricesConfig())
     assert encoder.texts(["sofa"], ("word",)) == [([4],)]
+
+
+def test_no_collection_looks_through_tensorflow() -> None:
+    assert gc.get_freeze_count() > 100_000

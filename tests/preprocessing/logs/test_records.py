@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from preprocessing.logs import values
 from preprocessing.logs.records import (
     Excluded,
     Item,
@@ -305,3 +306,16 @@ def test_a_day_starts_at_most_a_day_before(ts: int, hours: int) -> None:
     start = day_start(ts, hours * 3_600_000)
     assert 0 <= ts - start < 86_400_000
     assert (start + hours * 3_600_000) % 86_400_000 == 0
+
+
+@given(
+    st.lists(st.one_of(st.text(max_size=3), st.sampled_from(["a", "b2", " a", "b\n", "", "\x1f", 5, None, True, b"x"])))
+)
+def test_ids_are_read_as_one_by_one(raw: list[Any]) -> None:
+    def read(them: Callable[[], list[str | None]]) -> list[str | None] | str:
+        try:
+            return them()
+        except values.UNREADABLE as error:
+            return str(error)
+
+    assert read(lambda: values.identifiers(raw)) == read(lambda: [values.identifier(one) for one in raw])

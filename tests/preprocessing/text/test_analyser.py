@@ -133,6 +133,15 @@ def test_ascii_is_read_the_same_on_the_long_way(analyse: Analyse, batch: list[by
     assert_as_in_plain_python(analyse, batch)
 
 
+@settings(max_examples=100, deadline=None)
+@given(batch=st.lists(ascii_texts, min_size=1))
+def test_texts_known_to_be_plain_are_read_as_any(analyse: Analyse, batch: list[bytes]) -> None:
+    known = analyse_in_graph(tf.constant(batch), ("char", "bigram", "trigram", "word"), plain=True)
+    rows = {name: [[one.decode() for one in row] for row in grain.to_list()] for name, grain in known.items()}
+    found = analyse(batch)
+    assert rows == {name: found[name] for name in rows}
+
+
 def nodes_run(grains: list[str], given: list[Any]) -> list[Any]:
     """What a session tells of the nodes that it runs to analyse some texts."""
     call = tf.function(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +14,7 @@ from preprocessing.command.console import UserError
 from serving import refresh
 from serving.batch.output_folder import locked
 from serving.release import whole_day
+from serving.release.day_steps import STEPS, command, steps_of
 from serving.release.versions import REJECTED
 from serving.release.whole_day import Day, WholeDay
 
@@ -49,11 +51,15 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
     return machine
 
 
-def _day(folder: Path, day: str, trains: bool = True) -> Day:
-    return WholeDay(str(folder), f"/logs/{day}/", "c.yaml", ["trainer.seed=3"]).live(trains, drop=0.02)
+def _day(folder: Path, day: str, trains: bool = True, accept: bool = False) -> Day:
+    whole = WholeDay(str(folder), f"/logs/{day}/", "c.yaml", ["trainer.seed=3"], 0.02, accept)
+    for step in steps_of(trains)[:-1]:
+        whole.run(step.name)
+    return whole.made()
 
 
 ALL = ["preprocessing.pipeline", "trainer.task", "trainer.evaluate", "trainer.gate"]
+COMPARE = "preprocessing.compare"
 
 
 def test_the_first_day_begins_and_the_next_go_on(machine: Machine, tmp_path: Path) -> None:
@@ -109,7 +115,90 @@ def test_a_job_that_the_gate_refuses_is_not_served(machine: Machine, tmp_path: P
     machine.statuses = {}
     machine.steps()
     _day(tmp_path, "2024-06-03")
-    assert machine.commands[1][-6:-4] == ("--init-from", good)
+    assert machine.commands[2][-6:-4] == ("--init-from", good)
+
+
+def test_from_the_third_day_on_each_is_compared_with_the_one_before(machine: Machine, tmp_path: Path) -> None:
+    """The first day's logs are of several days, so the second is like no other."""
+    for day in ("2024-06-01", "2024-06-02"):
+        _day(tmp_path, day)
+    assert COMPARE not in machine.steps()
+    _day(tmp_path, "2024-06-03")
+    compared = machine.commands[1]
+    assert compared == (
+        COMPARE,
+        f"{tmp_path}/2024-06-02/data",
+        f"{tmp_path}/2024-06-03/data",
+        *("--config", "c.yaml", "--set", "trainer.seed=3", "--report", f"{tmp_path}/2024-06-03/compare.html"),
+    )
+    assert machine.steps() == [ALL[0], COMPARE, *ALL[1:]]
+    _day(tmp_path, "2024-06-03")
+    assert machine.steps() == ALL[:1]
+
+
+def test_a_day_past_a_limit_ends_before_training_until_it_is_accepted(
+    machine: Machine, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for day in ("2024-06-01", "2024-06-02"):
+        _day(tmp_path, day)
+    machine.steps()
+    machine.statuses = {COMPARE: 3}
+    for _ in range(2):  # the same again says the same
+        with pytest.raises(SystemExit) as stopped:
+            _day(tmp_path, "2024-06-03")
+        assert stopped.value.code == REJECTED and machine.steps() == [ALL[0], COMPARE]
+        said = capsys.readouterr().err.splitlines()[-1]
+        assert said.startswith("error: 2024-06-03 is past a limit beside 2024-06-02, see ") and "--accept" in said
+    whole = WholeDay(str(tmp_path), "/logs/2024-06-03", "c.yaml", [], 0.02, accept=False)
+    for made_of_it in (lambda: whole.run("train"), whole.made):
+        with pytest.raises(UserError, match="2024-06-03 was not let pass by --step compare"):
+            made_of_it()
+
+    machine.statuses = {}
+    _day(tmp_path, "2024-06-04", trains=False)  # is compared with the last that passed
+    assert machine.commands[1][1] == f"{tmp_path}/2024-06-02/data"
+    machine.steps()
+    machine.statuses = {COMPARE: 3}
+    assert _day(tmp_path, "2024-06-03", accept=True).passed and machine.steps() == [ALL[0], COMPARE, *ALL[1:]]
+    assert _day(tmp_path, "2024-06-03").passed and machine.steps() == ALL[:1]
+
+
+def test_a_comparison_that_stops_is_no_day_past_a_limit(machine: Machine, tmp_path: Path) -> None:
+    for day in ("2024-06-01", "2024-06-02"):
+        _day(tmp_path, day)
+    machine.statuses = {COMPARE: 1}
+    with pytest.raises(SystemExit) as stopped:
+        _day(tmp_path, "2024-06-03")
+    assert stopped.value.code == 1 and not (tmp_path / "2024-06-03" / "compared.json").exists()
+
+
+def test_step_by_step_a_day_is_the_same(machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    exported: list[tuple[str, ...]] = []
+    monkeypatch.setattr(refresh, "refresh", lambda config, *given: exported.append(given[:2]) or 0)
+
+    def lived(days: str, runs: list[list[str]]) -> list[tuple[str, ...]]:
+        for run in runs:
+            assert refresh.main(run) == 0
+        found = [*machine.commands, *exported]
+        machine.commands.clear()
+        exported.clear()
+        return [tuple(part.replace(days, "DAYS") for part in one) for one in found]
+
+    whole, stepped = f"{tmp_path}/whole", f"{tmp_path}/stepped"
+    for day in ("1", "2", "3"):
+        where = ("configs/demo.yaml", f"/logs/{day}")
+        _, _, _, _, *flags = command(STEPS[0], *where, whole, f"{tmp_path}/models")
+        steps = [command(step, *where, stepped, f"{tmp_path}/models") for step in STEPS]
+        assert all(one[:2] == ["-m", "serving.refresh"] for one in steps)
+        assert lived(whole, [[*flags, "--train"]]) == lived(stepped, [one[2:] for one in steps])
+
+
+def test_the_steps_name_commands_that_there_are() -> None:
+    assert [step.name for step in steps_of(trains=False)] == ["records", "compare", "publish"]
+    assert steps_of(trains=True) == list(STEPS)
+    for step in STEPS:
+        assert importlib.util.find_spec(step.module) is not None
+        assert {"--step", "--config", "--logs", "--days", "--output"} <= set(command(step, "c", "l", "d", "o"))
 
 
 def test_no_job_yet(machine: Machine, tmp_path: Path) -> None:
@@ -136,6 +225,10 @@ def test_mistakes(machine: Machine, tmp_path: Path) -> None:
         refresh.main([*output, "--days", "d"])
     with pytest.raises(UserError, match="leave out --job-dir and --data"):
         refresh.main([*output, "--days", "d", "--logs", "l", "--config", "configs/demo.yaml", "--data", "x"])
+    with pytest.raises(UserError, match="--train says which steps the day has: leave it out where --step names one"):
+        refresh.main(
+            [*output, *["--days", "d", "--logs", "l", "--config", "configs/demo.yaml", "--train", "--step", "gate"]]
+        )
     with locked(f"{tmp_path}/days", "--days"), pytest.raises(UserError, match="another run is at work there"):
         refresh.main([*output, "--days", f"{tmp_path}/days", "--logs", "l", "--config", "configs/demo.yaml"])
     assert not machine.commands

@@ -152,3 +152,15 @@ def test_scanns_ops_are_looked_for_at_the_start(library: str, version: str, said
     else:
         assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
         assert done.stderr.startswith("error: ScaNN's ops were not found: ") and said in done.stderr
+
+
+def test_pods_hold_no_key_to_the_cluster_and_the_network_is_closed() -> None:
+    pods = [one["spec"]["template"] for _, one in documents() if one["kind"] in ("Deployment", "StatefulSet")]
+    (policy,) = (one["spec"] for _, one in documents() if one["kind"] == "NetworkPolicy")
+    assert policy["policyTypes"] == ["Ingress", "Egress"] and policy["egress"] == []
+    asked = {port["port"] for rule in policy["ingress"] for port in rule["ports"]}
+    for pod in pods:
+        assert pod["spec"]["automountServiceAccountToken"] is False
+        assert policy["podSelector"]["matchLabels"].items() <= pod["metadata"]["labels"].items()
+        (server,) = pod["spec"]["containers"]
+        assert asked == {port["name"] for port in server["ports"]}

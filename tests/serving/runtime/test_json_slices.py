@@ -20,6 +20,7 @@ from serving.runtime.status import ServingError
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(1 << 53), 1 << 53) | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=20,
 )
 INDENTS = st.sampled_from([None, 0, 1])
 

@@ -1,0 +1,1 @@
+"""How a day's records differ from those of the day before."""
