@@ -23,6 +23,7 @@ class Claim(NamedTuple):
 CLAIMS = (
     Claim("MGDSPR finds more than alpha-DNN", "mgdspr", "dnn-words", _ORDERED),
     Claim("and more than one with ids, attributes and behaviours", "mgdspr", "dnn", _ORDERED),
+    Claim("and more of what was clicked, of which there is more", "mgdspr", "dnn", _CLICKED),
     Claim("softmax over the catalogue beats the pairwise hinge", "mgdspr", "hinge", _ORDERED),
     Claim("several grains find more than words alone", "mgdspr", "one-grain", _ORDERED),
     Claim("several grains are more relevant", "mgdspr", "one-grain", _RELEVANT),
