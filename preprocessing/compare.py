@@ -31,6 +31,7 @@ Counts are exact. The rest is of a sample: of each split the first records, whos
 examples:
   python -m preprocessing.compare data/2024-06-01 data/2024-06-02
   python -m preprocessing.compare data/2024-06-01 data/2024-06-02 --config c.yaml --report compare.html
+  python -m preprocessing.compare data/2024-06-01 data/2024-06-02 --served 'requests/2024-06-02/*'
 
 exit status: 0 no change is past its limit, 2 a mistake in flags or files, 3 a change is past its limit, or the schemas
 differ
@@ -45,6 +46,11 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     flags.add_argument("--config", help="the experiment's YAML; preprocessing.compare has the limits")
     flags.add_argument("--set", action="append", default=[], metavar="A.B=C", help="overrides one key of the config")
     flags.add_argument("--report", metavar="PAGE", help="writes an HTML page with all figures and plots")
+    flags.add_argument(
+        "--served",
+        metavar="FILES",
+        help="PredictionLog records of a server's requests: compared with TODAY's newest requests",
+    )
     return flags.parse_args(argv)
 
 
@@ -80,7 +86,7 @@ def main(argv: list[str] | None = None) -> int:
     if differences:
         sys.stderr.write("".join(f"another schema: {one}\n" for one in differences))
         return PAST_A_LIMIT
-    found = compare_folders(before, now, config)
+    found = compare_folders(before, now, config, flags.served)
     if flags.report is not None:
         write_page(flags.report, f"{before.path} and {now.path}", found)
     console = Console()

@@ -180,6 +180,9 @@ def main(argv: list[str] | None = None) -> int:
     try:
         if flags.days is not None:
             return live(flags, config, beam_flags)
+        for name in ("logs", "train", "step", "accept"):
+            if getattr(flags, name):
+                raise UserError(f"--{name} is of a whole day: give --days")
         if flags.job_dir is None or flags.data is None:
             raise UserError("give --job-dir and --data, or --days and --logs for the whole day")
         job_dir, data_dir, output = (one.rstrip("/") for one in (flags.job_dir, flags.data, flags.output))

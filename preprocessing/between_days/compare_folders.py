@@ -11,11 +11,13 @@ from apache_beam.io.filesystems import FileSystems
 
 from preprocessing.between_days.findings import Finding, of_drift, of_records, of_stats, of_vocabularies
 from preprocessing.between_days.sample_records import SPLITS, Sample, Words, read_words, sample
+from preprocessing.between_days.served_requests import served_sample
 from preprocessing.command.console import UserError, progress
 from preprocessing.config import PreprocessingConfig
 from preprocessing.data.data_folder import SPEC, STATS, SUCCESS
 from preprocessing.data.features import HORIZONS
 
+ASKED = "asked"  # as a split: the records' newest requests, and the server's
 _PASTS = ("history_word", *(f"{horizon}_item" for horizon in HORIZONS))
 
 
@@ -49,8 +51,8 @@ def open_folder(path: str) -> Folder:
     return Folder(path, spec, stats)
 
 
-def compare_folders(before: Folder, now: Folder, config: PreprocessingConfig) -> Comparison:
-    """Compares two folders of one schema."""
+def compare_folders(before: Folder, now: Folder, config: PreprocessingConfig, served: str | None) -> Comparison:
+    """Compares two folders of one schema, and the newest requests with what a server was asked, if it says where."""
     limits, passed_over = config.compare, _PASTS if _begins(before) else ()
     found = Comparison(list(of_stats(before.stats, now.stats, limits)), {})
     words = (read_words(before.path, before.spec), read_words(now.path, now.spec))
@@ -64,6 +66,10 @@ def compare_folders(before: Folder, now: Folder, config: PreprocessingConfig) ->
                 found.samples[split] = (first, second)
                 found.findings.extend(_of_split(split, (first, second), words, config, passed_over))
             bar.advance()
+    if served is not None and "eval" in found.samples:
+        asked = served_sample(served, now.path, now.spec, words[1], limits.requests, config.seed)
+        found.samples[ASKED] = (found.samples["eval"][1], asked)
+        found.findings.extend(_of_split(ASKED, found.samples[ASKED], (words[1], words[1]), config, ()))
     return found
 
 

@@ -58,7 +58,7 @@ def _row(finding: Finding) -> str:
 
 def _plots(samples: Mapping[str, tuple[Sample, Sample]]) -> Iterator[str]:
     for split, (before, now) in samples.items():
-        for name in before.values:
+        for name in now.values:
             yield as_svg(_changes(f"{split} {name}", shares(before.values[name], now.values[name])))
 
 

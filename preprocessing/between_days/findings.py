@@ -98,13 +98,13 @@ def of_records(
 ) -> Iterator[Finding]:
     """Of samples of a split: what is empty, and how long lists are, but for some."""
     users = (before.users, now.users)  # one user's records are alike, so they count as one
-    for name in before.empty:
+    for name in now.empty:
         if name not in passed_over:
             empty = tuple(one.empty[name] * one.users for one in (before, now))
             yield _share("empty", f"{split} {name}", empty, users, limits.empty)
-    for name, lengths in before.lengths.items():
+    for name, lengths in now.lengths.items():
         if name not in passed_over:
-            yield _length(f"{split} {name}", lengths, now.lengths[name], users, limits.lengths)
+            yield _length(f"{split} {name}", before.lengths[name], lengths, users, limits.lengths)
 
 
 def of_vocabularies(
@@ -112,7 +112,7 @@ def of_vocabularies(
 ) -> Iterator[Finding]:
     """By use: what vocabularies do not know, what is new in them, and what is gone."""
     users = (days[0].users, days[1].users)
-    for name in days[0].uses:
+    for name in days[1].uses:
         uses, (before, now) = [day.uses[name] for day in days], (one[name] for one in words)
         unknown = [_part(one[1:], slice(before.first - 1)) for one in uses]
         amounts = (unknown[0] * users[0], unknown[1] * users[1])
@@ -128,7 +128,7 @@ def of_vocabularies(
 
 def of_drift(split: str, before: Sample, now: Sample, limits: CompareConfig, seed: int) -> Iterator[Finding]:
     """How far apart the distributions of samples are."""
-    for name in before.values:
+    for name in now.values:
         found: Drift = drift(before.values[name], now.values[name], seed)
         yield Finding(f"drift.{name}", f"{split} {name}", found.bits, getattr(limits.drift, name), found.floor)
 

@@ -67,6 +67,12 @@ def sample(
     return _catalog_sample(batches, words) if split == CATALOG else _request_sample(batches, words, spec)
 
 
+def files_of(pattern: str, seed: int) -> list[str]:
+    """Some of the files, in order."""
+    files = sorted(tf.io.gfile.glob(pattern))
+    return sorted(np.random.default_rng(seed).permutation(files)[:_FILES].tolist())
+
+
 def _wanted(spec: Mapping[str, Any], split: str) -> set[str]:
     if split == CATALOG:
         return {"title", "title_word", PRICE, *_NAMES.values()}
@@ -81,8 +87,7 @@ def _lists(spec: Mapping[str, Any]) -> list[str]:
 
 
 def _batches(folder: str, split: str, features: Mapping[str, Any], records: int, seed: int) -> Iterator[Columns]:
-    files = sorted(tf.io.gfile.glob(f"{folder}/{split}-*.tfrecord.gz"))
-    chosen = sorted(np.random.default_rng(seed).permutation(files)[:_FILES].tolist())
+    chosen = files_of(f"{folder}/{split}-*.tfrecord.gz", seed)
     if not chosen:
         return
     each = -(-records // len(chosen))

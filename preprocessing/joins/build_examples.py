@@ -48,10 +48,10 @@ class BuildExamples(beam.DoFn):
         if not logs:
             return
         found = (one for batch in sides.get("items", ()) for one in unpack(tuple, batch))
-        items = {item_id: EncodedItem._make(item) for _, item_id, item in found}
+        table = Table.of_items({item_id: EncodedItem._make(item) for _, item_id, item in found}, self._features)
         asked = (request.query for log in logs for request in log.requests)
         queries = Table.of_queries(asked, self._encoder.get(words), self._features)
-        writer = RequestWriter(self._features, Table.of_items(items, self._features), queries)
+        writer, items = RequestWriter(self._features, table, queries), table.places
         keys: list[tuple[str, str]] = []
         counts = ExampleCounts()
         for log in logs:
@@ -71,7 +71,7 @@ class BuildExamples(beam.DoFn):
             yield beam.pvalue.TaggedOutput(COUNTS, count)
 
     def _answered(
-        self, log: UserLog, items: Mapping[str, EncodedItem], cuts: Cuts, counts: ExampleCounts
+        self, log: UserLog, items: Container[str], cuts: Cuts, counts: ExampleCounts
     ) -> Iterator[tuple[Request, Past, Stages]]:
         """The requests of a user that have a positive, with what was before each."""
         config = self._config.history
@@ -99,7 +99,7 @@ class BuildExamples(beam.DoFn):
         request: Request,
         known: Sequence[str],
         answers: Sequence[AttributedAction],
-        items: Mapping[str, EncodedItem],
+        items: Container[str],
         cuts: Cuts,
     ) -> Stages:
         """The request's items by stage, those that the catalogue has; `known` are those of its page."""

@@ -59,7 +59,7 @@ USAGES: dict[str, tuple[str, str, str]] = {
         f"--config {ROOT}/configs/demo.yaml --input {{here}}/log --output {{here}}/data --runner=DataflowRunner",
         "Missing required option: project",
     ),
-    "a folder without logs": ("preprocessing.inspect", "{here}", "{here}: no log in it"),
+    "a folder without logs": ("preprocessing.inspect", "{here}/none", "{here}/none: no log in it"),
     "a day that is not whole": ("preprocessing.compare", "{here} {here}", "{here}: no _SUCCESS in it"),
     "a limit of another name": (
         "preprocessing.compare",

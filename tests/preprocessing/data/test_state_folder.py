@@ -41,6 +41,17 @@ def test_each_run_goes_on_from_the_one_before(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "state").iterdir()) == ["000002", "000003", "CURRENT", "lock"]
 
 
+def test_a_day_of_broken_logs_is_taken_out_by_hand(tmp_path: Path) -> None:
+    """As docs/operations.md says: the run before is named in CURRENT, and the mended logs go on from it."""
+    state = StateFolder(str(tmp_path), CONFIG)
+    runs = [_run(state, logs, tmp_path / logs) for logs in ("a", "b", "broken")]
+    (tmp_path / "CURRENT").write_text(Path(runs[1].folder).name)
+    mended = _run(state, "mended", tmp_path / "broken")
+    assert (mended.number, mended.past) == (3, runs[1].folder)
+    manifest = json.loads(Path(mended.folder, "state.json").read_text())
+    assert [day["logs"] for day in manifest["days"]] == ["a", "b", "mended"]
+
+
 def test_a_repeated_run_changes_nothing(tmp_path: Path) -> None:
     state = StateFolder(str(tmp_path), CONFIG)
     for logs in ("a", "b"):

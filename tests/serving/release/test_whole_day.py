@@ -221,6 +221,9 @@ def test_mistakes(machine: Machine, tmp_path: Path) -> None:
     output = ["--output", f"{tmp_path}/models"]
     with pytest.raises(UserError, match="give --job-dir and --data, or --days and --logs for the whole day"):
         refresh.main(output)
+    for given in (["--logs", "l"], ["--train"], ["--step", "gate"], ["--accept"]):
+        with pytest.raises(UserError, match=rf"^{given[0]} is of a whole day: give --days$"):
+            refresh.main([*output, *given, "--job-dir", "j", "--data", "d"])
     with pytest.raises(UserError, match="--days d: it needs --logs"):
         refresh.main([*output, "--days", "d"])
     with pytest.raises(UserError, match="leave out --job-dir and --data"):
