@@ -28,6 +28,7 @@ from serving.runtime.model_states import Retries
 from serving.runtime.ports import reserve
 from serving.runtime.predictor import Admission, Predictor, RequestLimits
 from serving.runtime.prometheus import Metrics
+from serving.runtime.request_log import RequestLog, RequestLogSettings
 from serving.runtime.servable import Parallelism, Servable
 from serving.runtime.services import ModelService, PredictionService
 
@@ -54,6 +55,7 @@ class Settings:
     retries: Retries = field(default_factory=Retries)
     labels_of_any: bool = False
     workers: Workers = field(default_factory=Workers)
+    request_log: RequestLogSettings | None = None
 
 
 class ModelServer:
@@ -61,6 +63,7 @@ class ModelServer:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self._request_log = RequestLog(settings.request_log) if settings.request_log is not None else None
         self.metrics = Metrics()
         self.manager = Manager(
             self._load,
@@ -72,7 +75,7 @@ class ModelServer:
             settings.workers,
         )
         self.batcher = Batcher(settings.batching, self.metrics)
-        self.predictor = Predictor(self.manager, self.batcher, settings.limits, self.metrics)
+        self.predictor = Predictor(self.manager, self.batcher, settings.limits, self.metrics, self._request_log)
         self.admission = Admission(settings.limits.max_concurrency)
         self._health = health.aio.HealthServicer()
         self._loop = uvloop.new_event_loop()
@@ -108,6 +111,8 @@ class ModelServer:
         other.join()
         self.manager.close()
         self.batcher.close()
+        if self._request_log is not None:
+            self._request_log.close()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()

@@ -20,6 +20,7 @@ from serving.runtime.lanes import Lane, Task
 from serving.runtime.manager import Manager
 from serving.runtime.model_files import exists
 from serving.runtime.prometheus import Metrics
+from serving.runtime.request_log import RequestLog
 from serving.runtime.servable import Servable, Signature
 from serving.runtime.status import ServingError, code_of, exhausted, invalid
 from serving.runtime.tensors import fill_proto
@@ -62,8 +63,16 @@ class Admission:
 class Predictor:
     """Answers requests by the manager's versions, in batches."""
 
-    def __init__(self, manager: Manager, batcher: Batcher, limits: RequestLimits, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        manager: Manager,
+        batcher: Batcher,
+        limits: RequestLimits,
+        metrics: Metrics,
+        request_log: RequestLog | None = None,
+    ) -> None:
         self._manager, self._batcher, self._limits, self._metrics = manager, batcher, limits, metrics
+        self._request_log = request_log
 
     async def predict(self, request: Any, timeout: float | None) -> bytes:
         """The answer's bytes, within `timeout` seconds; refusals are `ServingError`."""
@@ -81,6 +90,8 @@ class Predictor:
     ) -> dict[str, np.ndarray]:
         """As `run`, in an event loop."""
         task = self._task(signature, arrays, timeout)
+        if self._request_log is not None:
+            self._request_log.note(servable, signature, arrays)
         outputs = await self._batcher.answer(self._lane(servable, signature, task), task)
         return self._answer(servable, signature, task, outputs)
 

@@ -192,6 +192,20 @@ def _running_flags(group: Any) -> None:
     )
     _add(
         group,
+        "request_log",
+        metavar="FOLDER",
+        help="write a share of the requests here, as PredictionLog records; preprocessing.compare --served reads them",
+    )
+    _add(group, "request_log_share", type=float, default=0.01, help="of the requests (default %(default)s)")
+    _add(
+        group,
+        "request_log_pasts",
+        type=_truth,
+        default=False,
+        help="write users' pasts down, too (default false: queries and conditions alone)",
+    )
+    _add(
+        group,
         "drain_seconds",
         type=float,
         default=30,

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from serving.runtime.batching import BatchingLimits
     from serving.runtime.config_files import ModelConfig
     from serving.runtime.grpc_server import Settings
+    from serving.runtime.request_log import RequestLogSettings
     from serving.runtime.rest import RestSettings
 
 _LEAST = {
@@ -73,6 +74,7 @@ def settings_of(flags: argparse.Namespace) -> Settings:
         retries=Retries(flags.max_num_load_retries, flags.load_retry_interval_micros / 1e6),
         labels_of_any=flags.allow_version_labels_for_unavailable_models,
         workers=Workers(flags.num_load_threads, max(1, flags.num_unload_threads)),
+        request_log=_request_log(flags),
     )
 
 
@@ -105,6 +107,16 @@ def _check_numbers(flags: argparse.Namespace) -> None:
     for name in ("port", "rest_api_port"):
         if not 0 <= _listened(getattr(flags, name)) <= 65_535:
             raise UserError(f"--{name} {getattr(flags, name)}: 0 to 65535, or {AUTO}")
+
+
+def _request_log(flags: argparse.Namespace) -> RequestLogSettings | None:
+    from serving.runtime.request_log import RequestLogSettings
+
+    if not 0 < flags.request_log_share <= 1:
+        raise UserError(f"--request_log_share {flags.request_log_share}: above 0, at most 1")
+    if flags.request_log is None:
+        return None
+    return RequestLogSettings(flags.request_log, flags.request_log_share, flags.request_log_pasts)
 
 
 def _listened(port: int | str) -> int:
