@@ -34,8 +34,8 @@ def recall_by_segment(metrics: Mapping[str, Any], segments: Sequence[str], k: in
     for number, (model, figures) in enumerate(models.items()):
         heights = [figures.get(f"recall@{k}/{stage}/{segment}", {}).get("mean", 0.0) for segment in segments]
         axes.bar(np.arange(len(segments)) + number * width, heights, width, label=model)
-    axes.set_xticks(np.arange(len(segments)) + 0.4 - width / 2, segments)
-    axes.legend()
+    axes.set_xticks(np.arange(len(segments)) + 0.4 - width / 2, [name.replace(" ", "\n") for name in segments])
+    figure.legend(loc="outside right upper")  # inside it would hide bars
     return as_svg(figure)
 
 
