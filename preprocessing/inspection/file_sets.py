@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import collections
-import functools
 import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
-
-from apache_beam.io.filesystems import FileSystems
 
 from preprocessing.command.console import UserError
 from preprocessing.config import join_path
-from preprocessing.logs.arrow_rows import records_of
 from preprocessing.logs.documents import Document
-from preprocessing.logs.read_blocks import COMPRESSED, PARQUET, blocks, spans
+from preprocessing.logs.read_blocks import PARQUET
 from preprocessing.logs.records import Excluded, Rejected
-from preprocessing.logs.sources import TEXT_ENDINGS
+from preprocessing.logs.sources import TEXT_ENDINGS, is_log, matched, records_in
 from preprocessing.logs.ubi import load
 
+_WHAT = "logs"  # as mistakes call them
 _DEPTH = 4  # folders below the given one that are looked into
 _FILES = 8  # of a set, spread over it, that are read
 _NUMBER = re.compile(r"\d+(?:[-_.T:]\d+)*")
@@ -43,18 +40,12 @@ class Sample(NamedTuple):
 def file_sets(folder: str) -> list[FileSet]:
     """The sets below a folder, by pattern."""
     below = [join_path(folder, "/".join("*" * depth)) for depth in range(1, _DEPTH + 1)]
-    try:
-        matched = [file for result in FileSystems.match(below) for file in result.metadata_list]
-    except Exception as error:  # each filesystem has its own kinds of failure
-        raise UserError(f"cannot list {folder}: {error}") from None
     root = folder.rstrip("/") + "/"
     sets = collections.defaultdict(list)
-    for file in sorted(matched, key=lambda file: file.path):
+    for file in (file for pattern in below for file in matched(_WHAT, pattern)):
         name = file.path.removeprefix(root)
-        plain = functools.reduce(str.removesuffix, COMPRESSED, name)
-        hidden = any(step.startswith((".", "_")) for step in name.split("/"))
-        if not hidden and (name.endswith(PARQUET) or plain.endswith(TEXT_ENDINGS)):
-            sets[_NUMBER.sub("*", name)].append(file)
+        if is_log(name) and not any(step.startswith((".", "_")) for step in name.split("/")):
+            sets[_NUMBER.sub("[0-9]*", name)].append(file)
     if not sets:
         endings = ", ".join((*TEXT_ENDINGS, PARQUET))
         raise UserError(f"{folder}: no log in it, down to {_DEPTH} folders; files of these endings are read: {endings}")
@@ -73,18 +64,9 @@ def sample(files: FileSet, count: int) -> Sample:
     step = -(-len(files.paths) // _FILES)
     chosen = files.paths[::step]
     for path in chosen:
-        try:
-            for raw in itertools.islice(_records(path), -(-count // len(chosen))):
-                _take(raw, taken)
-        except (OSError, ValueError) as error:
-            raise UserError(f"cannot read {path}: {error}") from None
+        for raw in itertools.islice(records_in(_WHAT, path), -(-count // len(chosen))):
+            _take(raw, taken)
     return taken
-
-
-def _records(path: str) -> Iterator[Any]:
-    for span in spans(path):
-        for block in blocks(span):
-            yield from records_of(block)
 
 
 def _take(raw: Any, taken: Sample) -> None:

@@ -42,14 +42,13 @@ class Source(NamedTuple):
 def find(stream: str, folder: str, pattern: str, columns: tuple[str, ...] | None = None) -> Source:
     """Matches a stream's files; a wrong path or an unknown kind is the user's to mend."""
     path = join_path(folder, pattern)
-    files = _matched(stream, path)
+    files = matched(stream, path)
     if not files:
         raise UserError(f"{stream}: no file matches {path}; check --input and preprocessing.input in the config")
     for file in files:
         if _WILD.search(file.path):
             raise UserError(f"{stream}: {file.path} has a wildcard in its name; rename it, or Beam reads others for it")
-        plain = functools.reduce(str.removesuffix, COMPRESSED, file.path)
-        if not file.path.endswith(PARQUET) and not plain.endswith(TEXT_ENDINGS):
+        if not is_log(file.path):
             endings = ", ".join((*TEXT_ENDINGS, *COMPRESSED))
             raise UserError(f"{stream}: {file.path} is neither JSON Lines ({endings}) nor {PARQUET}")
     if len({file.path.endswith(PARQUET) for file in files}) > 1:
@@ -70,17 +69,23 @@ def _plain_size(files: Sequence[FileMetadata], columns: Sequence[str] | None) ->
     return math.ceil(size)
 
 
+def is_log(path: str) -> bool:
+    """Whether a file is of a kind that is read, by its name."""
+    return path.endswith(PARQUET) or functools.reduce(str.removesuffix, COMPRESSED, path).endswith(TEXT_ENDINGS)
+
+
 def has_files(stream: str, folder: str, pattern: str) -> bool:
     """Whether a stream is there at all."""
-    return bool(_matched(stream, join_path(folder, pattern)))
+    return bool(matched(stream, join_path(folder, pattern)))
 
 
-def _matched(stream: str, path: str) -> list[FileMetadata]:
+def matched(stream: str, path: str) -> list[FileMetadata]:
+    """The files of a pattern, by path."""
     try:
-        matched: list[FileMetadata] = FileSystems.match([path])[0].metadata_list
+        files: list[FileMetadata] = FileSystems.match([path])[0].metadata_list
     except Exception as error:  # each filesystem has its own kinds of failure
         raise UserError(f"{stream}: cannot list {path}: {error}") from None
-    return sorted((file for file in matched if not file.path.endswith("/")), key=lambda file: file.path)
+    return sorted((file for file in files if not file.path.endswith("/")), key=lambda file: file.path)
 
 
 def _root(pattern: str) -> str:
@@ -114,7 +119,7 @@ def sniff(source: Source, load: Callable[[Any], Document], parse: Callable[[Docu
     """Reads the head of a stream, so that a wrong file or column map is told now and not after an hour."""
     reasons: list[str] = []
     seen: dict[str, None] = {}
-    for raw in itertools.islice(_head(source), _SNIFFED):
+    for raw in itertools.islice(records_in(source.stream, source.paths[0]), _SNIFFED):
         try:
             document = load(raw)
             seen.update(dict.fromkeys(map(str, document)))
@@ -135,14 +140,14 @@ def sniff(source: Source, load: Callable[[Any], Document], parse: Callable[[Docu
     )
 
 
-def _head(source: Source) -> Iterator[Any]:
-    path = source.paths[0]
+def records_in(stream: str, path: str) -> Iterator[Any]:
+    """The records of a file, each a line or a dict."""
     try:
         for span in spans(path):
             for block in blocks(span):
                 yield from records_of(block)
     except (OSError, ValueError) as error:
-        raise UserError(f"{source.stream}: cannot read {path}: {error}") from None
+        raise UserError(f"{stream}: cannot read {path}: {error}") from None
 
 
 class Read(beam.PTransform):

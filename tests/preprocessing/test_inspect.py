@@ -80,6 +80,7 @@ def shop(folder: Path) -> Path:
             for n in range(30)
         ]
         write(folder / "search" / f"2024-06-0{day}.jsonl", searches)
+    write(folder / "search" / "notes.jsonl", [{"note": "an old export"}])
     events = {
         "event_name": ["page_view", "select_item", "add_to_cart", "purchase"] * 10,
         "event_time": [1_717_300_000 + n for n in range(40)],
@@ -97,7 +98,7 @@ def test_a_shop_of_other_habits(tmp_path: Path, capsys: pytest.CaptureFixture[st
         "columns": {"brand": "vendor", "item_id": "url", "price": "sale_price", "title": "name"},
     }
     assert found["searches"] == {
-        "pattern": "search/*.jsonl",
+        "pattern": "search/[0-9]*.jsonl",
         "columns": {
             "query": "search_term",
             "request_id": "search_id",
@@ -121,7 +122,7 @@ def test_a_shop_of_other_habits(tmp_path: Path, capsys: pytest.CaptureFixture[st
     said = capsys.readouterr().out
     assert "actions: 30 of 40 records can be used (not: 10 action left out)" in said
     assert "left out as none of click, collect, cart and order: page_view" in said
-    assert "2024-06-02" in said and "3 files" in said
+    assert "2024-06-02" in said and "3 files" in said and "search/notes.jsonl: none of our streams" in said
 
 
 def test_events_of_the_open_schema_and_the_id_that_the_catalogue_has(
