@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from xml.sax.saxutils import escape
 
+from svg_style import sheet
+
 from serving.release.day_steps import COMPARE, EVALUATE, GATE, PUBLISH, RECORDS, STEPS, TRAIN, Step, steps_of
 
 PICTURE = Path(__file__).with_name("day.svg")
@@ -71,20 +73,14 @@ def picture() -> str:
     return "\n".join([*parts, "</svg>", ""])
 
 
-_STYLE = """<style>
-text { font: 11px 'DejaVu Sans', Verdana, sans-serif; fill: #1f2937 }
+_STYLE = sheet("""\
 .title { font-size: 15px; font-weight: bold }
 .name { font-weight: bold; font-size: 13px }
 .command { fill: #6b7280; font-style: italic }
 .made { font-family: 'DejaVu Sans Mono', monospace; font-size: 10px }
 .ends { fill: #b91c1c; font-size: 10px }
 .daily { fill: #eff6ff; stroke: #1d4ed8 }
-.training { fill: #fff7ed; stroke: #c2410c }
-.arrow { stroke: #475569; stroke-width: 2; fill: none }
-</style>
-<defs><marker id="head" viewBox="0 0 8 8" refX="6" refY="4" markerWidth="7" markerHeight="7" orient="auto">\
-<path d="M0 0L8 4L0 8z" fill="#475569"/></marker></defs>
-<rect width="100%" height="100%" fill="#fff"/>"""
+.training { fill: #fff7ed; stroke: #c2410c }""")
 
 if __name__ == "__main__":
     PICTURE.write_text(picture(), "utf-8")

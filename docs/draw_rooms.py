@@ -19,6 +19,7 @@ from typing import NamedTuple
 from xml.sax.saxutils import escape
 
 import grimp
+from svg_style import sheet
 
 ROOT = Path(__file__).resolve().parents[1]
 PICTURE, PAGE = ROOT / "docs" / "rooms.svg", ROOT / "docs" / "architecture.md"
@@ -203,20 +204,14 @@ def _legend(height: int) -> Iterator[str]:
     yield f'<text class="says" x="{x - 60}" y="{y}">{rule}</text>'
 
 
-_STYLE = """<style>
-text { font: 11px 'DejaVu Sans', Verdana, sans-serif; fill: #1f2937 }
+_STYLE = sheet("""\
 .package { font-size: 20px; font-weight: bold }
 .name { font-weight: bold; font-size: 12px }
 .uses { fill: #6b7280; font-style: italic }
 .step { fill: #fff; font-size: 10px; font-weight: bold; text-anchor: middle }
 .flow { font-size: 11px; text-anchor: middle }
 .folder { fill: #f8fafc; stroke: #94a3b8 }
-.door { fill: #fef9c3; stroke: #ca8a04 }
-.arrow { stroke: #475569; stroke-width: 2; fill: none }
-</style>
-<defs><marker id="head" viewBox="0 0 8 8" refX="6" refY="4" markerWidth="7" markerHeight="7" orient="auto">\
-<path d="M0 0L8 4L0 8z" fill="#475569"/></marker></defs>
-<rect width="100%" height="100%" fill="#fff"/>"""
+.door { fill: #fef9c3; stroke: #ca8a04 }""")
 
 if __name__ == "__main__":
     PICTURE.write_text(picture(), "utf-8")

@@ -49,7 +49,10 @@ def main(argv: list[str] | None = None) -> int:
     console = Console()
     sets = file_sets(given.logs)
     samples = [sample(files, given.records) for files in sets]
-    looked = [Looked(*_facts(files, one)) for files, one in zip(sets, samples, strict=True)]
+    looked = [
+        Looked(files.pattern, facts_of(one.documents), len(one.documents))
+        for files, one in zip(sets, samples, strict=True)
+    ]
     proposal = propose([one for one in looked if one.records])
     for files, taken, one in zip(sets, samples, looked, strict=True):
         console.print(_table(files, taken, one, _name(proposal, one)))
@@ -67,10 +70,6 @@ def main(argv: list[str] | None = None) -> int:
         given.output.write_text(config, encoding="utf-8")
         console.print(f"written to {given.output}", markup=False, highlight=False)
     return 0
-
-
-def _facts(files: FileSet, taken: Sample) -> tuple[str, Mapping[str, FieldFacts], int]:
-    return files.pattern, facts_of(taken.documents), len(taken.documents)
 
 
 def _name(proposal: Proposal, looked: Looked) -> str:

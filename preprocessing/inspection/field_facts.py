@@ -7,16 +7,18 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from preprocessing.config import InputConfig
 from preprocessing.logs import values
 from preprocessing.logs.documents import Document
 from preprocessing.logs.field_rules import text_of
+from preprocessing.logs.records import TimeBounds
 
 _DISTINCT = 20_000  # values that are told apart
 _EXAMPLES = 3
 _LONGEST = 40  # characters of an example
 _MEMBERS = 100  # of a list that are looked at
 _DEPTH = 5
-EARLIEST, LATEST = 946_684_800_000, 4_102_444_800_000  # what may be a time: 2000 to 2100, in milliseconds
+_BOUNDS = TimeBounds.between(InputConfig().earliest, InputConfig().latest)  # of what may be a time
 LIST = "[]"
 
 
@@ -129,4 +131,4 @@ def _time(value: Any) -> int | None:
         time = values.time(value)
     except values.UNREADABLE:
         return None
-    return time if time is not None and EARLIEST <= time < LATEST else None
+    return time if time is not None and _BOUNDS.earliest <= time < _BOUNDS.latest else None

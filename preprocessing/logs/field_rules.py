@@ -8,10 +8,9 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from preprocessing.config import Value
 from preprocessing.logs.documents import Document
 from preprocessing.logs.records import Excluded
-
-Value = str | int | float | bool
 
 
 class FieldRules(NamedTuple):

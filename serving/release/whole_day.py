@@ -20,13 +20,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from preprocessing.command.console import UserError, fail
+from preprocessing.compare import PAST_A_LIMIT
 from serving.release.day_steps import COMPARE, EVALUATE, GATE, RECORDS, TRAIN
 from serving.release.versions import REJECTED
 
 _COMPARED, _JUDGED = "compared.json", "judged.json"
 _OLDER = 7  # folders of days before, of whose requests each batch has a share
 _REFUSED = 1  # the gate's status
-_PAST_A_LIMIT = 3  # the comparison's
 
 
 class Day(NamedTuple):
@@ -89,7 +89,7 @@ class WholeDay:
             return
         page = str(self._place / "compare.html")
         folders = (str(before / "data"), self._data)
-        passed = _run("preprocessing.compare", *folders, *self._config, "--report", page, fine=(0, _PAST_A_LIMIT)) == 0
+        passed = _run("preprocessing.compare", *folders, *self._config, "--report", page, fine=(0, PAST_A_LIMIT)) == 0
         self._note(_COMPARED, passed or self._accept)
         if not passed and not self._accept:
             fail(
