@@ -13,8 +13,8 @@ over queries, differences to BM25 are paired. What is done is not done again, so
 last line of stdout is one JSON object.
 
 examples:
-  python -m benchmarks.judged --data ../shared/data/chorus --output out/judged
-  python -m benchmarks.judged --data ../shared/data/chorus --output out/judged --folds 0 --rows mmse,mmse+labels
+  python -m benchmarks.judged --data chorus --output out/judged
+  python -m benchmarks.judged --data chorus --output out/judged --folds 0 --rows mmse,mmse+labels
 """
 
 from __future__ import annotations
