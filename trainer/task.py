@@ -112,7 +112,7 @@ def run(flags: argparse.Namespace) -> float | None:
     from trainer.job.seed_folders import runs
     from trainer.training.cluster import read_task
     from trainer.training.distribution import placement_of
-    from trainer.training.loop import NotFinite
+    from trainer.training.loop import Stopped
     from trainer.training.parameter_servers import check_config
     from trainer.training.servers import serve
 
@@ -127,7 +127,7 @@ def run(flags: argparse.Namespace) -> float | None:
     for one, job_dir in runs(config, flags.job_dir.rstrip("/"), flags.seeds):
         try:
             recall = train(one, data_dir, job_dir, placement)
-        except NotFinite as stopped:
+        except Stopped as stopped:
             fail(str(stopped), status=1)
         found = "" if recall is None else f"best {one.validation.figure} {recall:.4f}; "
         print(f"{found}towers are in {job_dir}/towers")

@@ -108,9 +108,19 @@ class TrainingData:
         options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
         return batches.prefetch(data.prefetch).with_options(options)
 
-    def request_ids(self, step: int) -> list[str]:
-        """The requests of one step's batch, of all replicas."""
-        due, data = Due(step), self._config.data
+    def request_ids(self, step: int, pipelines: int = 1, replicas: int = 1) -> list[str]:
+        """The requests of one step's batches, of all replicas."""
+        batches = [
+            batch.numpy()
+            for pipeline in range(pipelines)
+            for part in self._ids(Due(step, pipelines, pipeline, replicas))
+            for batch in part.take(replicas // pipelines)
+        ]
+        return [one.decode(errors="replace") for batch in batches for one in batch]
+
+    def _ids(self, due: Due) -> list[tf.data.Dataset]:
+        """What `batches` reads, as names of requests."""
+        data = self._config.data
         logs = [due.records(self._log, data.from_log)]
         if data.from_older:
             logs.append(due.records(self._older, data.from_older))
@@ -118,7 +128,7 @@ class TrainingData:
         if data.from_catalog:
             asking = _parsed(due.records(self._asking, data.from_catalog), _only("item_id"))
             parts.append(asking.map(lambda one: request_names(one["item_id"])))
-        return [one.decode(errors="replace") for part in parts for one in next(iter(part)).numpy()]
+        return parts
 
     def _made_requests(self, due: Due, count: int) -> tf.data.Dataset:
         def make(places: tf.Tensor, records: tf.Tensor) -> Features:

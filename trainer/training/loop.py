@@ -25,7 +25,11 @@ from trainer.training.tensorboard import Journal
 from trainer.training.validation import Validation
 
 
-class NotFinite(Exception):
+class Stopped(Exception):
+    """Training broke off; the job goes on from its last checkpoint."""
+
+
+class NotFinite(Stopped):
     """The loss or its gradient is no number any more."""
 
 
@@ -36,7 +40,7 @@ class Trainer:
         self, config: TrainerConfig, data_dir: str, job: Job, placement: Placement, spec: dict[str, Any]
     ) -> None:
         self._config, self._placement, self._data_dir = config, placement, data_dir
-        self._goes_on = config.init.job is not None
+        self._goes_on, self._pipelines = config.init.job is not None, 1
         words = outside_words(config, data_dir, job, placement.chief)
         with placement.strategy.scope():
             self.model = build_model(config, spec, words)
@@ -82,6 +86,7 @@ class Trainer:
             return iter(self.data.batches(step))
 
         def of_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
+            self._pipelines = context.num_input_pipelines
             return self.data.batches(step, context.num_input_pipelines, context.input_pipeline_id, replicas)
 
         return iter(self._placement.strategy.distribute_datasets_from_function(of_worker))
@@ -151,7 +156,7 @@ class Trainer:
 
     def _named(self, step: int) -> str:
         """Some requests of a step."""
-        ids = self.data.request_ids(step)
+        ids = self.data.request_ids(step, self._pipelines, self._placement.strategy.num_replicas_in_sync)
         return ", ".join(ids[:8]) + (f" and {len(ids) - 8} more" if len(ids) > 8 else "")
 
     def _not_finite(self, where: str) -> str:

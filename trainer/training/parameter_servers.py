@@ -10,7 +10,7 @@ import tensorflow as tf
 from preprocessing.command.console import UserError
 from trainer.config import TrainerConfig
 from trainer.training.cluster import read_task
-from trainer.training.loop import NotFinite, Trainer
+from trainer.training.loop import NotFinite, Stopped, Trainer
 from trainer.training.progress import Display
 
 
@@ -57,11 +57,17 @@ class ServersTrainer(Trainer):
         """Steps up to the next halt, for which all workers are waited for."""
         halt, each = self._halt(step), self._config.training.steps_per_call
         begun = time.monotonic()
-        handed_out = [
-            self._coordinator.schedule(self.train, args=(batches, tf.constant(min(each, halt - first))))
-            for first in range(step, halt, each)
-        ]
-        self._coordinator.join()
+        try:
+            handed_out = [
+                self._coordinator.schedule(self.train, args=(batches, tf.constant(min(each, halt - first))))
+                for first in range(step, halt, each)
+            ]
+            self._coordinator.join()
+        except (tf.errors.UnavailableError, tf.errors.AbortedError) as error:
+            raise Stopped(
+                f"a parameter server is lost ({error.message.splitlines()[0]}); start all machines again: the job goes "
+                f"on from {self.checkpoints.latest or 'its beginning'}"
+            ) from error
         done, losses, norms, finite = zip(*(one.fetch() for one in handed_out), strict=True)
         if not all(finite):
             raise NotFinite(self._not_finite(f"some step of a worker, behind step {step}"))

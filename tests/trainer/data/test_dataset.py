@@ -87,6 +87,12 @@ def test_the_requests_of_a_step_have_names(data: str) -> None:
     assert [one.encode() for one in ids] == steps(training(data).batches(5), 1)[0]["ids"]
 
 
+def test_the_requests_of_a_step_of_several_workers_have_names(data: str) -> None:
+    read = [steps(training(data).batches(5, 2, worker, 4), 2) for worker in (0, 1)]
+    expected = [one for worker in read for step in worker for one in step["ids"]]
+    assert [one.encode() for one in training(data).request_ids(5, pipelines=2, replicas=4)] == expected
+
+
 def test_files_are_read_in_order(data: str, spec: dict[str, Any]) -> None:
     once, again = (
         np.concatenate([batch["request_id"] for batch in requests(data, "eval", 10, {"request_id"})]) for _ in "12"

@@ -107,6 +107,18 @@ def test_a_job_through_a_lost_worker_and_a_lost_chief(cluster: Cluster, data: st
         main([*cluster.arguments, "--set", "trainer.distribution.strategy=none"])
 
 
+def test_a_lost_server_ends_the_job(cluster: Cluster, tmp_path: Path) -> None:
+    servers = [cluster.start("ps", number) for number in (0, 1)]
+    for number in (0, 1):
+        cluster.start("worker", number)
+    chief = cluster.start("chief")
+    wait_for_step(tmp_path / "job", 12, chief)
+    servers[1].send_signal(signal.SIGKILL)
+    _, said = chief.communicate(timeout=300)
+    assert chief.returncode == 1 and "Traceback" not in said
+    assert "a parameter server is lost" in said.splitlines()[-1] and "goes on from" in said.splitlines()[-1]
+
+
 @pytest.mark.parametrize(
     ("task", "said"),
     [
