@@ -23,7 +23,7 @@ from preprocessing.config import PreprocessingConfig
 from preprocessing.inspect import main
 from preprocessing.inspection.field_facts import facts_of
 from preprocessing.inspection.proposal import Looked, input_section, propose
-from preprocessing.pipeline import sources_of
+from preprocessing.logs.find_sources import sources_of
 from tests.packages import ROOT
 
 DAY = "2024-06-01T09:00:00Z"
@@ -43,7 +43,7 @@ def proposed(logs: Path, *flags: str) -> dict[str, Any]:
     """The `preprocessing.input` that the command writes, as the pipeline reads it."""
     config = logs.parent / "proposed.yaml"
     assert main([str(logs), "--output", str(config), *flags]) == 0
-    sources_of(load_section(str(config), "preprocessing", PreprocessingConfig), str(logs))
+    sources_of(load_section(str(config), "preprocessing", PreprocessingConfig).input, str(logs))
     return yaml.safe_load(config.read_text())["preprocessing"]["input"]
 
 
