@@ -73,11 +73,11 @@ def events(log: dict[str, list[Record]]) -> list[Record]:
         found.append(_event("view_search_results", search["ts"], user, {**on, "search_term": search["query"]}))
         found.append(_event("view_item_list", search["ts"] + SECOND, user, on, shown[::-1]))
     for action in log["actions"]:
-        search = asked.get(action["request_id"])
+        asking = asked.get(action["request_id"])
         product = {"page_location": f"https://shop.example/p/{action['item_id']}"}
         item = _item(items[action["item_id"]], None, None)
         name = EVENT_OF[action["action"]]
-        found.append(_event(name, action["ts"], action["user_id"], _page_of(search) if search else product, [item]))
+        found.append(_event(name, action["ts"], action["user_id"], _page_of(asking) if asking else product, [item]))
     return sorted(found, key=lambda event: event["event_timestamp"])
 
 

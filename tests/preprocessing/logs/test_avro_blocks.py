@@ -37,7 +37,7 @@ def searches(count: int) -> list[dict[str, Any]]:
     return [{"id": number, "query": "red shoes" * (number % 7), "ts": NOON} for number in range(count)]
 
 
-@given(cuts=st.lists(st.integers(0, 20_000)), codec=st.sampled_from(["null", "deflate"]))
+@given(cuts=st.lists(st.integers(0, 20_000)), codec=st.sampled_from(["null", "deflate", "snappy"]))
 def test_each_record_is_read_once_however_a_file_is_cut(cuts: list[int], codec: str) -> None:
     records = searches(300)
     content = written(records, codec=codec, sync_interval=500)

@@ -75,6 +75,7 @@ def test_the_columns_of_a_stream_are_those_that_it_maps() -> None:
         ([], "no file matches"),
         (["searches.csv"], "neither JSON Lines"),
         (["searches.jsonl", "searches.parquet"], "both JSON Lines and Parquet"),
+        (["searches.avro", "searches.jsonl.gz"], "both Avro and JSON Lines"),
     ],
 )
 def test_what_is_not_found(tmp_path: Path, names: list[str], message: str) -> None:
