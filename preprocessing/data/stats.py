@@ -53,8 +53,10 @@ def summarise(counted: Mapping[str, Any], vocabularies: Mapping[str, int]) -> di
     if requests_from == CATALOGUE:  # what items ask is no stream
         streams = {name: stream for name, stream in streams.items() if name == "catalog"}
     validation, evaluation = counted["cuts"]
+    found_in_events = {"searches", "actions", "impressions"} if {"ubi", "ga4"} & streams.keys() else set()
     for name, stream in streams.items():
-        stream["empty_share"] = empty_shares(name, stream["in"], stream.pop("filled"))
+        filled = stream.pop("filled")
+        stream["empty_share"] = {} if name in found_in_events else empty_shares(name, stream["in"], filled)
     return {
         "requests_from": requests_from,
         "streams": {name: streams[name] for name in sorted(streams, key=_stream_order)},
