@@ -17,7 +17,7 @@ from preprocessing.command.console import UserError
 from serving.batch.answer_files import answer_table, vector_table
 from serving.batch.rows import CONTENT, ID, LISTS, NUMBERS, Block, column_of, lengths, padded, price_ranges, unpack
 from serving.inputs import FILTER_LISTS, PRICE_RANGE, VECTOR_LISTS, beside
-from serving.retriever.asynchronous import Hit
+from serving.retriever.answers import Hit
 from serving.retriever.blocking import Retriever
 from serving.retriever.request import User
 from serving.retriever.retries import RETRYABLE, RetrievalError
