@@ -12,8 +12,8 @@ import grpc
 
 from serving.retriever import messages
 from serving.retriever.answers import Answer
+from serving.retriever.ask_neighbours import ask_neighbours
 from serving.retriever.ask_shards import ask, ask_all, embed_by_any
-from serving.retriever.neighbours import ask_neighbours
 from serving.retriever.request import OPEN, PriceRange, Question, User
 from serving.retriever.retries import CallPolicy, Model, Shard
 

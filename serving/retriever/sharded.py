@@ -13,10 +13,10 @@ import grpc
 
 from serving.retriever import messages
 from serving.retriever.answers import Answer
+from serving.retriever.ask_neighbours import ask_neighbours
 from serving.retriever.ask_shards import ask_all, ask_all_channels, embed_by_any
 from serving.retriever.asynchronous import BaseRetriever
 from serving.retriever.fuse_lists import Rule
-from serving.retriever.neighbours import ask_neighbours
 from serving.retriever.request import Question
 from serving.retriever.retries import CallPolicy, Model, Shard
 

@@ -22,7 +22,11 @@ from tests.serving.graph.small_catalogue import FRESH, ITEMS, LEAVES, WIDTHS, WO
 from tests.serving.market import Shelf, shelf
 
 ALL = Effort(40, leaves=100, reorder=ITEMS)  # every leaf: no index then misses what exact search finds
-MODELS: dict[str, dict[str, Any]] = {"mgdspr": {"dim": 16}, "mmse": {"dim": 8, "grains": {"mix": False}}, "tfrs": {"dim": 16}}
+MODELS: dict[str, dict[str, Any]] = {
+    "mgdspr": {"dim": 16},
+    "mmse": {"dim": 8, "grains": {"mix": False}},
+    "tfrs": {"dim": 16},
+}
 
 
 @pytest.fixture(scope="module")
