@@ -155,7 +155,7 @@ def _workers(flags: argparse.Namespace, items: int) -> PipelineOptions | None:
 
     if not flags.beam and items <= flags.beam_above:
         return None
-    own = [f"--{name.replace('_', '-')}" for name in vars(flags)]
+    own = [f"--{name.replace('_', '-')}" for name in vars(flags) if name != "beam"]
     return beam_options(flags.beam, own, items * _ITEM_BYTES)
 
 

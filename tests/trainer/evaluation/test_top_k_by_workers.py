@@ -32,19 +32,21 @@ def figures(data: str, job: str, *more: str) -> dict[str, Any]:
     return json.loads(Path(job, "metrics.json").read_text())
 
 
-def test_the_scorecard_is_that_of_one_process(data: str, job: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_scorecard_is_that_of_one_process(
+    data: str, spec: dict[str, Any], job: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each figure in every digit, of two files of the catalogue and of groups of requests."""
     alone = figures(data, job)
     asked: list[int] = []
     search = top_k_by_workers.top_k_by_workers
-    monkeypatch.setattr(top_k_by_workers, "_GROUP", 100)
+    monkeypatch.setattr(top_k_by_workers, "_GROUP", 20)
     monkeypatch.setattr(
         "trainer.evaluation.retrievers.top_k_by_workers",
         lambda queries, *rest: asked.append(len(queries)) or search(queries, *rest),
     )
-    assert figures(data, job, "--beam-above", "399") == alone
-    assert len(asked) == 2 and min(asked) > 100, "the job, and the job without the past"
-    assert figures(data, job, "--beam-above", "400") == alone and len(asked) == 2
+    assert figures(data, job, "--beam-above", str(spec["items"] - 1)) == alone
+    assert len(asked) == 2 and min(asked) > 20, "the job, and the job without the past"
+    assert figures(data, job, "--beam-above", str(spec["items"])) == alone and len(asked) == 2
     assert figures(data, job, "--runner=DirectRunner") == alone and len(asked) == 4
     assert not list(Path(job).glob("*.part")), "what passed between the workers is gone"
 
