@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from preprocessing.text import analyser
-from serving.catalogue.data_records import catalog_batches
+from serving.catalogue.data_records import catalog_batches, catalog_files
 
 
 class Shelf(NamedTuple):
@@ -35,7 +35,7 @@ def words_of(value: bytes) -> set[bytes]:
 
 def shelf(data: str) -> Shelf:
     """Reads it."""
-    batches = list(catalog_batches(data, 64))
+    batches = list(catalog_batches(catalog_files(data), 64))
     inputs = {name: np.concatenate([batch[name].numpy() for batch in batches]) for name in batches[0]}
     prices = inputs["price"]
     columns = (inputs[name].tolist() for name in ("item_id", "title", "brand", "category_leaf"))

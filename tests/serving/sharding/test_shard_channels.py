@@ -17,6 +17,7 @@ from serving.graph.saved_model import ServedModel
 from serving.release import build_model
 from serving.release.channel_weights import VECTORS_ALONE, Weighed
 from serving.retriever.fuse_lists import Listed, Rule, fuse, merged
+from serving.sharding import weigh_shards
 from tests.serving.conftest import Client
 from tests.serving.market import Shelf, shelf
 
@@ -37,6 +38,7 @@ def folders(
     gone.write_text("\n".join(one.decode() for one in items.ids[10:14]))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(build_model.Builder, "weighed", lambda *_: WEIGHED)
+        patch.setattr(weigh_shards, "_weighed", lambda _: (WEIGHED.chosen, np.zeros(0, np.int64)))
         for name, shards in (("one", None), ("shards", 3)):
             assert export(settings, job, data, str(place / name), shards=shards) == 0
             assert export(settings, None, data, str(place / name), str(fresh), str(gone)) == 0
