@@ -10,6 +10,7 @@ import apache_beam as beam
 from preprocessing.command.console import UserError, counted_progress
 from preprocessing.command.runners import beam_options, new_pipeline, run_to_end
 from serving.batch.run import JobStopped
+from serving.release.acceptance import line_of
 
 _TOLD = ".told"  # behind the name of a task's folder: what the user must mend before it can be done
 OWN_FLAGS = (
@@ -52,8 +53,7 @@ class Workers:
             try:
                 run_to_end(pipeline)
             except Exception as error:
-                cause = str(error).strip().splitlines() or [type(error).__name__]
-                raise JobStopped(f"the build stopped: {cause[-1]}; the same command goes on from there") from error
+                raise JobStopped(f"the build stopped: {line_of(error)}; the same command goes on from there") from error
         told = [_told(folders[one]) for one in missing]
         for path in told:
             if path.exists():
