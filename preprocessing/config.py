@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 from pathlib import PurePath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from preprocessing.command.console import nearest
 from preprocessing.command.experiment import Section
+from preprocessing.config_vocabularies import VocabulariesConfig
 
 Value = str | bool | int | float
 Name = Annotated[str, BeforeValidator(lambda key: key if isinstance(key, str) else json.dumps(key))]  # as JSON has it
@@ -170,42 +171,6 @@ class SplitConfig(Section):
         if self.validation_days is not None and self.validation_share is not None:
             raise ValueError("set one of validation_days and validation_share, and the other to null")
         return self
-
-
-class VocabularyConfig(Section):
-    """One vocabulary: the most frequent values, the rest in hash buckets."""
-
-    max_size: int = Field(gt=0)
-    min_count: int = Field(1, gt=0)
-    hash_buckets: int = Field(1, gt=0)
-
-
-class VocabulariesConfig(Section):
-    """Ids: 0 is padding, then the hash buckets, then the vocabulary, most frequent first."""
-
-    char: VocabularyConfig = VocabularyConfig(max_size=8_000, hash_buckets=16)
-    bigram: VocabularyConfig = VocabularyConfig(max_size=50_000, min_count=2, hash_buckets=1_000)
-    trigram: VocabularyConfig = VocabularyConfig(max_size=200_000, min_count=2, hash_buckets=1_000)
-    word: VocabularyConfig = VocabularyConfig(max_size=100_000, min_count=2, hash_buckets=1_000)
-    # A live item counts once, each action on it once more: one that nobody touched is served like an item never seen.
-    item: VocabularyConfig = VocabularyConfig(max_size=2_000_000, min_count=3, hash_buckets=100)
-    brand: VocabularyConfig = VocabularyConfig(max_size=100_000, hash_buckets=100)
-    shop: VocabularyConfig = VocabularyConfig(max_size=200_000, hash_buckets=100)
-    leaf: VocabularyConfig = VocabularyConfig(max_size=20_000, hash_buckets=10)
-    top: VocabularyConfig = VocabularyConfig(max_size=1_000, hash_buckets=10)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _over_defaults(cls, given: Any) -> Any:
-        """A vocabulary keeps the defaults that an experiment does not name."""
-        if not isinstance(given, dict):
-            return given
-        fields = {name: field.default.model_dump() for name, field in cls.model_fields.items()}
-        return {name: {**fields.get(name, {}), **one} if isinstance(one, dict) else one for name, one in given.items()}
-
-    def hash_buckets(self) -> dict[str, int]:
-        """The hash buckets of each vocabulary."""
-        return {name: getattr(self, name).hash_buckets for name in type(self).model_fields}
 
 
 class PricesConfig(Section):

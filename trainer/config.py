@@ -9,7 +9,7 @@ from pydantic import Field, PositiveFloat, ValidationError, model_validator
 from preprocessing.command.experiment import Section
 from trainer.config_days import InitConfig, OlderConfig
 from trainer.config_keys import annotation_of, with_keys
-from trainer.config_models import DnnConfig, MgdsprConfig, MmseConfig, TfrsConfig, WordTableConfig
+from trainer.config_models import DnnConfig, ItemTableConfig, MgdsprConfig, MmseConfig, TfrsConfig, WordTableConfig
 
 Stage = Literal["ordered", "clicked"]
 Level = Literal["purchase", "click", "exposure"]
@@ -282,6 +282,11 @@ class TrainerConfig(Section):
         """That of the model in use."""
         model = getattr(self, self.model)
         return WordTableConfig() if isinstance(model, TfrsConfig) else model.tables.word
+
+    @property
+    def item_table(self) -> ItemTableConfig:
+        """The same of items."""
+        return getattr(self, self.model).tables.item
 
     def without_search(self) -> TrainerConfig:
         """The same, as a trial is trained."""

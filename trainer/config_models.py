@@ -24,7 +24,21 @@ class WordTableConfig(Section):
     rarity: bool = False  # each of these vectors times a / (a + p(word)), so that frequent words say less
 
 
-class TablesConfig(Section):
+class ItemTableConfig(Section):
+    """The table of items: a row an id, or for any number of ids a fixed one."""
+
+    # Rows that the ids of unknown items share, `hashes` of them summed; by default each hash bucket has its own.
+    hashed_rows: int | None = Field(None, gt=0)
+    hashes: int = Field(2, ge=1, le=8)
+
+
+class ItemTablesConfig(Section):
+    """What can be said of every model's tables."""
+
+    item: ItemTableConfig = ItemTableConfig()
+
+
+class TablesConfig(ItemTablesConfig):
     """Embedding widths that are not the model's `dim`; words, grams and items are `dim` wide."""
 
     word: WordTableConfig = WordTableConfig()
@@ -177,3 +191,4 @@ class TfrsConfig(Section):
     """The stock TFRS retrieval tutorial: ids and bags of words, nothing else."""
 
     dim: int = Field(64, gt=0)
+    tables: ItemTablesConfig = ItemTablesConfig()

@@ -17,6 +17,7 @@ SPLITS = ("train", "eval", "catalog")  # eval has the newest requests, train wha
 CATALOG = "catalog"
 _FILES = 16  # of a split
 _BATCH = 1_000
+_MOST_BUCKETS = 10_000  # told apart
 _POSITIVES = ("ordered", "clicked")
 _NAMES = {"brand": "brand_name", "shop": "shop_name", "leaf": "leaf_name", "top": "top_name"}
 
@@ -26,8 +27,14 @@ Columns = dict[str, Any]  # a feature's name -> Tensor or RaggedTensor
 class Words(NamedTuple):
     """A vocabulary."""
 
-    labels: pa.Array  # [ids], "" for padding, "#1" for the first hash bucket, and so on
-    first: int  # id of the first word
+    labels: pa.Array  # [places], "" for padding, "#1" for the first hash bucket, and so on
+    first: int  # place of the first word
+    hash_buckets: int  # which may share the places before
+
+    def places(self, ids: np.ndarray) -> np.ndarray:
+        """Of ids of any shape: the words' one after the other, however many hash buckets there are."""
+        hashed = (ids - 1) % (self.first - 1) + 1 if self.first > 1 else ids
+        return np.where(ids > self.hash_buckets, ids - self.hash_buckets - 1 + self.first, np.where(ids > 0, hashed, 0))
 
 
 class Sample(NamedTuple):
@@ -36,7 +43,7 @@ class Sample(NamedTuple):
     records: int
     users: int  # whose they are
     values: dict[str, Values]  # queries, and what was chosen: "query", "word", "item", "brand", ...
-    uses: dict[str, np.ndarray]  # vocabulary -> int64 [ids], how often each id is in queries or in what was chosen
+    uses: dict[str, np.ndarray]  # vocabulary -> int64 [places], how often each is in queries or in what was chosen
     lengths: dict[str, np.ndarray]  # list -> int64 [records]
     empty: dict[str, float]  # feature -> share of records that hold nothing of it
 
@@ -45,14 +52,14 @@ def read_words(folder: str, spec: Mapping[str, Any]) -> dict[str, Words]:
     """The vocabularies of a data folder."""
     found = {}
     for name, one in spec["vocabularies"].items():
-        first = 1 + one["hash_buckets"]
+        buckets = one["hash_buckets"]
         if name == PRICE:  # its file is a table of medians
             words = [f"band {band}".encode() for band in range(1, one["ids"])]
         else:
             with tf.io.gfile.GFile(f"{folder}/vocab/{name}.txt", "rb") as file:
                 words = file.read().split(b"\n")[:-1]
-        buckets = [f"#{bucket}".encode() for bucket in range(1, first)]
-        found[name] = Words(pa.array([b"", *buckets, *words], pa.binary()), first)
+        hashed = [f"#{bucket}".encode() for bucket in range(1, 1 + min(buckets, _MOST_BUCKETS))]
+        found[name] = Words(pa.array([b"", *hashed, *words], pa.binary()), 1 + len(hashed), buckets)
     return found
 
 
@@ -107,10 +114,10 @@ def _request_sample(batches: Iterable[Columns], words: Mapping[str, Words], spec
     uses = {}
     for name, lists in ids.items():
         found = _of_lists(columns, lists, owners)
-        numbers = found.strings.to_numpy(zero_copy_only=False)
-        uses[name] = np.bincount(numbers, minlength=len(words[name].labels))
+        places = words[name].places(found.strings.to_numpy(zero_copy_only=False))
+        uses[name] = np.bincount(places, minlength=len(words[name].labels))
         if name in (*ATTRIBUTES[1:], PRICE, "word"):
-            values[name] = Values(words[name].labels.take(found.strings), found.owners)
+            values[name] = Values(words[name].labels.take(pa.array(places)), found.owners)
     of_each = {"query", *_lists(spec)}
     return Sample(len(owners), len(users), values, uses, _lengths(columns, of_each), _empty(columns, of_each))
 
@@ -119,7 +126,7 @@ def _catalog_sample(batches: Iterable[Columns], words: Mapping[str, Words]) -> S
     columns = _together(batches)
     owners = np.arange(len(columns["title"]))
     values = {name: Values(pa.array(columns[column], pa.binary()), owners) for name, column in _NAMES.items()}
-    values[PRICE] = Values(words[PRICE].labels.take(pa.array(columns.pop(PRICE))), owners)
+    values[PRICE] = Values(words[PRICE].labels.take(pa.array(words[PRICE].places(columns.pop(PRICE)))), owners)
     return Sample(len(owners), len(owners), values, {}, _lengths(columns, columns), _empty(columns, columns))
 
 

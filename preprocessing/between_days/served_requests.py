@@ -38,10 +38,11 @@ def served_sample(
     for grain, padded in encoded.items():
         ids = padded.numpy()
         lengths[f"query_{grain}"] = (ids > 0).sum(axis=1)
-        uses[grain] = np.bincount(ids[ids > 0], minlength=len(words[grain].labels))
+        places = words[grain].places(ids[ids > 0])
+        uses[grain] = np.bincount(places, minlength=len(words[grain].labels))
         if grain == "word":
             whose = np.repeat(owners, lengths["query_word"])
-            values[grain] = Values(words[grain].labels.take(pa.array(ids[ids > 0])), whose)
+            values[grain] = Values(words[grain].labels.take(pa.array(places)), whose)
     empty = {name: float(np.mean(one == 0)) for name, one in lengths.items()}
     empty[_QUERY] = float(np.mean([not query for query in queries]))
     return Sample(len(queries), len(queries), values, uses, lengths, empty)

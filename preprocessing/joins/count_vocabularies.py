@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import apache_beam as beam
 
-from preprocessing.config import VocabulariesConfig, VocabularyConfig
+from preprocessing.config_vocabularies import VocabulariesConfig, VocabularyConfig
 
 Token = tuple[tuple[str, str], int]  # ((vocabulary, word), count)
 _Ranked = tuple[str, list[tuple[int, str]]]  # a vocabulary's name; (-count, word), so that smaller is better

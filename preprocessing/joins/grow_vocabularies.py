@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import apache_beam as beam
 
-from preprocessing.config import VocabulariesConfig
+from preprocessing.config_vocabularies import VocabulariesConfig
 
 _Sides = tuple[str, Mapping[str, Iterable[Sequence[str]]]]
 

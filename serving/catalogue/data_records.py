@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +16,7 @@ from serving.inputs import CATALOG_COLUMNS, ITEM_PRICE, SIGNAL_LISTS, VECTOR_LIS
 DESCRIPTION = "description"
 _COMPRESSION = "GZIP"
 Strings = dict[str, tf.Tensor]
+Names = Callable[[int], bytes]  # from an id to its string
 
 
 def catalog_files(data_dir: str) -> list[str]:
@@ -117,9 +118,11 @@ def held_out_requests(data_dir: str, split: str, count: int, widths: dict[str, i
     serialised = list(records.as_numpy_iterator())
     parsed = tf.io.parse_example(tf.constant(serialised, tf.string), parsing)
     words, items = (_names(data_dir, spec, name) for name in ("word", "item"))
-    lists = {f"{h}_items": [[items[n] for n in row] for row in parsed[f"{h}_item"].to_list()] for h in HORIZONS}
+    if spec["vocabularies"]["item"]["hash_buckets"] > spec["items"]:  # a bucket of its own for nearly each
+        items = _with_unknown(items, data_dir, spec, {n for h in HORIZONS for n in parsed[f"{h}_item"].values.numpy()})
+    lists = {f"{h}_items": [list(map(items, row)) for row in parsed[f"{h}_item"].to_list()] for h in HORIZONS}
     lists["history_queries"] = [
-        [b" ".join(words[n] for n in query if words[n]) for query in row] for row in parsed["history_word"].to_list()
+        [b" ".join(filter(None, map(words, query))) for query in row] for row in parsed["history_word"].to_list()
     ]
     inputs = {name: _padded(lists[name], widths[name]) for name in VECTOR_LISTS}
     for column, name in SIGNAL_LISTS.items():
@@ -148,11 +151,24 @@ def _files(data_dir: str, split: str) -> list[str]:
     return files
 
 
-def _names(data_dir: str, spec: dict[str, Any], vocabulary: str) -> list[bytes]:
-    """The strings by id; padding and hash buckets have none."""
+def _names(data_dir: str, spec: dict[str, Any], vocabulary: str) -> Names:
+    """From ids to strings; padding and hash buckets have none."""
     with tf.io.gfile.GFile(f"{data_dir}/vocab/{vocabulary}.txt", "rb") as file:
         known = file.read().split(b"\n")[:-1]
-    return [b""] * (1 + spec["vocabularies"][vocabulary]["hash_buckets"]) + known
+    first = 1 + spec["vocabularies"][vocabulary]["hash_buckets"]
+    return lambda number: known[number - first] if number >= first else b""
+
+
+def _with_unknown(names: Names, data_dir: str, spec: dict[str, Any], wanted: set[int]) -> Names:
+    """The same, and of hash buckets those items' that the catalogue has in them."""
+    parsing = parsing_spec(Feature(**one) for one in spec["catalog"] if one["name"] in ("item", "item_id"))
+    records = tf.data.TFRecordDataset(_files(data_dir, "catalog"), _COMPRESSION).batch(4096)
+    numbers = np.array(sorted(wanted))
+    found: dict[int, bytes] = {}
+    for batch in records.map(lambda one: tf.io.parse_example(one, parsing)).as_numpy_iterator():
+        rows = np.flatnonzero(np.isin(batch["item"], numbers))
+        found.update(zip(batch["item"][rows].tolist(), batch["item_id"][rows].tolist(), strict=True))
+    return lambda number: found.get(number, b"") or names(number)
 
 
 def _padded(rows: list[list[bytes]], width: int) -> np.ndarray:

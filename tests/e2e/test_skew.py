@@ -7,7 +7,8 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from preprocessing.config import PricesConfig, TextConfig, VocabulariesConfig
+from preprocessing.config import PricesConfig, TextConfig
+from preprocessing.config_vocabularies import VocabulariesConfig
 from preprocessing.joins.encode_strings import Encoder
 from preprocessing.text.price_bands import PriceBands
 from preprocessing.text.vocabulary import TextEncoder, Vocabulary

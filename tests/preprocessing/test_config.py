@@ -57,6 +57,11 @@ def test_overrides_are_read_as_yaml(tmp_path: Path) -> None:
             [],
             "field 'sku'; known here: item_id",
         ),
+        (
+            "preprocessing: {vocabularies: {item: {max_size: 2000000, hash_buckets: 2147483647}}}",
+            [],
+            r"hash_buckets \(2,147,483,647\) are together more than the 2,147,483,647 ids that there can be",
+        ),
         ("preprocessing: {vocabularies: {wrod: {max_size: 1}}}", [], "did you mean 'word'"),
         ("preprocessing: {seed: many}", [], "preprocessing.seed: .*got 'many'"),
         ("preprocessing: {history: {short: -1}}", [], "preprocessing.history.short"),

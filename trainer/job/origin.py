@@ -41,10 +41,12 @@ class Origin:
         return self._spec | {"vocabularies": self._spec["vocabularies"] | self._encoding["vocabularies"]}
 
     def places(self, name: str) -> np.ndarray:
-        """int64 `[ids]`: for each id of a vocabulary the origin's row of the same string, -1 where it had none."""
-        ids, buckets = (self._spec["vocabularies"][name][part] for part in ("ids", "hash_buckets"))
+        """int64 `[rows]`: for each row of a table the origin's of the same string, -1 where it had none."""
+        buckets = self._spec["vocabularies"][name]["hash_buckets"]
         if name == _BY_NUMBER:
-            return np.arange(ids)
+            return np.arange(self._spec["vocabularies"][name]["ids"])
+        if name == "item":
+            buckets = self.config.item_table.hashed_rows or buckets
         shared = 1 + buckets  # padding, and the unknown by their hashes
         rows = {word: row for row, word in enumerate(known_words(self._towers, name), shared)}
         found = (rows.get(word, -1) for word in known_words(self._data_dir, name))

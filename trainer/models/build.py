@@ -47,7 +47,7 @@ def _mgdspr(
     model = config.mgdspr
     names = {*model.grains.grams, *model.item.title_grams, *_attribute_tables(model.item)}
     names |= _behaviour_tables(model.horizons)
-    tables = Tables(spec, _widths(names, model.dim, model.tables), noise, word_vectors)
+    tables = Tables(spec, _widths(names, model.dim, model.tables), noise, model.tables.item, word_vectors)
     return MgdsprQueryTower(tables, model, noise, spec["text"]["max_words"]), MgdsprItemTower(tables, model)
 
 
@@ -59,7 +59,7 @@ def _mmse(
     behaviours = _behaviour_tables(model.horizons)
     if behaviours or model.grains.mix:
         names |= behaviours | _attribute_tables(model.item)
-    tables = Tables(spec, _widths(names, model.dim, model.tables), noise, word_vectors)
+    tables = Tables(spec, _widths(names, model.dim, model.tables), noise, model.tables.item, word_vectors)
     query_tower = MmseQueryTower(tables, model, noise, spec["text"]["max_words"])
     return query_tower, MmseItemTower(tables, model, query_tower)
 
@@ -67,7 +67,7 @@ def _mmse(
 def _dnn(config: TrainerConfig, spec: dict[str, Any], noise: Noise, word_vectors: np.ndarray | None) -> tuple[Any, Any]:
     model = config.dnn
     names = {*model.query_grams, *model.title_grams, *model.attributes}
-    tables = Tables(spec, _widths(names, model.dim, model.tables), noise, word_vectors)
+    tables = Tables(spec, _widths(names, model.dim, model.tables), noise, model.tables.item, word_vectors)
     return DnnQueryTower(tables, model), DnnItemTower(tables, model)
 
 
@@ -76,12 +76,12 @@ def _tfrs(
 ) -> tuple[Any, Any]:
     del word_vectors  # the tutorial has none
     dim = config.tfrs.dim
-    tables = Tables(spec, {"word": dim, "item": dim}, noise)
+    tables = Tables(spec, {"word": dim, "item": dim}, noise, config.tfrs.tables.item)
     return BagOfWords(tables, dim), IdAndTitle(tables, dim)
 
 
 def _widths(names: Iterable[str], dim: int, narrow: TablesConfig) -> dict[str, int]:
-    own = narrow.model_dump(exclude={"word"})
+    own = narrow.model_dump(exclude={"word", "item"})
     return {name: own.get(name, dim) for name in names}
 
 

@@ -8,10 +8,14 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from preprocessing.command.console import UserError
+from trainer.config_models import ItemTableConfig
+from trainer.towers.hashed_ids import HashedIds
 from trainer.towers.lists import Ids, Lists
 from trainer.towers.noise import Noise
 
 _STDDEV = 0.1
+_MOST_BUCKETS = 2**24  # with a row each: a table of more is a config's mistake
 
 
 class OutsideRows(tf.keras.layers.Layer):
@@ -39,6 +43,7 @@ class Tables(tf.keras.layers.Layer):
       spec: of the data.
       widths: of each table.
       noise: of the model.
+      items: of the table of items.
       word_vectors: float32 `[ids, w]` from elsewhere, zeros where there is none; the table of words then holds what
         is learned beside them, nothing at first.
     """
@@ -48,16 +53,18 @@ class Tables(tf.keras.layers.Layer):
         spec: Mapping[str, Any],
         widths: Mapping[str, int],
         noise: Noise,
+        items: ItemTableConfig,
         word_vectors: np.ndarray | None = None,
     ) -> None:
         super().__init__(name="tables", dtype="float32")
         self._noise = noise
         self._compute = tf.keras.mixed_precision.global_policy().compute_dtype
         self._item_buckets = spec["vocabularies"]["item"]["hash_buckets"]
+        self._hashed = HashedIds(self._item_buckets, items.hashed_rows, items.hashes) if items.hashed_rows else None
         self._rows = {
             name: self.add_weight(
                 name=f"tables/{name}",
-                shape=[spec["vocabularies"][name]["ids"], width],
+                shape=[_rows_of(name, spec, items), width],
                 initializer=tf.keras.initializers.RandomNormal(stddev=_STDDEV),
             )
             for name, width in sorted(widths.items())
@@ -95,7 +102,7 @@ class Tables(tf.keras.layers.Layer):
         return int(self._rows[name].shape[1])
 
     def projected(self, matrices: Mapping[str, tf.Tensor]) -> list[tf.Variable]:
-        """Whole tables through matrices `[width, d]` of their names: `[ids, d]` each."""
+        """Whole tables through matrices `[width, d]` of their names: `[rows, d]` each, for `gathered`."""
         return [tf.Variable(tf.matmul(self._rows[name], one), name=f"{name}_rows") for name, one in matrices.items()]
 
     def rows(self, name: str, ids: tf.Tensor) -> tf.Tensor:
@@ -109,7 +116,7 @@ class Tables(tf.keras.layers.Layer):
 
     def mean_of(self, name: str, members: tf.Tensor, lists: Lists) -> tf.Tensor:
         """The mean vector of each list of which the members `[n]` are given: `[lists, width]`."""
-        if self._served:
+        if self._served and not self._is_hashed(name):
             return lists.mean_of_rows(self._rows[name].read_value(), members)
         return tf.cast(lists.mean(self._whole_rows(name, members)), self._compute)
 
@@ -127,7 +134,31 @@ class Tables(tf.keras.layers.Layer):
         unknown = self._noise.integers(shape, "unknown item", 1, 1 + self._item_buckets)
         return tf.where(self._noise.uniform(shape, "forgotten item") < rate, unknown, ids)
 
+    def gathered(self, name: str, table: tf.Tensor | tf.Variable, ids: tf.Tensor) -> tf.Tensor:
+        """Of ids `[...]` what a table that runs beside the one of this name holds for them: `[..., d]`."""
+        if self._hashed is not None and self._is_hashed(name):
+            return self._hashed.summed(table, ids)
+        return tf.gather(table, ids)
+
+    def _is_hashed(self, name: str) -> bool:
+        return name == "item" and self._hashed is not None
+
     def _whole_rows(self, name: str, ids: tf.Tensor) -> tf.Tensor:
         # What is read whole elsewhere must be read whole here: a variable that is gathered from is copied by reads.
-        rows = tf.gather(self._rows[name].read_value() if self._served else self._rows[name], ids)
+        rows = self.gathered(name, self._rows[name].read_value() if self._served else self._rows[name], ids)
         return rows + self._outside(ids) if name == "word" and self._outside is not None else rows
+
+
+def _rows_of(name: str, spec: Mapping[str, Any], items: ItemTableConfig) -> int:
+    """How many rows the table of a vocabulary has."""
+    vocabulary = spec["vocabularies"][name]
+    if name == "item" and items.hashed_rows:
+        return int(vocabulary["ids"] - vocabulary["hash_buckets"] + items.hashed_rows)
+    buckets = vocabulary["hash_buckets"]
+    if buckets > _MOST_BUCKETS:
+        cure = "tables.item.hashed_rows gives it a fixed table" if name == "item" else "make the records with fewer"
+        raise UserError(
+            f"preprocessing.vocabularies.{name}.hash_buckets ({buckets:,}) of the data are too many to "
+            f"have a row each: {cure}"
+        )
+    return int(vocabulary["ids"])

@@ -47,7 +47,8 @@ class BehaviourItems(tf.keras.layers.Layer):
     def _rows(self, ids: list[tf.Tensor]) -> tf.Tensor:
         """Ids `[n]` of each attribute -> `[n, d]`."""
         if self._projected:
-            return tf.add_n([tf.gather(rows, one) for rows, one in zip(self._projected, ids, strict=True)])
+            tables = zip(self._attributes, self._projected, ids, strict=True)
+            return tf.add_n([self.tables.gathered(name, rows, one) for name, rows, one in tables])
         rows = [self.tables.rows(name, one) for name, one in zip(self._attributes, ids, strict=True)]
         return self._project(tf.concat(rows, axis=-1))
 

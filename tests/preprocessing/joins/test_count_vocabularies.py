@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from preprocessing.command.runners import beam_options, runner_of
-from preprocessing.config import VocabulariesConfig, VocabularyConfig
+from preprocessing.config_vocabularies import VocabulariesConfig, VocabularyConfig
 from preprocessing.joins.count_vocabularies import CountTokens, MostFrequent
 
 

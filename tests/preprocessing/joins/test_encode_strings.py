@@ -6,7 +6,8 @@ import gc
 
 import pytest
 
-from preprocessing.config import PricesConfig, TextConfig, VocabulariesConfig
+from preprocessing.config import PricesConfig, TextConfig
+from preprocessing.config_vocabularies import VocabulariesConfig
 from preprocessing.joins import encode_strings
 from preprocessing.joins.encode_strings import Encoder, count_grains
 

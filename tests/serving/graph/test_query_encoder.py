@@ -42,6 +42,7 @@ MODELS: dict[str, dict[str, Any]] = {
     "dnn": {"dim": 16, "hidden": [16], "attributes": ["item", "leaf", "price"], "behaviours": True},
     "tfrs": {"dim": 16},
 }
+FIXED = {"tables": {"item": {"hashed_rows": 40}}}  # a table that hangs on no number of ids
 WIDTH = 12
 WIDTHS = dict.fromkeys(VECTOR_LISTS, WIDTH)
 
@@ -73,10 +74,11 @@ def _padded(rows: list[list[int]], count: int) -> np.ndarray:
     return padded
 
 
-@pytest.fixture(scope="module", params=MODELS)
+@pytest.fixture(scope="module", params=[*MODELS, "mgdspr fixed", "dnn fixed"])
 def case(request: pytest.FixtureRequest, data: str, tmp_path_factory: pytest.TempPathFactory) -> Case:
-    folder, model = tmp_path_factory.mktemp("encoder"), request.param
-    job = untrained_job(write_experiment(folder, model=model, **{model: MODELS[model]}), data, folder / "job")
+    folder, (model, *fixed) = tmp_path_factory.mktemp("encoder"), request.param.split()
+    parts = MODELS[model] | (FIXED if fixed else {})
+    job = untrained_job(write_experiment(folder, model=model, **{model: parts}), data, folder / "job")
     builder = Builder(ServingConfig(index="brute_force"), job, data, json.loads(Path(data, "spec.json").read_text()))
     table, _ = builder.embed(folder)
     embedder = builder.embedder(builder.items(table, folder), table, WIDTHS)

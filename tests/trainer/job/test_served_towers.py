@@ -22,10 +22,15 @@ _SCALARS = ("request_id", "user_id", "query", "ts")
 Signature = Callable[..., dict[str, tf.Tensor]]
 
 
-@pytest.fixture(scope="module", params=["mgdspr", "mmse", "dnn", "tfrs"])
+FIXED = [("mgdspr", "mgdspr.tables.item.hashed_rows=20"), ("mmse", "mmse.tables.item={hashed_rows: 20, hashes: 3}")]
+FIXED += [("dnn", "dnn.attributes=[item]", "dnn.behaviours=true", "dnn.tables.item.hashed_rows=20")]
+FIXED += [("tfrs", "tfrs.tables.item.hashed_rows=20")]
+
+
+@pytest.fixture(scope="module", params=[("mgdspr",), ("mmse",), ("dnn",), ("tfrs",), *FIXED], ids=" ".join)
 def job(request: pytest.FixtureRequest, config: Callable[..., TrainerConfig], data: str, spec: dict, tmp_path_factory):
     """A job of a model that was never trained, but saved and exported as one."""
-    settings, folder = config(request.param), Job(str(tmp_path_factory.mktemp("job") / "job"))
+    settings, folder = config(*request.param), Job(str(tmp_path_factory.mktemp("job") / "job"))
     folder.begin(settings, data)
     model = build_model(settings, spec)
     for variable in model.trainable_variables:

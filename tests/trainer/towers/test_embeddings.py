@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
+from trainer.config_models import ItemTableConfig
 from trainer.towers.embeddings import Tables
 from trainer.towers.noise import Noise
 
@@ -12,7 +13,7 @@ SPEC = {"vocabularies": {"item": {"hash_buckets": 2, "ids": 5}, "word": {"hash_b
 
 
 def _tables(vectors: np.ndarray | None) -> Tables:
-    return Tables(SPEC, {"word": 4, "item": 4}, Noise(1), vectors)
+    return Tables(SPEC, {"word": 4, "item": 4}, Noise(1), ItemTableConfig(), vectors)
 
 
 def _vectors() -> np.ndarray:
