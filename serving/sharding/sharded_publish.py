@@ -59,6 +59,10 @@ class ShardedRelease(Release):
 
     def build_shards(self, job_dir: str, shards: int, flags: Sequence[str] = ()) -> int:
         """One version of every shard's model and of the query model, by Beam's workers; returns the exit status."""
+        if shards > self._spec["items"]:
+            raise UserError(
+                f"--shards {shards}: --data {self._data_dir} has {self._spec['items']} items; ask for fewer"
+            )
         workers = Workers(flags, sum(tf.io.gfile.stat(path).length for path in catalog_files(self._data_dir)))
         widths = served_widths(self._config, self._spec["history"])
         plan = self._plan(job_dir, shards, widths)

@@ -78,7 +78,9 @@ class _Do(beam.DoFn):
             try:
                 self._do(element)
             except UserError as error:
-                _told(self._folders[element]).write_text(str(error))
+                told = _told(self._folders[element])
+                told.parent.mkdir(parents=True, exist_ok=True)
+                told.write_text(str(error))
         yield element
 
 
