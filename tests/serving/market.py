@@ -56,7 +56,7 @@ def assert_same_answers(found: Mapping[str, np.ndarray], expected: Mapping[str, 
 
 
 def deal_out(data: str, to: Path, files: int, twice: tuple[int, ...] = ()) -> Path:
-    """A copy of a data folder whose catalogue lies in so many files, in the same order; `twice` end in its first item."""
+    """A copy of a data folder whose catalogue lies in so many files, in order; `twice` end in its first item."""
     shutil.copytree(data, to)
     paths = sorted(to.glob("catalog-*"))
     records = list(tf.data.TFRecordDataset([str(path) for path in paths], "GZIP").as_numpy_iterator())
