@@ -39,6 +39,7 @@ def arguments(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]
     flags = Flags(
         prog="python -m serving.export",
         description=_HELP,
+        others=True,
     )
     flags.add_argument("--job-dir", help="the folder of trainer.task; without it the version in place is amended")
     flags.add_argument("--data", required=True, help="the folder of preprocessing.pipeline; its catalogue is indexed")

@@ -118,7 +118,7 @@ def test_more_shards_than_items(
     [
         (["--shards", "2", "--runer=DirectRunner"], "unknown flag --runer"),
         (["--runner=DirectRunner"], "--runner=DirectRunner is a flag of Beam's, whose workers build --shards"),
-        (["--sharts", "2"], "unknown flag --sharts; did you mean --shards?"),
+        (["--sharts", "2"], "unknown flag --sharts; did you mean '--shards'?"),
     ],
 )
 def test_flags(job: str, data: str, tmp_path: Path, flags: list[str], told: str) -> None:
