@@ -40,14 +40,18 @@ $(INSTALLED): requirements.lock setup.py
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
-# Rewrites the locks from setup.py's ranges: for development, and for the images with and without CUDA.
-UV_LOCK = $(PYTHON) -m uv pip compile setup.py --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
-	--no-header --no-annotate
+# Rewrites the locks from setup.py's ranges: for development, for the images with and without CUDA, and for the server's,
+# which has its extra's packages alone.
+UV_LOCK = $(PYTHON) -m uv pip compile --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
+	--no-header --no-annotate --generate-hashes
+SERVING = import runpy, setuptools; \
+	setuptools.setup = lambda **given: print(*given["extras_require"]["serving"], sep="\n"); runpy.run_path("setup.py")
 lock:
-	$(PYTHON) -m pip install --quiet uv
-	$(UV_LOCK) --extra dev --output-file requirements.lock
-	$(UV_LOCK) --extra gcp --constraint requirements.lock --output-file deploy/requirements.lock
-	$(UV_LOCK) --extra gcp --extra gpu --constraint deploy/requirements.lock --output-file deploy/requirements-gpu.lock
+	$(PYTHON) -m pip install --quiet uv setuptools
+	$(UV_LOCK) setup.py --extra dev --output-file requirements.lock
+	$(UV_LOCK) setup.py --extra gcp --constraint requirements.lock --output-file deploy/requirements.lock
+	$(UV_LOCK) setup.py --extra gcp --extra gpu --constraint deploy/requirements.lock --output-file deploy/requirements-gpu.lock
+	$(PYTHON) -c '$(SERVING)' | $(UV_LOCK) - --constraint deploy/requirements.lock --output-file deploy/serving/requirements.lock
 
 clean:
 	rm -rf $(VENV) $(OUT) build dist *.egg-info
