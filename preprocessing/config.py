@@ -2,117 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import re
 from pathlib import PurePath
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
-from preprocessing.command.console import nearest
 from preprocessing.command.experiment import Section
+from preprocessing.config_input import InputConfig
 from preprocessing.config_vocabularies import VocabulariesConfig
 
-Value = str | bool | int | float
-Name = Annotated[str, BeforeValidator(lambda key: key if isinstance(key, str) else json.dumps(key))]  # as JSON has it
 Grain = Literal["char", "bigram", "trigram", "word"]
-STREAM_FIELDS = {
-    "catalog": (
-        "item_id",
-        "title",
-        "brand",
-        "shop",
-        "category_leaf",
-        "category_top",
-        "price",
-        "in_stock",
-        "updated_at",
-        "description",
-        "vector",
-    ),
-    "searches": ("request_id", "ts", "user_id", "query", "results"),
-    "actions": ("ts", "user_id", "item_id", "action", "request_id"),
-}
-_OF_FIELDS = ("columns", "extract", "values", "defaults", "constants")  # of a stream: each says something by field
-
-
-class StreamConfig(Section):
-    """Where one raw stream lies and how its columns are called."""
-
-    pattern: (
-        str  # below --input unless it is absolute or has a scheme; .jsonl, .jsonl.gz, .jsonl.zst, .ndjson or .parquet
-    )
-    columns: dict[str, str] = Field({})  # our field name -> theirs, dots descend: `user_id: client.id`
-    extract: dict[str, re.Pattern[str]] = Field({})  # what it finds is the value: `item_id: "/p/([0-9]+)"`
-    values: dict[str, dict[Name, Value | None]] = Field({})  # what theirs mean; null leaves the record out
-    defaults: dict[str, Value] = Field({})  # where a record has nothing
-    constants: dict[str, Value] = Field({})  # whatever a record has
-
-    @model_validator(mode="after")
-    def _patterns_have_one_group(self) -> StreamConfig:
-        for name, pattern in self.extract.items():
-            if pattern.groups > 1:
-                raise ValueError(f"extract.{name}: {pattern.groups} groups, where one says what the value is")
-        return self
-
-
-class CatalogConfig(StreamConfig):
-    """The catalogue's stream."""
-
-    vector_width: int | None = Field(None, gt=0)  # numbers in each record's `vector`; null: there are no vectors
-
-    @model_validator(mode="after")
-    def _vectors_have_a_width(self) -> CatalogConfig:
-        if "vector" in self.columns and self.vector_width is None:
-            raise ValueError("columns names vector: say in vector_width how many numbers it has")
-        return self
-
-
-class UbiConfig(Section):
-    """User Behavior Insights logs: queries and events in one bulk NDJSON (or index<TAB>JSON) pattern."""
-
-    pattern: str = "ubi*"
-    item_id: str = "event_attributes.object.object_id"  # the path of the item's id in an event
-    position: str = "event_attributes.position.ordinal"
-    actions: dict[str, Literal["impression", "click", "collect", "cart", "order"]] = Field(
-        {
-            "impression": "impression",
-            "click": "click",
-            "item_click": "click",
-            "add_to_cart": "cart",
-            "purchase": "order",
-        }
-    )  # events of other names are excluded by rule, and counted
-
-
-class InputConfig(Section):
-    """The raw logs."""
-
-    format: Literal["streams", "ubi"] = "streams"
-    catalog: CatalogConfig | None = CatalogConfig(pattern="catalog*")  # null: items are known by id alone
-    searches: StreamConfig = StreamConfig(pattern="searches*")
-    actions: StreamConfig = StreamConfig(pattern="actions*")
-    ubi: UbiConfig = UbiConfig()
-    description_words: int = Field(40, ge=0)  # of an item's description that records keep; catalogue requests ask by it
-    keep_empty_queries: bool = False  # true for behaviours without queries: the history alone then asks
-    max_rejected_share: float = Field(0.05, ge=0, le=1)  # of a stream's records; the job fails past it
-    earliest: str = "2000-01-01"  # times outside [earliest, latest) are rejected: broken clocks
-    latest: str = "2100-01-01"
-
-    @property
-    def vector_width(self) -> int:
-        """Of items' vectors; 0 where there are none."""
-        return (self.catalog.vector_width if self.catalog is not None else None) or 0
-
-    @model_validator(mode="after")
-    def _columns_are_ours(self) -> InputConfig:
-        for stream, fields in STREAM_FIELDS.items():
-            settings: StreamConfig | None = getattr(self, stream)
-            for part in _OF_FIELDS if settings is not None else ():
-                for name in getattr(settings, part):
-                    if name not in fields:
-                        raise ValueError(f"{stream}.{part}: unknown field {name!r}{nearest(name, fields)}")
-        return self
 
 
 class JoinConfig(Section):

@@ -41,11 +41,12 @@ from preprocessing.joins.sum_past import SumPast
 from preprocessing.logs.heavy_users import HEAVY
 from preprocessing.logs.parse import COUNTS, KINDS, REJECTED, TIMES, ParseRecords
 from preprocessing.logs.sources import Source
+from preprocessing.logs.tables import Table
 from preprocessing.shuffle.by_key import ByKey
 from preprocessing.shuffle.keyed_batches import METRICS
 from preprocessing.shuffle.partitions import Dealing
 
-STREAMS = ("catalog", "searches", "actions", "ubi")
+STREAMS = ("catalog", "searches", "actions", "ubi", "ga4")
 _LEAST = 4
 _KEY_BYTES, _MOST_KEYS = 32 << 20, 512  # so many that all machines have work, so few that batches stay large
 
@@ -58,7 +59,7 @@ class Partitions(NamedTuple):
     keys: int = _MOST_KEYS  # of each in the shuffle, at most
 
     @classmethod
-    def of(cls, sources: Iterable[Source], partition_mb: int) -> Partitions:
+    def of(cls, sources: Iterable[Source | Table], partition_mb: int) -> Partitions:
         """As many as the raw bytes ask for."""
         sizes = {"users": 0, "items": 0}
         for source in sources:
@@ -87,10 +88,10 @@ class JoinedLog(NamedTuple):
 class MakeExamples(beam.PTransform):
     """Raw records -> training-ready examples, as one step of any Beam pipeline.
 
-    Takes PCollections by stream: "searches" and "actions", or "ubi" with both, and "catalog", without which items are
-    known by their ids alone; "catalog" alone makes requests of its items' own words. An element is a plain dict as
-    docs/data.md has it, names mapped by `config.input`, or a `Block` of them as the command's readers give it. Gives
-    `DataParts`, over all the log in one global window.
+    Takes PCollections by stream: "searches" and "actions", or "ubi" or "ga4" that hold both, and "catalog", without
+    which items are known by their ids alone; "catalog" alone makes requests of its items' own words. An element is a
+    plain dict as docs/data.md has it, names mapped by `config.input`, or a `Block` of them as the command's readers
+    give it. Gives `DataParts`, over all the log in one global window.
 
         parts = {"catalog": catalog, "searches": searches, "actions": actions} | MakeExamples(PreprocessingConfig())
         parts.train | beam.Values() | beam.io.WriteToTFRecord("train")
@@ -233,8 +234,8 @@ def _check(streams: Iterable[str]) -> None:
     for name in streams:
         if name not in STREAMS:
             raise ValueError(f"MakeExamples: unknown stream {name!r}{nearest(name, STREAMS)}")
-    if not ({"searches", "actions"} <= set(streams) or "ubi" in streams or set(streams) == {"catalog"}):
-        raise ValueError('MakeExamples: give it "searches" and "actions", "ubi" that holds both, or "catalog" alone')
+    if not ({"searches", "actions"} <= set(streams) or {"ubi", "ga4"} & set(streams) or set(streams) == {"catalog"}):
+        raise ValueError('MakeExamples: give it "searches" and "actions", "ubi" or "ga4" with both, or "catalog" alone')
 
 
 def _is_one_of(vocabulary: tuple[str, Sequence[str]], names: Sequence[str]) -> bool:

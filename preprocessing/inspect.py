@@ -59,8 +59,8 @@ def main(argv: list[str] | None = None) -> int:
     section = input_section(proposal)
     by_pattern = {one.pattern: taken.documents for one, taken in zip(looked, samples, strict=True)}
     documents = {name: by_pattern[stream.looked.pattern] for name, stream in proposal.streams.items()}
-    if proposal.ubi is not None:
-        documents["ubi"] = by_pattern[proposal.ubi.pattern]
+    if proposal.whole is not None:
+        documents[proposal.whole.format] = by_pattern[proposal.whole.looked.pattern]
     tried = try_config(section, documents)
     for line in _findings(proposal, tried):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
@@ -74,8 +74,8 @@ def main(argv: list[str] | None = None) -> int:
 
 def _name(proposal: Proposal, looked: Looked) -> str:
     """What a set of files is taken for."""
-    if looked is proposal.ubi:
-        return "User Behavior Insights"
+    if proposal.whole is not None and looked is proposal.whole.looked:
+        return _SCHEMAS[proposal.whole.format]
     return next((name for name, one in proposal.streams.items() if one.looked is looked), "none of our streams")
 
 
@@ -110,12 +110,12 @@ def _findings(proposal: Proposal, tried: Mapping[str, Tried]) -> list[str]:
     for name, one in tried.items():
         reasons = ", ".join(f"{times} {reason}" for reason, times in one.left_out.most_common())
         lines.append(
-            f"{name}: {len(one.records):,} of {one.read:,} records can be used{f' (not: {reasons})' if reasons else ''}"
+            f"{name}: {one.used:,} of {one.read:,} records can be used{f' (not: {reasons})' if reasons else ''}"
         )
     lines += [_in_common(known) for known in in_common(tried)]
     for name, stream in proposal.streams.items():
         lines += [f"missing: {name} has no field for {field}" for field in stream.missing]
-    if proposal.ubi is None:
+    if proposal.whole is None:
         lines += [says for name, says in _LACKING.items() if name not in proposal.streams]
         if not {"searches", "actions"} & proposal.streams.keys():
             lines.append("of a catalogue alone, each item asks for itself: configs/first_day.yaml")
@@ -130,6 +130,7 @@ def _in_common(known: Known) -> str:
     return f"{known.found:,} of {known.of:,} {known.says}{none}"
 
 
+_SCHEMAS = {"ubi": "User Behavior Insights", "ga4": "Google Analytics 4"}
 _LACKING = {
     "catalog": "missing: a catalogue (item_id, title; brand, category_leaf, ...); without it items are ids alone",
     "searches": "missing: searches (request_id, ts, user_id, query, results in shown order)",

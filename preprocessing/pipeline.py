@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import functools
 import gc
 import logging
 import traceback
@@ -16,7 +15,7 @@ from preprocessing.command.console import UserError, counted_progress, fail, run
 from preprocessing.command.experiment import load_section
 from preprocessing.command.flags import Flags
 from preprocessing.command.runners import beam_options, new_pipeline, run_to_end
-from preprocessing.config import InputConfig, PreprocessingConfig, join_path
+from preprocessing.config import PreprocessingConfig
 from preprocessing.data import stats as statistics
 from preprocessing.data.data_folder import FAILED, DataFolder, finish, finish_inside
 from preprocessing.data.past_files import PastFiles, WritePast
@@ -24,14 +23,14 @@ from preprocessing.data.record_shards import shards_of
 from preprocessing.data.state_folder import Day, StateFolder, fingerprint
 from preprocessing.data.write_folder import WriteDataFolder
 from preprocessing.graph import MakeExamples, Partitions
-from preprocessing.logs.documents import Document
-from preprocessing.logs.parse import Parse, columns_of, document_loader, parser
-from preprocessing.logs.sources import Read, Source, find, has_files, refuse_inside, sniff
+from preprocessing.logs.find_sources import reader, sources_of
+from preprocessing.logs.sources import Source, refuse_inside
+from preprocessing.logs.tables import Table
 
 OWN_FLAGS = ("--config", "--input", "--output", "--state", "--set")
 _HELP = """\
-Turns raw search logs (catalogue, searches, actions; or UBI) into training-ready TFRecords and vocabularies. Of a
-catalogue without searches and actions, each item is asked for by words of its own.
+Turns raw search logs (catalogue, searches, actions; UBI; Google Analytics 4) into training-ready TFRecords and
+vocabularies. Of a catalogue without searches and actions, each item is asked for by words of its own.
 
 examples:
   python -m preprocessing.pipeline --config configs/demo.yaml --input out/raw --output out/data
@@ -59,8 +58,9 @@ def arguments(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]
     flags.add_argument("--config", required=True, help="the experiment's YAML; its `preprocessing` section is read")
     flags.add_argument(
         "--input",
-        required=True,
-        help="folder of the raw logs, or of a catalogue alone; the config's file patterns start here",
+        default="",
+        help="folder of the raw logs, or of a catalogue alone; the config's file patterns start here. Where all are in "
+        "BigQuery there is none",
     )
     flags.add_argument("--output", required=True, help="folder for the records; an earlier run's files are replaced")
     flags.add_argument(
@@ -72,52 +72,17 @@ def arguments(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]
     return flags.parse_known_args(argv)
 
 
-def patterns_of(config: InputConfig, folder: str) -> dict[str, str]:
-    """Where the files of each stream lie; of a log that is not there, the catalogue alone is left."""
-    catalog = {"catalog": config.catalog.pattern} if config.catalog is not None else {}
-    if config.format == "ubi":
-        return {"ubi": config.ubi.pattern, **catalog}
-    log = {"searches": config.searches.pattern, "actions": config.actions.pattern}
-    there = {stream for stream, pattern in (log | catalog).items() if has_files(stream, folder, pattern)}
-    missing = {stream: join_path(folder, log[stream]) for stream in log if stream not in there}
-    if len(missing) == 1:
-        ((stream, path),) = missing.items()
-        (other,) = there & log.keys()
-        raise UserError(
-            f"{stream}: no file matches {path}, though there are {other}; add the {stream}, or take the {other} away "
-            "to train on the catalogue alone"
-        )
-    if missing and catalog and "catalog" not in there:
-        raise UserError(
-            f"no file matches {' or '.join(missing.values())}, nor {join_path(folder, catalog['catalog'])}: neither a "
-            "log nor a catalogue; check --input and preprocessing.input in the config"
-        )
-    return catalog if missing and catalog else log | catalog
-
-
-def sources_of(config: PreprocessingConfig, folder: str) -> list[Source]:
-    """The raw files, each looked into."""
-    patterns = patterns_of(config.input, folder)
-    sources = [find(stream, folder, pattern, columns_of(stream, config.input)) for stream, pattern in patterns.items()]
-    for source in sources:
-        parse = parser(source.stream, config.input)
-        sniff(source, document_loader(source.stream, config.input), functools.partial(_parse_only, parse))
-    return sources
-
-
-def _parse_only(parse: Parse, document: Document) -> None:
-    parse(document, "", 0, [])
-
-
 def run_day(
     config: PreprocessingConfig, input_folder: str, output: str, flags: Sequence[str], state_folder: str
 ) -> dict | None:
     """The same of a day's logs, which go on from a state; returns None if that was done before."""
     state = StateFolder(state_folder, config)
-    sources = sources_of(config, input_folder)
+    sources = sources_of(config.input, input_folder, flags)
     if {source.stream for source in sources} == {"catalog"}:
         raise UserError(f"--state {state_folder}: --input {input_folder} is a catalogue alone, which has no past")
-    logs = fingerprint(input_folder, [path for source in sources for path in source.paths])
+    files = [path for source in sources if isinstance(source, Source) for path in source.paths]
+    versions = [source.version for source in sources if isinstance(source, Table)]
+    logs = fingerprint(input_folder, files, versions)
     with state.alone():
         day = state.day(logs, output)
         if day is None:
@@ -131,8 +96,8 @@ def run(
     config: PreprocessingConfig, input_folder: str, output: str, flags: Sequence[str], day: Day | None = None
 ) -> dict | None:
     """Runs the pipeline to its end; returns the statistics. As a template it only launches, and returns None."""
-    sources = sources_of(config, input_folder)
-    refuse_inside(output, sources)
+    sources = sources_of(config.input, input_folder, flags)
+    refuse_inside(output, [source for source in sources if isinstance(source, Source)])
     size = sum(source.size for source in sources)
     options = beam_options(flags, OWN_FLAGS, size)
     template = options.view_as(GoogleCloudOptions).template_location is not None
@@ -141,7 +106,7 @@ def run(
     pipeline = new_pipeline(options)
     folder = DataFolder(output)
     folder.prepare()
-    streams = {source.stream: pipeline | Read(source) for source in sources}
+    streams = {source.stream: pipeline | reader(source, config.input) for source in sources}
     past = PastFiles(day.past) if day is not None else None
     parts = streams | MakeExamples(config, Partitions.of(sources, config.output.partition_mb), past)
     written = parts | WriteDataFolder(config, folder.staging)

@@ -15,7 +15,7 @@ from preprocessing.adapters.products import FIELDS, write_catalog
 from preprocessing.adapters.raw_folder import ACTIONS, JUDGMENTS, SEARCHES, RawFolder
 from preprocessing.adapters.read_table import Row, column_map, existing, lines, renamed, rows
 from preprocessing.command.console import UserError, nearest, progress
-from preprocessing.config import UbiConfig
+from preprocessing.config_input import UbiConfig
 from preprocessing.logs.documents import Document, descend
 from preprocessing.logs.records import Action, Excluded, Impression, Rejected, Search, TimeBounds
 from preprocessing.logs.ubi import UbiParser, load

@@ -13,7 +13,8 @@ from apache_beam.pvalue import AsIter
 
 from preprocessing.command.console import UserError
 from preprocessing.command.experiment import resolved_yaml
-from preprocessing.config import InputConfig, PreprocessingConfig, StreamConfig
+from preprocessing.config import PreprocessingConfig
+from preprocessing.config_input import InputConfig, StreamConfig
 from preprocessing.config_vocabularies import VocabulariesConfig
 from preprocessing.data.features import CATALOGUE, PRICE, SCHEMA_VERSION, catalog_features, request_features
 from preprocessing.data.stats import summarise, too_many_rejected

@@ -184,14 +184,22 @@ def _name(number: int) -> str:
     return f"{number:06d}"
 
 
-def fingerprint(root: str, paths: Iterable[str]) -> str:
-    """What tells a day's logs from another's: names below the input's folder, sizes, and how the files begin."""
+def fingerprint(root: str, paths: Iterable[str], versions: Iterable[str] = ()) -> str:
+    """What tells a day's logs from another's: names below the input's folder, sizes, and how the files begin.
+
+    Args:
+      root: the input's folder.
+      paths: of the files.
+      versions: of the tables, which change with what is in them.
+    """
     digest = hashlib.sha256()
     for path in sorted(paths):
         size = FileSystems.match([path])[0].metadata_list[0].size_in_bytes
         with FileSystems.open(path, compression_type="uncompressed") as file:
             head = zlib.crc32(file.read(_HEAD))
         digest.update(f"{path.removeprefix(root)}\n{size}\n{head}\n".encode())
+    for version in versions:
+        digest.update(f"{version}\n".encode())
     return digest.hexdigest()
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from preprocessing.config import STREAM_FIELDS
+from preprocessing.config_input import STREAM_FIELDS
 from preprocessing.data.features import CATALOGUE, LOG
 
 _QUANTILES = (0.5, 0.9, 0.99, 1.0)
@@ -21,7 +21,7 @@ FREQUENCY, SAMPLED = "frequency", "sampled"
 HISTOGRAMS = ("length", FREQUENCY, POSITION)  # (one of these, of what, a number): how often that number came
 DEEPEST = 100  # positions behind it are not told apart
 _PRIOR = 100  # pages' worth of trust in the position before
-_STREAMS = ("ubi", "catalog", "searches", "actions", "impressions")
+_STREAMS = ("ubi", "ga4", "catalog", "searches", "actions", "impressions")
 Histogram = Mapping[int, int]
 
 
@@ -49,12 +49,14 @@ def summarise(counted: Mapping[str, Any], vocabularies: Mapping[str, int]) -> di
         else:
             _add(streams.setdefault(key[0], _empty_stream()), key[1:], count)
     lengths = histograms["length"]
-    requests_from = LOG if any(streams.get(name, {}).get("in") for name in ("searches", "ubi")) else CATALOGUE
+    requests_from = LOG if any(streams.get(name, {}).get("in") for name in ("searches", "ubi", "ga4")) else CATALOGUE
     if requests_from == CATALOGUE:  # what items ask is no stream
         streams = {name: stream for name, stream in streams.items() if name == "catalog"}
     validation, evaluation = counted["cuts"]
+    found_in_events = {"searches", "actions", "impressions"} if {"ubi", "ga4"} & streams.keys() else set()
     for name, stream in streams.items():
-        stream["empty_share"] = empty_shares(name, stream["in"], stream.pop("filled"))
+        filled = stream.pop("filled")
+        stream["empty_share"] = {} if name in found_in_events else empty_shares(name, stream["in"], filled)
     return {
         "requests_from": requests_from,
         "streams": {name: streams[name] for name in sorted(streams, key=_stream_order)},

@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from preprocessing.config import InputConfig
+from preprocessing.config_input import InputConfig
 from preprocessing.logs import values
 from preprocessing.logs.documents import Document
 from preprocessing.logs.field_rules import text_of

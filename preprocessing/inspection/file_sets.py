@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from preprocessing.command.console import UserError
 from preprocessing.config import join_path
+from preprocessing.logs.avro_blocks import AVRO
 from preprocessing.logs.documents import Document
 from preprocessing.logs.read_blocks import PARQUET
 from preprocessing.logs.records import Excluded, Rejected
@@ -47,7 +48,7 @@ def file_sets(folder: str) -> list[FileSet]:
         if is_log(name) and not any(step.startswith((".", "_")) for step in name.split("/")):
             sets[_NUMBER.sub("[0-9]*", name)].append(file)
     if not sets:
-        endings = ", ".join((*TEXT_ENDINGS, PARQUET))
+        endings = ", ".join((*TEXT_ENDINGS, PARQUET, AVRO))
         raise UserError(f"{folder}: no log in it, down to {_DEPTH} folders; files of these endings are read: {endings}")
     return [_file_set(root, pattern, files) for pattern, files in sorted(sets.items())]
 

@@ -6,11 +6,17 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from preprocessing.config import UbiConfig
+from preprocessing.config_input import Ga4Config, UbiConfig
 from preprocessing.inspection.field_facts import FieldFacts
 from preprocessing.inspection.field_names import FILES, ITEM_ID, NAMES, action_of, likeness
 
-_UBI_ITEM_ID = UbiConfig().item_id
+# Formats that a log is in if it has these fields.
+_SCHEMAS = {
+    "ubi": {"user_query", "client_id"},
+    "ga4": {"event_name", "event_timestamp", "event_params[].key", "user_pseudo_id"},
+}
+_ITEMS = {"ubi": "", "ga4": "items[]."}  # where in an event its items are
+_ITEM_IDS = {"ubi": UbiConfig().item_id, "ga4": Ga4Config().item_id}
 _STREAMS = ("catalog", "searches", "actions")
 _ENOUGH = 0.5  # of the records must have a field that is needed
 _IN_COMMON = 0.2  # of the ids of one log in another: more is no accident
@@ -42,37 +48,50 @@ class Stream(NamedTuple):
     score: float
 
 
+class Whole(NamedTuple):
+    """A log whose schema says what it is."""
+
+    format: str  # as `preprocessing.input.format` has it
+    looked: Looked
+    settings: dict[str, Any]  # of the format's section, where they are not its own defaults
+
+
 class Proposal(NamedTuple):
     """What was found out."""
 
     streams: dict[str, Stream]
     actions: dict[str, str | None]  # what the log's own names of actions mean; None: none of ours
-    ubi: Looked | None  # a log in User Behavior Insights' schema, which is read as it is
-    ubi_item_id: str | None = None  # the path of its items' ids, where the catalogue's ids stand in one
+    whole: Whole | None = None  # a log in a schema of its own, which holds searches and actions
 
 
 def propose(looked: Sequence[Looked]) -> Proposal:
     """The likeliest reading of some sets of files."""
-    ubi = next((one for one in looked if "user_query" in one.facts and "client_id" in one.facts), None)
-    others = [one for one in looked if one is not ubi]
-    streams = _assigned(others, ("catalog",) if ubi is not None else _STREAMS)
+    format, found = next(
+        ((name, one) for name, fields in _SCHEMAS.items() for one in looked if fields <= one.facts.keys()), ("", None)
+    )
+    streams = _assigned([one for one in looked if one is not found], _STREAMS if found is None else ("catalog",))
+    if found is not None:
+        return Proposal(streams, {}, Whole(format, found, _holds_items(format, found, streams)))
     action = streams["actions"].columns.get("action") if "actions" in streams else None
     named = streams["actions"].looked.facts[action].values if action is not None else {}
     meanings = {name: action_of(name) for name in sorted(named)}
-    return Proposal(streams, meanings, ubi, _holds_items(ubi, streams) if ubi is not None else None)
+    return Proposal(streams, meanings)
 
 
-def _holds_items(ubi: Looked, streams: Mapping[str, Stream]) -> str | None:
-    """The path of an event that shares the most ids with the catalogue."""
+def _holds_items(format: str, looked: Looked, streams: Mapping[str, Stream]) -> dict[str, Any]:
+    """Where an event has its items' ids, if not where its schema says: where most of them are the catalogue's."""
     if "catalog" not in streams or "item_id" not in streams["catalog"].columns:
-        return None
+        return {}
     catalog = streams["catalog"]
     items = catalog.looked.facts[catalog.columns["item_id"]].known
+    start = _ITEMS[format]
     shares = {
-        path: len(facts.known & items) / len(facts.known) for path, facts in ubi.facts.items() if not facts.of_list
+        path.removeprefix(start): len(facts.known & items) / len(facts.known)
+        for path, facts in looked.facts.items()
+        if (path.startswith(start) if start else not facts.of_list)
     }
-    best = max(shares, key=lambda path: shares[path], default=None)
-    return best if best is not None and shares[best] >= _IN_COMMON else None
+    best = max(shares, key=lambda path: shares[path], default="")
+    return {"item_id": best} if best not in ("", _ITEM_IDS[format]) and shares[best] >= _IN_COMMON else {}
 
 
 def _assigned(looked: Sequence[Looked], names: Sequence[str]) -> dict[str, Stream]:
@@ -152,9 +171,9 @@ def _in_common(facts: FieldFacts, names: Sequence[str], others: Sequence[Looked]
 def input_section(proposal: Proposal) -> dict[str, Any]:
     """The `preprocessing.input` that reads it; columns that are called as ours are left out."""
     section: dict[str, Any] = {}
-    if proposal.ubi is not None:
-        own = {"item_id": proposal.ubi_item_id} if proposal.ubi_item_id not in (None, _UBI_ITEM_ID) else {}
-        section = {"format": "ubi", "ubi": {"pattern": proposal.ubi.pattern, **own}}
+    if proposal.whole is not None:
+        format, looked, settings = proposal.whole
+        section = {"format": format, format: {"pattern": looked.pattern, **settings}}
     for name, stream in proposal.streams.items():
         one: dict[str, Any] = {"pattern": stream.looked.pattern}
         columns = {ours: theirs for ours, theirs in stream.columns.items() if ours != theirs}

@@ -6,7 +6,7 @@ import collections
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from preprocessing.config import InputConfig
+from preprocessing.config_input import InputConfig
 from preprocessing.logs.documents import Document
 from preprocessing.logs.parse import document_loader, parser
 from preprocessing.logs.records import Action, Excluded, Item, Rejected, Search
@@ -15,13 +15,14 @@ from preprocessing.logs.records import Action, Excluded, Item, Rejected, Search
 class Tried(NamedTuple):
     """One stream of the sample."""
 
-    records: list[Any]
+    records: list[Any]  # of which one document may hold several
+    used: int  # documents
     left_out: collections.Counter[str]  # by rule or reason
 
     @property
     def read(self) -> int:
         """How many documents there were."""
-        return len(self.records) + self.left_out.total()
+        return self.used + self.left_out.total()
 
 
 def try_config(section: Mapping[str, Any], samples: Mapping[str, Sequence[Document]]) -> dict[str, Tried]:
@@ -30,13 +31,16 @@ def try_config(section: Mapping[str, Any], samples: Mapping[str, Sequence[Docume
     found = {}
     for stream, documents in samples.items():
         load, parse = document_loader(stream, config), parser(stream, config)
-        tried = Tried([], collections.Counter())
+        records: list[Any] = []
+        used, left_out = 0, collections.Counter[str]()
         for document in documents:
             try:
-                tried.records.append(parse(load(document), "", 0, []))
+                parsed = parse(load(document), "", 0, [])
+                records.extend(parsed if isinstance(parsed, list) else [parsed])
+                used += 1
             except (Rejected, Excluded) as reason:
-                tried.left_out[str(reason)] += 1
-        found[stream] = tried
+                left_out[str(reason)] += 1
+        found[stream] = Tried(records, used, left_out)
     return found
 
 

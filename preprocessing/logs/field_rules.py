@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from preprocessing.config import Value
+from preprocessing.config_input import Value
 from preprocessing.logs.documents import Document
 from preprocessing.logs.records import Excluded
 

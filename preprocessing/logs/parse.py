@@ -5,17 +5,18 @@ from __future__ import annotations
 import collections
 import functools
 import reprlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import apache_beam as beam
 import orjson
 
-from preprocessing.config import STREAM_FIELDS, InputConfig, StreamConfig
+from preprocessing.config_input import STREAM_FIELDS, InputConfig, StreamConfig
 from preprocessing.logs import ubi
 from preprocessing.logs.arrow_rows import records_of
-from preprocessing.logs.documents import Document, loader, path_of_column
+from preprocessing.logs.documents import Document, document_of, loader
 from preprocessing.logs.field_rules import FieldRules
+from preprocessing.logs.ga4 import Ga4Parser
 from preprocessing.logs.heavy_users import HEAVY, HeavyUsers
 from preprocessing.logs.newest_events import Event
 from preprocessing.logs.read_blocks import Block
@@ -40,7 +41,8 @@ _HOUR_MS = 3_600_000
 _KEPT_OF_RECORD = 2_000  # characters of a rejected record that are kept for the reader
 
 Record = Item | Event
-Parse = Callable[[Document, str, int, list[str]], Record]  # (document, source, place in it, names of ignored values)
+# (document, source, place in it, names of ignored values); a list where one document tells several things
+Parse = Callable[[Document, str, int, list[str]], Record | Sequence[Record]]
 Key = tuple[str, ...]
 HourOfTimes = tuple[int, tuple[int, int, int]]  # (hour, (how many times, the first, the last))
 
@@ -56,6 +58,9 @@ def parser(stream: str, config: InputConfig) -> Parse:
     if stream == "ubi":
         ubi_parser = ubi.UbiParser(config.ubi.item_id, config.ubi.position, config.ubi.actions, bounds)
         return lambda document, source, place, ignored: ubi_parser(document, source, ignored)
+    if stream == "ga4":
+        ga4_parser = Ga4Parser(config.ga4, bounds)
+        return lambda document, source, place, ignored: ga4_parser(document, source, ignored)
     if stream == "catalog":
         return functools.partial(parse_item, described=config.description_words, vector_width=config.vector_width)
     if stream == "searches":
@@ -68,6 +73,8 @@ def document_loader(stream: str, config: InputConfig) -> Callable[[Any], Documen
     """What turns a line of JSON or a plain dict into a document under our names."""
     if stream == "ubi":
         return ubi.load
+    if stream == "ga4":
+        return document_of
     settings: StreamConfig = getattr(config, stream) or StreamConfig(pattern="")
     load = loader(settings.columns)
     parts = (settings.extract, settings.values, settings.defaults, settings.constants)
@@ -75,15 +82,6 @@ def document_loader(stream: str, config: InputConfig) -> Callable[[Any], Documen
         return load
     meant = FieldRules(*parts)
     return lambda raw: meant(load(raw))
-
-
-def columns_of(stream: str, config: InputConfig) -> tuple[str, ...] | None:
-    """The columns of a stream's Parquet files that are read; None: all."""
-    settings: StreamConfig | None = getattr(config, stream)
-    if not isinstance(settings, StreamConfig):
-        return None
-    needed = [name for name in STREAM_FIELDS[stream] if name != "vector" or config.vector_width]
-    return tuple(path_of_column(settings.columns.get(name, name)) for name in needed)
 
 
 def rejected_record(stream: str, reason: str, source: str, record: Any) -> dict[str, str]:
@@ -157,14 +155,14 @@ class ParseRecords(beam.DoFn):
         try:
             document = self._load(raw)
             self._filled[self._filled_of(document)] += 1
-            record = self._parse(document, path, place, ignored)
+            parsed = self._parse(document, path, place, ignored)
         except Rejected as reason:
             self._counts[self._stream, "rejected", str(reason)] += 1
             self._rejected.append(rejected_record(self._stream, str(reason), path, raw))
         except Excluded as rule:
             self._counts[self._stream, "excluded", str(rule)] += 1
         else:
-            self._keep(record)
+            self._keep_all(parsed if type(parsed) is list else (parsed,))  # type: ignore[arg-type]
             for name in ignored:
                 self._counts[self._stream, "ignored", f"bad {name}"] += 1
 
@@ -180,11 +178,16 @@ class ParseRecords(beam.DoFn):
         for stream, times in self._heavy.left_out().items():
             self._counts[stream, "excluded", "over user cap"] += times
 
-    def _keep(self, record: Record) -> None:
-        kind = KINDS[type(record)]
+    def _keep_all(self, records: Sequence[Record]) -> None:
+        """What one document tells, all of one kind."""
+        kind = KINDS[type(records[0])]
         if kind != self._stream:  # one stream that carries several, as UBI does
             self._counts[self._stream, "used", kind] += 1
-            self._counts[kind, "in"] += 1
+            self._counts[kind, "in"] += len(records)
+        for record in records:
+            self._keep(kind, record)
+
+    def _keep(self, kind: str, record: Record) -> None:
         if isinstance(record, Item):
             self._batches[kind].add(self._items.key_of_id(record.item_id), record)
         elif not self._heavy.holds(record):

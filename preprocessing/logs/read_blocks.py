@@ -12,13 +12,15 @@ import io
 import itertools
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from typing import IO, NamedTuple, cast
+from typing import IO, Any, NamedTuple, cast
 
 import apache_beam as beam
 import pyarrow
 import pyarrow.parquet
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
+
+from preprocessing.logs.avro_blocks import AVRO, BROKEN, avro_blocks
 
 PARQUET = ".parquet"
 COMPRESSED = (".gz", ".bz2", ".zst")
@@ -30,7 +32,7 @@ _REST = 64 << 10
 
 
 class Span(NamedTuple):
-    """A part of a file: the lines that begin in these bytes, or these rows of a Parquet file, all of one row group."""
+    """A part of a file: the lines, or of Avro the blocks, that begin in these bytes, or rows of a Parquet row group."""
 
     path: str
     begin: int
@@ -42,7 +44,7 @@ class Block(NamedTuple):
 
     path: str
     place: int  # of the first; each further one's is higher by one, and none of a later block is lower
-    records: list[bytes] | pyarrow.RecordBatch
+    records: list[Any] | pyarrow.RecordBatch
 
 
 class ReadBlocks(beam.PTransform):
@@ -83,12 +85,21 @@ def blocks(span: Span, columns: Sequence[str] | None = None) -> Iterator[Block]:
         with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as raw:
             if path.endswith(PARQUET):
                 yield from _rows(raw, span, columns)
+            elif path.endswith(AVRO):
+                yield from (Block(path, *found) for found in _of_avro(raw, span))
             elif path.endswith(COMPRESSED):
                 yield from _numbered(path, 0, _whole(unfolded(path, raw)))
             else:
                 yield from _numbered(path, span.begin, [_within(raw, span)])
     except (EOFError, OSError, zlib.error, pyarrow.ArrowInvalid) as error:
         raise OSError(f"{path}: {error}") from error
+
+
+def _of_avro(raw: IO[bytes], span: Span) -> Iterator[tuple[int, list[Any]]]:
+    try:
+        yield from avro_blocks(raw, span.begin, span.end)
+    except BROKEN as error:
+        raise OSError(str(error) or type(error).__name__) from error
 
 
 def unfolded(path: str, raw: IO[bytes]) -> IO[bytes]:

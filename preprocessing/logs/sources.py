@@ -1,4 +1,4 @@
-"""Finds the raw files and looks into them: JSON Lines (plain, gzip, bzip2, zstd) and Parquet, wherever Beam reads."""
+"""Finds the raw files and looks into them: JSON Lines (plain or compressed), Parquet and Avro, wherever Beam reads."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from apache_beam.io.filesystems import FileSystems
 from preprocessing.command.console import UserError
 from preprocessing.config import join_path
 from preprocessing.logs.arrow_rows import records_of
+from preprocessing.logs.avro_blocks import AVRO
 from preprocessing.logs.documents import Document
 from preprocessing.logs.raw_size import growth
 from preprocessing.logs.read_blocks import COMPRESSED, PARQUET, ReadBlocks, blocks, spans
@@ -50,9 +51,10 @@ def find(stream: str, folder: str, pattern: str, columns: tuple[str, ...] | None
             raise UserError(f"{stream}: {file.path} has a wildcard in its name; rename it, or Beam reads others for it")
         if not is_log(file.path):
             endings = ", ".join((*TEXT_ENDINGS, *COMPRESSED))
-            raise UserError(f"{stream}: {file.path} is neither JSON Lines ({endings}) nor {PARQUET}")
-    if len({file.path.endswith(PARQUET) for file in files}) > 1:
-        raise UserError(f"{stream}: {path} matches both Parquet and JSON Lines; narrow the pattern")
+            raise UserError(f"{stream}: {file.path} is neither JSON Lines ({endings}) nor {PARQUET} nor {AVRO}")
+    kinds = sorted({_kind(file.path) for file in files})
+    if len(kinds) > 1:
+        raise UserError(f"{stream}: {path} matches both {kinds[0]} and {kinds[1]}; narrow the pattern")
     return Source(stream, tuple(file.path for file in files), _plain_size(files, columns), _root(path), columns)
 
 
@@ -69,9 +71,13 @@ def _plain_size(files: Sequence[FileMetadata], columns: Sequence[str] | None) ->
     return math.ceil(size)
 
 
+def _kind(path: str) -> str:
+    return "Parquet" if path.endswith(PARQUET) else "Avro" if path.endswith(AVRO) else "JSON Lines"
+
+
 def is_log(path: str) -> bool:
     """Whether a file is of a kind that is read, by its name."""
-    return path.endswith(PARQUET) or functools.reduce(str.removesuffix, COMPRESSED, path).endswith(TEXT_ENDINGS)
+    return path.endswith((PARQUET, AVRO)) or functools.reduce(str.removesuffix, COMPRESSED, path).endswith(TEXT_ENDINGS)
 
 
 def has_files(stream: str, folder: str, pattern: str) -> bool:
@@ -115,11 +121,13 @@ def _steps(path: str) -> list[str]:
     return [scheme if mark else "", *filter(None, plain.split("/"))]
 
 
-def sniff(source: Source, load: Callable[[Any], Document], parse: Callable[[Document], Any]) -> None:
-    """Reads the head of a stream, so that a wrong file or column map is told now and not after an hour."""
+def sniff(
+    stream: str, path: str, records: Iterable[Any], load: Callable[[Any], Document], parse: Callable[[Document], Any]
+) -> None:
+    """Reads the head of a stream's file or table, so that a wrong column map is told now and not after an hour."""
     reasons: list[str] = []
     seen: dict[str, None] = {}
-    for raw in itertools.islice(records_in(source.stream, source.paths[0]), _SNIFFED):
+    for raw in itertools.islice(records, _SNIFFED):
         try:
             document = load(raw)
             seen.update(dict.fromkeys(map(str, document)))
@@ -129,13 +137,12 @@ def sniff(source: Source, load: Callable[[Any], Document], parse: Callable[[Docu
             continue
         except Rejected as reason:
             reasons.append(str(reason))
-    path = source.paths[0]
     if not reasons:
-        raise UserError(f"{source.stream}: {path} holds no usable record; the stream is empty or the wrong file")
+        raise UserError(f"{stream}: {path} holds no usable record; the stream is empty or the wrong file")
     common = max(sorted(set(reasons)), key=reasons.count)
     found = f" (its fields: {', '.join(list(seen)[:12])})" if seen else ""
     raise UserError(
-        f"{source.stream}: none of the first {len(reasons)} records of {path} can be read: {common}{found}; "
+        f"{stream}: none of the first {len(reasons)} records of {path} can be read: {common}{found}; "
         "is it the right file, and does preprocessing.input name its columns?"
     )
 

@@ -94,7 +94,8 @@ class Reader:
         self._server: subprocess.Popen[bytes] | None = None
         self._ports = free_ports(2)
         (folder / "bin").mkdir()
-        (folder / "configs").symlink_to(ROOT / "configs")
+        for name in ("configs", "examples"):
+            (folder / name).symlink_to(ROOT / name)
         (folder / "bin" / "python").write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')
         (folder / "bin" / "python").chmod(0o755)
         (folder / "bin" / "pip").write_text('#!/bin/sh\nexec python -m pip "$@"\n')

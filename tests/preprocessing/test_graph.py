@@ -13,7 +13,8 @@ from apache_beam.testing.util import BeamAssertException, assert_that, equal_to
 from apache_beam.transforms.window import FixedWindows, TimestampedValue
 
 from preprocessing.command.runners import beam_options, runner_of
-from preprocessing.config import CatalogConfig, InputConfig, JoinConfig, PreprocessingConfig
+from preprocessing.config import JoinConfig, PreprocessingConfig
+from preprocessing.config_input import CatalogConfig, InputConfig
 from preprocessing.data.write_folder import DataParts
 from preprocessing.graph import METRICS, MakeExamples, Partitions
 from preprocessing.logs import heavy_users

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
+import shutil
 import subprocess
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -23,7 +24,7 @@ from preprocessing.config import PreprocessingConfig
 from preprocessing.inspect import main
 from preprocessing.inspection.field_facts import facts_of
 from preprocessing.inspection.proposal import Looked, input_section, propose
-from preprocessing.pipeline import sources_of
+from preprocessing.logs.find_sources import sources_of
 from tests.packages import ROOT
 
 DAY = "2024-06-01T09:00:00Z"
@@ -43,7 +44,7 @@ def proposed(logs: Path, *flags: str) -> dict[str, Any]:
     """The `preprocessing.input` that the command writes, as the pipeline reads it."""
     config = logs.parent / "proposed.yaml"
     assert main([str(logs), "--output", str(config), *flags]) == 0
-    sources_of(load_section(str(config), "preprocessing", PreprocessingConfig), str(logs))
+    sources_of(load_section(str(config), "preprocessing", PreprocessingConfig).input, str(logs))
     return yaml.safe_load(config.read_text())["preprocessing"]["input"]
 
 
@@ -203,3 +204,48 @@ def test_no_document_breaks_it_and_no_file_is_two_streams(logs: list[list[dict[s
     for stream in proposal.streams.values():
         assert len(set(stream.columns.values())) == len(stream.columns)
     input_section(proposal)
+
+
+@pytest.mark.parametrize("ending", ["jsonl.gz", "parquet", "avro"])
+def test_an_export_of_google_analytics_is_known_by_its_fields(
+    ending: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    samples = ROOT / "examples" / "logs"
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    for name in ("events", "catalog"):
+        shutil.copy(samples / f"{name}.{ending}", logs / f"{name}-20240601.{ending}")
+    section = proposed(logs)
+    assert section["format"] == "ga4"
+    assert section["ga4"] == {"pattern": f"events-20240601.{ending}"}
+    assert section["catalog"]["pattern"] == f"catalog-20240601.{ending}"
+    said = capsys.readouterr().out
+    assert f"events-20240601.{ending}: Google Analytics 4" in said
+    assert re.search(r"ga4: 301 of 304 records can be used", said)
+    assert "items of actions, in the catalogue" in said
+
+
+@pytest.mark.parametrize("ending", ["parquet", "avro"])
+def test_streams_in_tables_are_read_as_lines_are(ending: str, tmp_path: Path) -> None:
+    for folder, kind in (("lines", "jsonl.gz"), ("tables", ending)):
+        (tmp_path / folder / "logs").mkdir(parents=True)
+        for name in ("catalog", "searches", "actions"):
+            shutil.copy(ROOT / "examples" / "logs" / f"{name}.{kind}", tmp_path / folder / "logs")
+    lines, tables = (proposed(tmp_path / folder / "logs") for folder in ("lines", "tables"))
+    assert tables == json.loads(json.dumps(lines).replace("jsonl.gz", ending))
+
+
+def test_a_catalogue_says_where_events_have_its_ids(tmp_path: Path) -> None:
+    events = [
+        {
+            "event_name": "select_item",
+            "event_timestamp": 1_717_232_400_000_000,
+            "user_pseudo_id": "1",
+            "event_params": [{"key": "page_location", "value": {"string_value": "https://s/?q=shoes"}}],
+            "items": [{"item_id": f"parent-{number}", "item_variant": f"s{number}"}],
+        }
+        for number in range(20)
+    ]
+    write(tmp_path / "logs" / "events.jsonl", events)
+    write(tmp_path / "logs" / "products.jsonl", [{"sku": f"s{n}", "name": f"red shoes {n}"} for n in range(20)])
+    assert proposed(tmp_path / "logs")["ga4"] == {"pattern": "events.jsonl", "item_id": "item_variant"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 
+import pytest
 from rich.console import Console
 
 from preprocessing.data.stats import empty_shares, head_and_tail, print_table, quantiles, summarise, too_many_rejected
@@ -49,6 +50,14 @@ def test_a_share_of_one_means_every_record() -> None:
     assert empty_shares("searches", 1_000_000, {"query": 1})["query"] == 0.9999
     assert empty_shares("searches", 1_000_000, {})["query"] == 1.0
     assert empty_shares("ubi", 10, {}) == {}
+
+
+@pytest.mark.parametrize("events", ["ubi", "ga4"])
+def test_of_what_events_hold_no_field_is_called_empty(events: str) -> None:
+    stats = summarise({**COUNTED, "counts": [*COUNTED["counts"], [events, "in", 13], ["catalog", "in", 1]]}, {})
+    assert stats["streams"]["actions"]["empty_share"] == stats["streams"]["searches"]["empty_share"] == {}
+    assert stats["streams"]["catalog"]["empty_share"]["title"] == 1.0
+    print_table(stats, Console(file=io.StringIO()))
 
 
 def test_summary_and_table() -> None:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from preprocessing.command.experiment import load_section
-from preprocessing.config import InputConfig
+from preprocessing.config_input import InputConfig
 from preprocessing.logs.field_rules import FieldRules
 from preprocessing.logs.parse import document_loader, parser
 from preprocessing.logs.records import Action, Excluded, Item, Rejected, Search

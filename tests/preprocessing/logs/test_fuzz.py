@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from preprocessing.config import InputConfig
+from preprocessing.config_input import InputConfig
 from preprocessing.joins.user_log import UserEvents
 from preprocessing.logs.parse import COUNTS, KINDS, REJECTED, ParseRecords
 from preprocessing.logs.read_blocks import Block, blocks, spans

@@ -15,18 +15,26 @@ import pytest
 
 from preprocessing.command.console import UserError
 from preprocessing.command.runners import beam_options, runner_of
-from preprocessing.config import InputConfig, StreamConfig
+from preprocessing.config_input import InputConfig, StreamConfig
+from preprocessing.logs.columns import columns_of
 from preprocessing.logs.documents import loader, renamer
-from preprocessing.logs.parse import columns_of, document_loader, parser
+from preprocessing.logs.parse import document_loader, parser
 from preprocessing.logs.records import Rejected
-from preprocessing.logs.sources import Read, Source, find, refuse_inside, sniff
+from preprocessing.logs.sources import Read, Source, find, records_in, refuse_inside, sniff
 
 SEARCH = {"request_id": "r", "ts": 1_700_000_000, "user_id": "u", "query": "sofa", "results": ["a"]}
 
 
 def look(source: Source, config: InputConfig) -> None:
     parse = parser(source.stream, config)
-    sniff(source, document_loader(source.stream, config), lambda document: parse(document, "f", 0, []))
+    path = source.paths[0]
+    sniff(
+        source.stream,
+        path,
+        records_in(source.stream, path),
+        document_loader(source.stream, config),
+        lambda document: parse(document, "f", 0, []),
+    )
 
 
 def test_files_are_found(tmp_path: Path) -> None:
@@ -66,7 +74,8 @@ def test_the_columns_of_a_stream_are_those_that_it_maps() -> None:
     [
         ([], "no file matches"),
         (["searches.csv"], "neither JSON Lines"),
-        (["searches.jsonl", "searches.parquet"], "both Parquet and JSON Lines"),
+        (["searches.jsonl", "searches.parquet"], "both JSON Lines and Parquet"),
+        (["searches.avro", "searches.jsonl.gz"], "both Avro and JSON Lines"),
     ],
 )
 def test_what_is_not_found(tmp_path: Path, names: list[str], message: str) -> None:

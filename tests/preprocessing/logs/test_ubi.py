@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from preprocessing.config import UbiConfig
+from preprocessing.config_input import UbiConfig
 from preprocessing.logs import ubi
 from preprocessing.logs.records import Action, Excluded, Impression, Rejected, Search, TimeBounds
 
