@@ -57,6 +57,7 @@ setup(
     extras_require={
         "gcp": [f"apache-beam[gcp]>={BEAM},<2.78", AIPLATFORM],
         "serving": SERVING,
+        "docs": ["mkdocs-material>=9.6,<10"],  # for `make docs`, in an environment of its own
         "gpu": ["tensorflow[and-cuda]>=2.20.0,<2.21"],
         "text": TEXT,
         "dev": [

@@ -17,6 +17,7 @@ LOCKS = (
     "deploy/requirements.lock",
     "deploy/requirements-gpu.lock",
     "deploy/serving/requirements.lock",
+    "docs/requirements.lock",
 )
 DOCKERFILES = sorted((ROOT / "deploy").rglob("*.Dockerfile"))
 
@@ -64,7 +65,7 @@ def test_locks_have_hashes_and_are_held_to_them() -> None:
     for name in LOCKS:
         text = (ROOT / name).read_text()
         packages = re.split(r"^(?=\S)", text, flags=re.MULTILINE)[1:]
-        assert len(packages) == len(locked(ROOT / name)) > 50
+        assert len(packages) == len(locked(ROOT / name)) > 20
         assert all(re.search(r"^    --hash=sha256:[0-9a-f]{64}", one, re.MULTILINE) for one in packages)
     for path in DOCKERFILES:
         for line in re.findall(r"pip install .*--requirement.*", path.read_text()):
