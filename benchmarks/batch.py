@@ -168,7 +168,7 @@ def main(argv: list[str] | None = None) -> None:
     rates = bare(version, "retrieve", repeated)
 
     def retrieve(output: str) -> Job:
-        return retrieve_job(given.model, given.k, _MAX_BATCH, output=output, format="parquet")
+        return retrieve_job("retrieve", given.model, given.k, _MAX_BATCH, output=output, format="parquet")
 
     result["retrieve"] = {
         "queries": len(queries),

@@ -244,7 +244,7 @@ def measured(exports: Mapping[str, Export], data: str) -> dict[str, Any]:
         name: {"load": in_child("load", one, data), "first_call_cpu_s": in_child("first", one, data)} | graph_of(one)
         for name, one in exports.items()
     }
-    for signature in models["this"].signatures:
+    for signature in sorted(set.intersection(*(set(one.signatures) for one in models.values()))):
         of_batch = {f"cpu_ms_batch_{batch}": timed(models, signature, rows, batch) for batch in _BATCHES}
         for name, model in models.items():
             inputs = inputs_of(shapes_of(model.signatures[signature]), rows, slice(0, 1))

@@ -16,7 +16,8 @@ from typing import Any, NoReturn
 
 import grpc
 
-from serving.retriever.asynchronous import Answer, AsyncRetriever, Hit
+from serving.retriever.answers import Answer, Hit
+from serving.retriever.asynchronous import AsyncRetriever
 from serving.retriever.blocking import Retriever
 from serving.retriever.fuse_lists import BOTH, VECTOR, WORDS
 from serving.retriever.request import User
@@ -37,7 +38,7 @@ __all__ = [
 _MISTAKE, _UNANSWERED = 2, 1
 _FOUND_BY = {VECTOR: "vector", WORDS: "words", BOTH: "both"}
 _HELP = """\
-Asks a served model for the best items of a query and shows them.
+Asks a served model for the best items of a query, or for those most like an item, and shows them.
 
 Each --target is a shard; servers of the same items go into one target, with commas between them. With several shards
 the query is embedded once, searched in each of them, and the answers are merged by score.
@@ -46,6 +47,7 @@ examples:
   python -m serving.client "red running shoes"
   python -m serving.client "red running shoes" --k 5 --user history.json --catalog out/raw/catalog.jsonl.gz
   python -m serving.client "red running shoes" --allowed-brands Nordlys --price-max 80 --excluded-items i42 i7
+  python -m serving.client --similar i42 --allowed-brands Nordlys
   python -m serving.client "red running shoes" --target a:8500,b:8500 c:8500,d:8500 --json
   python -m serving.client "red running shoes" --shards out/models/retrieval/shards.json
 
@@ -84,7 +86,8 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    flags.add_argument("query", help="what the user typed")
+    flags.add_argument("query", nargs="?", help="what the user typed")
+    flags.add_argument("--similar", metavar="ID", help="instead of a query an item: what is most like it")
     where = flags.add_mutually_exclusive_group()
     where.add_argument(
         "--target",
@@ -163,6 +166,10 @@ def titles(path: str, wanted: Collection[str]) -> dict[str, str]:
 
 def ask(flags: argparse.Namespace) -> Answer:
     """One call."""
+    if (flags.query is None) == (flags.similar is None):
+        raise _Mistake("ask by a query or by --similar ID, one of them")
+    if flags.similar is not None and flags.user:
+        raise _Mistake("--user belongs to a query; what is like an item is the same for everybody")
     if flags.k < 1:
         raise _Mistake(f"--k {flags.k}: at least 1")
     if flags.timeout <= 0:
@@ -181,17 +188,15 @@ def ask(flags: argparse.Namespace) -> Answer:
             opened = Retriever(shards=flags.shards, **shared)
         else:
             opened = Retriever(flags.target, flags.model, version=flags.version, label=flags.label, **shared)
+        conditions: dict[str, Any] = {
+            name: getattr(flags, name)
+            for name in ("required_terms", "allowed_leaves", "allowed_brands", "excluded_items")
+        }
+        conditions["price_range"] = (flags.price_min, flags.price_max)
         with opened as retriever:
-            return retriever.retrieve(
-                flags.query,
-                user,
-                flags.k,
-                required_terms=flags.required_terms,
-                allowed_leaves=flags.allowed_leaves,
-                allowed_brands=flags.allowed_brands,
-                excluded_items=flags.excluded_items,
-                price_range=(flags.price_min, flags.price_max),
-            )
+            if flags.similar is not None:
+                return retriever.similar(flags.similar, flags.k, **conditions)
+            return retriever.retrieve(flags.query, user, flags.k, **conditions)
     except ValueError as error:
         raise _Mistake(str(error)) from None
 
@@ -225,6 +230,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         flags = arguments(argv)
         answer = ask(flags)
+        if not answer.known and not answer.partial:
+            raise _Mistake(f"--similar {flags.similar}: this version has no such item")
         names = titles(flags.catalog, {hit.item_id for hit in answer.hits}) if flags.catalog else None
     except _Mistake as mistake:
         sys.stderr.write(f"error: {' '.join(str(mistake).split())}\n")

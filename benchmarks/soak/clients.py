@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from benchmarks.soak.ledger import FILTERED_K, Ledger
 from benchmarks.soak.merges import Answers
 from benchmarks.soak.shop import Question
-from serving.retriever.asynchronous import Answer
+from serving.retriever.answers import Answer
 from serving.retriever.blocking import Retriever
 from serving.retriever.retries import RetrievalError
 

@@ -18,7 +18,7 @@ import orjson
 
 from benchmarks.soak.placed import QUERY, Placed
 from benchmarks.soak.shop import Question
-from serving.retriever.asynchronous import Hit
+from serving.retriever.answers import Hit
 
 _BATCH = 32
 _ALL = 10_000  # `serving.max_k`: more than a shard of a soak has

@@ -1,4 +1,4 @@
-"""python -m serving.batch: a catalogue to vectors, or queries to their best items, as a Beam job."""
+"""python -m serving.batch: a catalogue to vectors, queries to their best items, or items to their like: a Beam job."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ Runs the exported model over many rows, on any runner that Apache Beam knows.
   --mode embed     a catalogue -> a vector for each item. Only items that are new or changed since the last run into the
                    same --output pass through the model; the vectors of the others are carried over.
   --mode retrieve  queries, with or without their users' history -> the K best items of each.
+  --mode similar   items, such as a catalogue's -> the K items most like each.
 
 A row that cannot be used goes to rejected-*.jsonl with its reason. The output appears when it is complete; the
 same command resumes an interrupted run.
@@ -33,9 +34,10 @@ examples:
   python -m serving.batch --mode embed --input out/data --job-dir out/job --output out/feed --format opensearch
   python -m serving.batch --mode retrieve --input queries.jsonl --model out/models/retrieval --output out/answers --k 50
   python -m serving.batch --mode retrieve --input queries.parquet --target localhost:8500 --output out/answers
+  python -m serving.batch --mode similar --input out/data --model out/models/retrieval --output out/similar --k 20
 """
-_STORES = ("opensearch", "vespa", "vertex")
-_FORMATS = {"embed": ("parquet", "tfrecord", *_STORES), "retrieve": ("parquet", "jsonl")}
+_ANSWERS, _STORES = ("parquet", "jsonl"), ("opensearch", "vespa", "vertex")
+_FORMATS = {"embed": ("parquet", "tfrecord", *_STORES), "retrieve": _ANSWERS, "similar": _ANSWERS}
 
 
 def arguments(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
@@ -46,22 +48,20 @@ def arguments(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]
         description=_HELP,
         epilog="Every other flag is Beam's own (--runner, --direct_num_workers, --parallelism, ...).",
     )
-    flags.add_argument("--mode", required=True, choices=("embed", "retrieve"))
+    flags.add_argument("--mode", required=True, choices=(*_FORMATS,))
     flags.add_argument(
-        "--input", required=True, help="a file, a pattern, or (embed) a folder of preprocessing.pipeline"
+        "--input", required=True, help="a file, a pattern, or (not retrieve) a folder of preprocessing.pipeline"
     )
     flags.add_argument("--output", required=True, help="a folder; batch.json in it names the files of the last run")
     flags.add_argument("--job-dir", help="embed with a job's item tower, as serving.export does")
     flags.add_argument("--model", help="use a model folder's newest version, or one version (models/retrieval/3)")
-    flags.add_argument(
-        "--target", nargs="+", metavar="HOST:PORT,...", help="retrieve from running servers, one target a shard"
-    )
-    flags.add_argument("--shard-map", metavar="PATH", help="retrieve from the servers that a shards.json names")
+    flags.add_argument("--target", nargs="+", metavar="HOST:PORT,...", help="ask running servers, one target a shard")
+    flags.add_argument("--shard-map", metavar="PATH", help="ask the servers that a shards.json names")
     flags.add_argument(
         "--model-name", default="retrieval", help="the model's name on the servers (default %(default)s)"
     )
     flags.add_argument("--timeout", type=float, default=10.0, help="seconds a server has for a query (%(default)s)")
-    flags.add_argument("--k", type=int, default=100, help="items for a query whose row has no k (%(default)s)")
+    flags.add_argument("--k", type=int, default=100, help="items for a row that has no k (%(default)s)")
     flags.add_argument(
         "--format",
         choices=("parquet", "tfrecord", "jsonl", *_STORES),
@@ -86,7 +86,7 @@ def checked(flags: argparse.Namespace) -> None:
     """What argparse cannot see."""
     if flags.format not in _FORMATS[flags.mode]:
         raise UserError(f"--format {flags.format}: --mode {flags.mode} writes {' or '.join(_FORMATS[flags.mode])}")
-    ways = {"embed": ("job_dir", "model"), "retrieve": ("model", "target", "shard_map")}[flags.mode]
+    ways = ("job_dir", "model") if flags.mode == "embed" else ("model", "target", "shard_map")
     given = [name for name in ("job_dir", "model", "target", "shard_map") if getattr(flags, name)]
     if len(given) != 1 or given[0] not in ways:
         *others, last = (f"--{name.replace('_', '-')}" for name in ways)
@@ -114,9 +114,9 @@ def job_of(flags: argparse.Namespace) -> Job:
     if flags.mode == "embed":
         return jobs.embed_job(flags.job_dir, flags.model, flags.max_batch, **shared)
     if flags.model:
-        return jobs.retrieve_job(flags.model, flags.k, flags.max_batch, **shared)
+        return jobs.retrieve_job(flags.mode, flags.model, flags.k, flags.max_batch, **shared)
     servers = Servers(tuple(flags.target or ()), flags.model_name, flags.timeout, flags.shard_map)
-    return jobs.server_job(servers, flags.k, flags.max_batch, **shared)
+    return jobs.server_job(flags.mode, servers, flags.k, flags.max_batch, **shared)
 
 
 def said(flags: argparse.Namespace, outcome: Outcome) -> str:

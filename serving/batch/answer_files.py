@@ -49,16 +49,22 @@ def answer_table(
       items, scores, channels: of all answers, one behind the other.
       counts: int `[N]`, how long each answer is.
     """
-    offsets = pyarrow.array(np.concatenate([[0], np.cumsum(counts)]), pyarrow.int32())
-    columns = {
-        "request_id": ids,
-        CONTENT: contents,
-        "query": queries,
-        "item_ids": pyarrow.ListArray.from_arrays(offsets, items.cast(pyarrow.string()), type=_IDS),
-        "scores": pyarrow.ListArray.from_arrays(offsets, pyarrow.array(scores, pyarrow.float32()), type=_SCORES),
-        "channels": pyarrow.ListArray.from_arrays(offsets, pyarrow.array(channels, pyarrow.int32()), type=_CHANNELS),
+    found = answer_lists(items, scores, counts)
+    by = {"channels": _lists(pyarrow.array(channels, pyarrow.int32()), counts, _CHANNELS)}
+    return pyarrow.table({"request_id": ids, CONTENT: contents, "query": queries} | found | by)
+
+
+def answer_lists(items: pyarrow.Array, scores: np.ndarray, counts: np.ndarray) -> dict[str, pyarrow.Array]:
+    """`item_ids` and `scores` of answers, which stand one behind the other."""
+    return {
+        "item_ids": _lists(items.cast(pyarrow.string()), counts, _IDS),
+        "scores": _lists(pyarrow.array(scores, pyarrow.float32()), counts, _SCORES),
     }
-    return pyarrow.table(columns)
+
+
+def _lists(values: pyarrow.Array, counts: np.ndarray, kind: pyarrow.DataType) -> pyarrow.Array:
+    offsets = pyarrow.array(np.concatenate([[0], np.cumsum(counts)]), pyarrow.int32())
+    return pyarrow.ListArray.from_arrays(offsets, values, type=kind)
 
 
 def vectors_of(table: pyarrow.Table) -> np.ndarray:

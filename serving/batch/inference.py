@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import grpc
@@ -17,13 +17,13 @@ from preprocessing.command.console import UserError
 from serving.batch.answer_files import answer_table, vector_table
 from serving.batch.rows import CONTENT, ID, LISTS, NUMBERS, Block, column_of, lengths, padded, price_ranges, unpack
 from serving.inputs import FILTER_LISTS, PRICE_RANGE, VECTOR_LISTS, beside
-from serving.retriever.asynchronous import Hit
+from serving.retriever.answers import Answer, Hit
 from serving.retriever.blocking import Retriever
 from serving.retriever.request import User
 from serving.retriever.retries import RETRYABLE, RetrievalError
 
 _BLOCK = 256  # rows: what one costs beside its rows no longer shows
-_CONCURRENT = 16  # enough for a server to fill its batches
+CONCURRENT = 16  # enough for a server to fill its batches
 _ATTEMPTS = 3
 
 
@@ -85,7 +85,10 @@ class SavedModel:
         """In a graph session, as TensorFlow Serving has it."""
         from serving.graph.saved_model import ServedModel  # TensorFlow comes with it: the launcher starts without
 
-        return ServedModel(self.path, self.scann, threads=1)  # a worker is a core: threads would wait
+        model = ServedModel(self.path, self.scann, threads=1)  # a worker is a core: threads would wait
+        if self.signature not in model.signatures:
+            raise RuntimeError(f"{self.path} has no signature {self.signature}; write the version anew")
+        return model
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,7 +134,7 @@ class ModelRetriever(SavedModelHandler):
     def answer(self, table: pyarrow.Table, model: Any) -> tuple[pyarrow.Table, Refused]:
         shapes = model.signatures[self._model.signature].inputs
         widths = {name: shapes[name].tensor_shape.dim[1].size for name in LISTS}
-        k, refused = table["k"].to_numpy(), _too_wide(table, widths)
+        k, refused = table["k"].to_numpy(), too_wide(table, widths)
         lists = {name: padded(table[name], widths[name]) for name in LISTS}
         lists |= {name: padded(table[name], widths[beside(name)]) for name in NUMBERS if name in shapes}
         inputs = {"query": column_of(table["query"]), "k": k, PRICE_RANGE: price_ranges(table[PRICE_RANGE]), **lists}
@@ -148,7 +151,7 @@ class ModelRetriever(SavedModelHandler):
         return answer_table(kept[ID], kept[CONTENT], kept["query"], items, scores, channels, counts), refused
 
 
-def _too_wide(table: pyarrow.Table, widths: dict[str, int]) -> Refused:
+def too_wide(table: pyarrow.Table, widths: dict[str, int]) -> Refused:
     """The rows with a condition that the model has no room for: to cut it would make the answer another."""
     refused: Refused = {}
     for name in FILTER_LISTS:
@@ -188,7 +191,7 @@ class ServerRetriever(BlockHandler):
         return self._servers.opened()
 
     def answer(self, table: pyarrow.Table, model: Retriever) -> tuple[pyarrow.Table, Refused]:
-        with concurrent.futures.ThreadPoolExecutor(_CONCURRENT) as pool:
+        with concurrent.futures.ThreadPoolExecutor(CONCURRENT) as pool:
             answers = list(pool.map(lambda row: ask(model, row), table.to_pylist()))
         refused = {row: answer for row, answer in enumerate(answers) if isinstance(answer, str)}
         kept = table.filter(pyarrow.array([not isinstance(answer, str) for answer in answers]))
@@ -201,12 +204,18 @@ class ServerRetriever(BlockHandler):
 
 
 def ask(retriever: Retriever, row: dict[str, Any]) -> Sequence[Hit] | str:
-    """One row's answer, or why servers refuse it; servers that are gone, or not whole, end the job."""
+    """One row's answer, or why servers refuse it."""
     user = User(**{name: row[name] for name in (*VECTOR_LISTS, *NUMBERS)})
     conditions = {name: row[name] for name in FILTER_LISTS} | {PRICE_RANGE: tuple(row[PRICE_RANGE])}
+    answer = answers_in_time(lambda: retriever.retrieve(row["query"], user, row["k"], **conditions))
+    return answer if isinstance(answer, str) else answer.hits
+
+
+def answers_in_time(call: Callable[[], Answer]) -> Answer | str:
+    """What servers answer, or why they refuse it; servers that are gone, or not whole, end the job."""
     for left in reversed(range(_ATTEMPTS)):
         try:
-            answer = retriever.retrieve(row["query"], user, row["k"], **conditions)
+            answer = call()
         except ValueError as error:
             return str(error)
         except RetrievalError as error:
@@ -216,7 +225,7 @@ def ask(retriever: Retriever, row: dict[str, Any]) -> Sequence[Hit] | str:
                 raise RuntimeError(str(error)) from None  # whose pickle, unlike its own, can be read
             continue
         if not answer.partial:
-            return answer.hits
+            return answer
         if not left:
             raise RuntimeError(f"shards did not answer: {answer.missing}")
     raise AssertionError("the last attempt answers or raises")

@@ -24,6 +24,7 @@ from serving.batch.inference import (
     check_servers,
 )
 from serving.batch.rows import QUERIES, ItemRow, QueryRow, Row, item_schema
+from serving.batch.similar_rows import ITEMS, ItemRequestRow, ModelNeighbours, ServerNeighbours
 from serving.config import scann_installed
 
 FEED = "feed"
@@ -33,7 +34,7 @@ FEED = "feed"
 class Job:
     """What is asked of a model, and where the answers go."""
 
-    mode: str  # embed or retrieve
+    mode: str  # embed, retrieve or similar
     id_name: str
     parse: Callable[[Mapping[str, Any]], Row]
     schema: pyarrow.Schema  # of the rows
@@ -107,22 +108,29 @@ def tower_encoding(job_dir: str) -> dict[str, Any]:
         return json.loads(file.read())
 
 
-def retrieve_job(model: str, k: int, max_batch: int, **shared: Any) -> Job:
-    """Queries to items, by a version in process."""
+def retrieve_job(mode: str, model: str, k: int, max_batch: int, **shared: Any) -> Job:
+    """Queries to items, or items to their neighbours, by a version in process."""
     version = find_version(model)
-    handler = ModelRetriever(SavedModel(version.path, "retrieve", version.scann), max_batch)
+    asked = SavedModel(version.path, mode, version.scann)
+    handler = ModelRetriever(asked, max_batch) if mode == "retrieve" else ModelNeighbours(asked, max_batch)
     named = {name: version.manifest[name] for name in ("version", "created", "towers_hash", "data_hash")}
-    parse = QueryRow(k)
-    return Job("retrieve", "request_id", parse, QUERIES, handler, named, incremental=False, **shared)
+    return Job(mode, *_rows_of(mode, k), handler, named, incremental=False, **shared)
 
 
-def server_job(servers: Servers, k: int, max_batch: int, **shared: Any) -> Job:
-    """Queries to items, by running servers."""
+def server_job(mode: str, servers: Servers, k: int, max_batch: int, **shared: Any) -> Job:
+    """The same by running servers."""
     asked = dataclasses.asdict(servers) | {"targets": list(servers.targets)}
     asked.pop("timeout")
     identity = asked | {"versions": check_servers(servers)}
-    parse, handler = QueryRow(k), ServerRetriever(servers, max_batch)
-    return Job("retrieve", "request_id", parse, QUERIES, handler, identity, incremental=False, **shared)
+    handler = ServerRetriever(servers, max_batch) if mode == "retrieve" else ServerNeighbours(servers, max_batch)
+    return Job(mode, *_rows_of(mode, k), handler, identity, incremental=False, **shared)
+
+
+def _rows_of(mode: str, k: int) -> tuple[str, Callable[[Mapping[str, Any]], Row], pyarrow.Schema]:
+    """What names a row, who reads it, and its columns."""
+    if mode == "retrieve":
+        return "request_id", QueryRow(k), QUERIES
+    return "item_id", ItemRequestRow(k), ITEMS
 
 
 def find_version(model: str) -> Version:

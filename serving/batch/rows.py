@@ -27,16 +27,23 @@ HASH = pyarrow.binary(16)
 _TEXT, _TEXTS = pyarrow.string(), pyarrow.list_(pyarrow.string())
 _KEY = [(ID, _TEXT), (CONTENT, HASH)]
 _PRICES = pyarrow.list_(pyarrow.float32(), 2)
-QUERIES = pyarrow.schema(
-    [
-        *_KEY,
-        ("query", _TEXT),
-        ("k", pyarrow.int32()),
-        *((name, _TEXTS) for name in LISTS),
-        (PRICE_RANGE, _PRICES),
-        *((name, pyarrow.list_(pyarrow.int32())) for name in NUMBERS),
-    ]
-)
+
+
+def schema_of(asked: str, lists: Sequence[str], numbers: Sequence[str] = ()) -> pyarrow.Schema:
+    """Of rows that ask by a text for k items: with lists of texts, a range of prices and lists of numbers."""
+    return pyarrow.schema(
+        [
+            *_KEY,
+            (asked, _TEXT),
+            ("k", pyarrow.int32()),
+            *((name, _TEXTS) for name in lists),
+            (PRICE_RANGE, _PRICES),
+            *((name, pyarrow.list_(pyarrow.int32())) for name in numbers),
+        ]
+    )
+
+
+QUERIES = schema_of("query", LISTS, NUMBERS)
 _SQUEEZED, _PLAIN = (pyarrow.ipc.IpcWriteOptions(compression=one) for one in ("lz4", None))
 
 Block = tuple[int, int, bytes]  # (shard, rows, the rows as Arrow's stream): what every coder and every worker knows
@@ -92,19 +99,30 @@ class QueryRow:
         self._k = k
 
     def __call__(self, fields: Mapping[str, Any]) -> Row:
-        query, k = fields.get("query"), fields.get("k")
+        query = fields.get("query")
         if not isinstance(query, str):
             raise Rejected("missing query" if query is None else "bad query")
-        if k is not None and (isinstance(k, bool) or not isinstance(k, int) or not 1 <= k < 1 << 31):
-            raise Rejected("bad k")
-        k = k or self._k
-        lists = [_strings(fields, name) for name in LISTS]
-        prices = _price_range(fields)
+        k = k_of(fields, self._k)
+        filters, prices = conditions_of(fields)
+        lists = [*(_strings(fields, name) for name in VECTOR_LISTS), *filters]
         signals = [_numbers(fields, name) for name in NUMBERS]
         request_id = optional_identifier(fields, "request_id")
         asked = orjson.dumps([request_id, [query, k, lists, prices, signals]])
         content = hashlib.blake2b(asked, digest_size=16).digest()
         return Row(request_id or content.hex(), content, (query, k, *lists, prices, *signals))
+
+
+def k_of(fields: Mapping[str, Any], default: int) -> int:
+    """How many items a row wants."""
+    k = fields.get("k")
+    if k is not None and (isinstance(k, bool) or not isinstance(k, int) or not 1 <= k < 1 << 31):
+        raise Rejected("bad k")
+    return k or default
+
+
+def conditions_of(fields: Mapping[str, Any]) -> tuple[list[list[str]], list[float | None]]:
+    """A row's FILTER_LISTS, and its range of prices."""
+    return [_strings(fields, name) for name in FILTER_LISTS], _price_range(fields)
 
 
 def _strings(fields: Mapping[str, Any], name: str) -> list[str]:

@@ -37,7 +37,7 @@ _OWN_FLAGS = (
 )
 
 # What the bytes of a row cost, beside those of an item: from some seconds' work on, this machine's cores share it.
-_WEIGHTS = {"embed": 1, "retrieve": 16}
+_WEIGHTS = {"embed": 1, "retrieve": 16, "similar": 16}
 
 
 class JobStopped(Exception):

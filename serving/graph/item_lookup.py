@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from preprocessing.text import analyser
 from serving.catalogue.table import Table
-from serving.graph.term_words import Words, hashed_terms
+from serving.graph.term_words import hashed_terms
 from serving.index.base import variable
 
 NO_ITEM = b" "  # TensorFlow reads no empty file into a table; no id is white space
@@ -45,7 +45,7 @@ class ItemLookup(tf.Module):
 
     def wanted_words(self, terms: tf.Tensor) -> tf.Tensor:
         """The words of required terms: string `[B, N]` -> int64 `[B, words]`, -1 behind."""
-        return hashed_terms(Words(self.words_of(tf.reshape(terms, [-1])), tf.constant(0)), terms)
+        return hashed_terms(self.words_of(tf.reshape(terms, [-1])), terms)
 
     def words_of(self, texts: tf.Tensor) -> tf.RaggedTensor:
         """The words of texts `[B]`: strings `[B, (words)]`."""

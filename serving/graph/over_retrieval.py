@@ -63,24 +63,24 @@ class OverRetrieval(tf.Module):
     def __call__(
         self, embeddings: tf.Tensor, k: tf.Tensor, conditions: Conditions | None, known: LookedUp | None = None
     ) -> Candidates:
-        """The best of float32 `[B, dim]` for int32 `[B]` k, of all items without conditions: `[B, max k]`.
+        """The best of float32 `[B, dim]` for int32 `[B]` k >= 0, of all items without conditions: `[B, max k]`.
 
         Who has looked the conditions up gives that as well.
         """
         found = self.index.search(embeddings, self.efforts[0])
-        width = tf.maximum(tf.reduce_max(k), 0)
+        width = tf.maximum(tf.reduce_max(k), 0)  # of no request: the least int32
         given = tf.constant(False) if conditions is None else conditions.any_given()
         return lazy_cond(
             self._is_answer(found, k, width) & ~given,
             lambda: (found[0][:, :width], found[1][:, :width]),
-            lambda: self._answer(found, embeddings, tf.clip_by_value(k, 0, self.max_k), conditions, known, given),
+            lambda: self._answer(found, embeddings, k, conditions, known, given),
         )
 
     def _is_answer(self, found: Candidates, k: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
         """Whether what an index found is the answer as it stands, as it mostly is: nothing to sift or to add."""
         plain = [
             tf.reduce_min(k) == width,
-            width <= min(self.efforts[0].candidates, self.index.size, self.max_k),
+            width <= min(self.efforts[0].candidates, self.index.size),
             tf.reduce_min(found[1], axis=[0, 1]) >= 0,
             ~self.amended,
         ]

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from serving.catalogue.data_records import Strings
 from serving.graph.past_items import PastItems
-from serving.graph.query_texts import Analysed, QueryTexts
+from serving.graph.query_texts import QueryTexts
 from serving.graph.towers import Tower
 
 
@@ -27,7 +27,7 @@ class QueryEncoder(tf.Module):
         columns, words = self.texts.alone(queries)
         return self.tower.query_alone(columns), words
 
-    def __call__(self, inputs: Strings) -> tuple[tf.Tensor, Analysed]:
-        """`query` `[B]` and the lists `[B, N]` -> float32 `[B, dim]`, and all that was said."""
-        texts = self.texts(inputs)
-        return self.tower(texts.columns | self.past(inputs)), texts
+    def __call__(self, inputs: Strings) -> tuple[tf.Tensor, tf.RaggedTensor]:
+        """`query` `[B]` and the lists `[B, N]` -> float32 `[B, dim]`, and the queries' words."""
+        columns, words = self.texts(inputs)
+        return self.tower(columns | self.past(inputs)), words

@@ -3,22 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import NamedTuple
 
 import tensorflow as tf
 
 from preprocessing.text.vocabulary_files import Vocabularies
 from serving.catalogue.data_records import Strings
-from serving.graph.term_words import Words
 from serving.graph.towers import Features
-
-
-class Analysed(NamedTuple):
-    """What was said."""
-
-    columns: Features
-    asked: tf.RaggedTensor  # words of the queries, strings [B, (words)]
-    required: Words  # of the required terms
 
 
 class QueryTexts(tf.Module):
@@ -38,24 +28,23 @@ class QueryTexts(tf.Module):
     def alone(self, queries: tf.Tensor) -> tuple[Features, tf.RaggedTensor]:
         """Queries `[B]` -> int32 `[B, L]` a gram, and their words."""
         found = self.vocabularies.analyse(queries, sorted({*self._grams, "word"}))
-        return {f"query_{name}": self.vocabularies.padded_ids(name, found[name]) for name in self._grams}, _first(
-            found["word"], tf.size(queries)
-        )
+        return self._ids(found), found["word"]
 
-    def __call__(self, inputs: Strings) -> Analysed:
-        """A call's `query` `[B]`, `history_queries` `[B, N]` and, if it has any, `required_terms` `[B, T]`."""
-        batch, history = tf.size(inputs["query"]), inputs["history_queries"] if self._history else None
-        lists = [one for one in (history, inputs.get("required_terms")) if one is not None]
-        texts = tf.concat([inputs["query"], *(tf.reshape(one, [-1]) for one in lists)], axis=0)
+    def __call__(self, inputs: Strings) -> tuple[Features, tf.RaggedTensor]:
+        """A call's `query` `[B]` and `history_queries` `[B, N]` -> int32 columns, and the queries' words."""
+        if not self._history:
+            return self.alone(inputs["query"])
+        batch, history = tf.size(inputs["query"]), inputs["history_queries"]
+        texts = tf.concat([inputs["query"], tf.reshape(history, [-1])], axis=0)
         found = self.vocabularies.analyse(texts, sorted({*self._grams, "word"}), batch)
-        read = batch if history is None else batch * (1 + history.shape[1])
-        mine = found | {"word": _first(found["word"], read)}
-        columns = {f"query_{name}": self.vocabularies.padded_ids(name, mine[name]) for name in self._grams}
-        if history is not None:
-            words = columns["query_word"]
-            columns["query_word"] = words[:batch]
-            columns["history_word"] = tf.reshape(words[batch:], [batch, history.shape[1], tf.shape(words)[1]])
-        return Analysed(columns, _first(found["word"], batch), Words(found["word"], read))
+        columns = self._ids(found)
+        words = columns["query_word"]
+        columns["query_word"] = words[:batch]
+        columns["history_word"] = tf.reshape(words[batch:], [batch, history.shape[1], tf.shape(words)[1]])
+        return columns, _first(found["word"], batch)
+
+    def _ids(self, found: dict[str, tf.RaggedTensor]) -> Features:
+        return {f"query_{name}": self.vocabularies.padded_ids(name, found[name]) for name in self._grams}
 
 
 def _first(grams: tf.RaggedTensor, texts: tf.Tensor) -> tf.RaggedTensor:

@@ -16,12 +16,13 @@ from serving.graph.item_lookup import ItemLookup
 from serving.graph.over_retrieval import OverRetrieval
 from serving.graph.query_encoder import QueryEncoder
 from serving.graph.shard_lists import ShardLists
-from serving.graph.term_words import hashed_terms
+from serving.graph.similar_items import SimilarItems
 from serving.inputs import FILTER_LISTS, PRICE_RANGE, VECTOR_LISTS, beside
 
 Outputs = dict[str, tf.Tensor]
 Signatures = dict[str, Any]  # name -> a traced function
 _QUERY = {"query": tf.TensorSpec([None], tf.string, "query")}
+_ITEM = {"item_id": tf.TensorSpec([None], tf.string, "item_id")}
 _K = {"k": tf.TensorSpec([None], tf.int32, "k")}
 _PRICES = {PRICE_RANGE: tf.TensorSpec([None, 2], tf.float32, PRICE_RANGE)}
 
@@ -55,7 +56,7 @@ class Embedder(tf.Module):
 
 
 class Searcher(tf.Module):
-    """`search`, and for shards `search_filtered` and, where words are asked, `search_channels`."""
+    """`search` and `similar`, and for shards `search_filtered` and, where words are asked, `search_channels`."""
 
     def __init__(
         self,
@@ -63,18 +64,20 @@ class Searcher(tf.Module):
         over_retrieval: OverRetrieval,
         widths: Mapping[str, int],
         lists: ShardLists | None = None,
+        looks_up: bool = False,
     ) -> None:
         super().__init__(name="searcher")
         self.items, self.over_retrieval, self.lists = items, over_retrieval, lists
+        self.similar_items = SimilarItems(over_retrieval, looks_up)
         self._widths = dict(widths)
 
     def signatures(self, filtered: bool) -> Signatures:
         """By name, traced."""
         dim = self.over_retrieval.index.dim
         vector = {"embedding": tf.TensorSpec([None, dim], tf.float32, "embedding")} | _K
-        found = {"search": _traced(self.search, vector)}
+        filters = _lists(FILTER_LISTS, self._widths) | _PRICES
+        found = {"search": _traced(self.search, vector), "similar": _traced(self.similar, _ITEM | _K | filters)}
         if filtered:
-            filters = _lists(FILTER_LISTS, self._widths) | _PRICES
             found["search_filtered"] = _traced(self.search_filtered, vector | filters)
             if self.lists is not None:
                 found["search_channels"] = _traced(self.search_channels, _QUERY | vector | filters)
@@ -93,8 +96,14 @@ class Searcher(tf.Module):
         assert self.lists is not None
         return self.lists(inputs)
 
+    def similar(self, **inputs: tf.Tensor) -> Outputs:
+        """An item `[B]`, k and conditions -> the k best beside it."""
+        found = self.similar_items(inputs)
+        return found | {name: tf.ensure_shape(found[name], [None, None]) for name in ("item_ids", "scores")}
+
     def answer(self, embeddings: tf.Tensor, k: tf.Tensor, conditions: Conditions | None) -> Outputs:
         """Item ids and scores `[B, max k]`."""
+        k = tf.clip_by_value(k, 0, self.over_retrieval.max_k)
         scores, rows = self.over_retrieval(embeddings, k, conditions)
         found = {"item_ids": self.items.ids_of(rows), "scores": scores}
         return {name: tf.ensure_shape(one, [None, None]) for name, one in found.items()}
@@ -130,9 +139,9 @@ class Retrieval(tf.Module):
 
     def retrieve(self, **inputs: tf.Tensor) -> Outputs:
         """A query, its user's past, k and conditions -> the k best that meet them."""
-        embeddings, texts = self.embedder.query_encoder(inputs)
-        conditions = Conditions.read(inputs, lambda terms: hashed_terms(texts.required, terms))
-        return self._named(self.channels(embeddings, texts.asked, inputs["k"], conditions), None)
+        embeddings, words = self.embedder.query_encoder(inputs)
+        conditions = Conditions.read(inputs, self.items.wanted_words)
+        return self._named(self.channels(embeddings, words, inputs["k"], conditions), None)
 
     def _named(self, found: Found, width: int | None) -> Outputs:
         """Item ids, scores and channels `[B, max k]`; where that is known, as `width`, the signature states it."""

@@ -105,7 +105,8 @@ class Builder:
         weighed = self.weighed(pool, table, vectors, embedder, search)
         clock.lap("weigh")
         channels = self.channels(retrieval, search, weighed, widths)
-        model = Retrieval(embedder, Searcher(items, retrieval, widths), channels, widths, config.default_k)
+        searcher = Searcher(items, retrieval, widths, looks_up=channels.words is not None)
+        model = Retrieval(embedder, searcher, channels, widths, config.default_k)
         signatures = model.signatures()
         save(model, str(aside / "model"), signatures)
         counts = {"fresh": 0, "tombstones": 0}

@@ -62,6 +62,7 @@ def _calls(
         yield "search", searched
         yield "search_filtered", searched | {name: inputs[name] for name in FILTERS}
         yield "search_channels", searched | {name: inputs[name] for name in ("query", *FILTERS)}
+        yield "similar", inputs | {"item_id": of_items["item_id"][: len(inputs["k"])]}
     narrowed = {name: hard[name].copy() for name in FILTERS}
     narrowed["required_terms"][0, 0], narrowed["allowed_leaves"][0, 0] = items["title"][0], items["category_leaf"][0]
     narrowed["excluded_items"][-1, 0], narrowed["price_range"][-1, 0] = items["item_id"][0], 0  # nearly all are left
@@ -69,6 +70,7 @@ def _calls(
     searched = {"embedding": vectors[: len(hard["k"])], "k": hard["k"], "query": hard["query"]} | narrowed
     yield "search_filtered", searched
     yield "search_channels", searched
+    yield "similar", searched | {"item_id": items["item_id"][: len(hard["k"])]}
 
 
 def _hard(requests: Requests, widths: dict[str, int], k: int) -> dict[str, np.ndarray]:

@@ -7,7 +7,8 @@ import threading
 from collections.abc import Coroutine, Sequence
 from typing import Any, TypeVar
 
-from serving.retriever.asynchronous import Answer, AsyncRetriever, BaseRetriever
+from serving.retriever.answers import Answer
+from serving.retriever.asynchronous import AsyncRetriever, BaseRetriever
 from serving.retriever.request import User
 from serving.retriever.sharded import AsyncShardedRetriever
 
@@ -38,6 +39,10 @@ class Retriever:
     def retrieve(self, query: str, user: User | None = None, k: int = 100, **settings: Any) -> Answer:
         """The k best items for a query of a user."""
         return self._run(self._retriever.retrieve(query, user, k, **settings))
+
+    def similar(self, item_id: str, k: int = 100, **settings: Any) -> Answer:
+        """The k items most like one."""
+        return self._run(self._retriever.similar(item_id, k, **settings))
 
     def embed(self, query: str, user: User | None = None, **settings: Any) -> list[float]:
         """The vector of a query of a user."""

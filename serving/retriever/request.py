@@ -80,6 +80,7 @@ class Question:
     allowed_brands: Sequence[str] = ()
     excluded_items: Sequence[str] = ()
     price_range: PriceRange = OPEN  # an item without a price is in none but the open one
+    item_id: str = ""  # whose neighbours are wanted, instead of what answers a query
 
     def __post_init__(self) -> None:
         low, high = self.price_range
@@ -103,8 +104,8 @@ class Question:
         return {name: self._input(name, shape) for name, shape in shapes.items()}
 
     def _input(self, name: str, shape: tuple[int, ...] | None) -> bytes:
-        if name == "query":
-            return messages.string_tensor([self.query], [1])
+        if name in ("query", "item_id"):
+            return messages.string_tensor([getattr(self, name)], [1])
         if name == "k":
             return messages.int32_tensor([self.k], [1])
         if name == "price_range":

@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import zlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import grpc
 
 from serving.retriever import messages
-from serving.retriever.asynchronous import Answer, BaseRetriever, ask_all, ask_all_channels, embed_by_any
+from serving.retriever.answers import Answer
+from serving.retriever.ask_neighbours import ask_neighbours
+from serving.retriever.ask_shards import ask_all, ask_all_channels, embed_by_any
+from serving.retriever.asynchronous import BaseRetriever
 from serving.retriever.fuse_lists import Rule
 from serving.retriever.request import Question
 from serving.retriever.retries import CallPolicy, Model, Shard
@@ -112,12 +116,17 @@ class AsyncShardedRetriever(BaseRetriever):
         await self._now.close()
 
     async def _answer(self, question: Question, end: float) -> Answer:
-        signature = "search_filtered" if question.conditions else "search"
+        signature = _signature(question)
         async with self._generation() as models:
             vector = await embed_by_any([models.query], question, end)
             if models.listed.fusion is not None:
                 return await ask_all_channels(models.shards, models.listed.fusion, question, vector, end)
             return await ask_all(models.shards, signature, question, vector, end)
+
+    async def _neighbours(self, question: Question, end: float) -> Answer:
+        async with self._generation() as models:
+            owner = models.shards[zlib.crc32(question.item_id.encode()) % len(models.shards)]
+            return await ask_neighbours([owner], models.shards, _signature(question), question, end)
 
     async def _embedded(self, question: Question, end: float) -> messages.Tensor:
         async with self._generation() as models:
@@ -156,3 +165,8 @@ class AsyncShardedRetriever(BaseRetriever):
         finally:
             if coming is not None:
                 await coming.close()
+
+
+def _signature(question: Question) -> str:
+    """What searches a shard by a vector."""
+    return "search_filtered" if question.conditions else "search"

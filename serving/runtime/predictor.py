@@ -131,7 +131,8 @@ class Predictor:
         self._metrics.runtime_latency(servable.name, "Predict", "TF1").observe(spent * 1e6)
         self._metrics.examples(servable.name).observe(task.rows)
         width = int(task.arrays[signature.place_of_k].max(initial=0)) if signature.takes_k else None
-        return {name: _cut(array, width) for name, array in zip(signature.outputs, outputs, strict=True)}
+        found = zip(signature.outputs, outputs, strict=True)
+        return {name: array if name in signature.fixed else _cut(array, width) for name, array in found}
 
     @property
     def max_rows(self) -> int:

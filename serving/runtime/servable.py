@@ -87,6 +87,12 @@ class Signature:
         return total
 
     @functools.cached_property
+    def fixed(self) -> frozenset[str]:
+        """The outputs whose rows are as wide whatever k is, such as vectors."""
+        shapes = {name: _shape(self.definition.outputs[name]) for name in self.outputs}
+        return frozenset(name for name, shape in shapes.items() if shape and None not in shape[1:])
+
+    @functools.cached_property
     def takes_k(self) -> bool:
         """Whether requests say how many answers they want, best first."""
         return "k" in self.inputs

@@ -20,7 +20,7 @@ from benchmarks.soak.merges import wrong_merge
 from benchmarks.soak.placed import Placed
 from benchmarks.soak.shop import Shop
 from preprocessing.marketplace.catalog import DAY_MS, FIRST_DAY
-from serving.retriever.asynchronous import Answer, Hit
+from serving.retriever.answers import Answer, Hit
 
 LEAF_OF = {"a": "shoes", "b": "shoes", "c": "lamps"}
 

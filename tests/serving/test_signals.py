@@ -107,7 +107,8 @@ def test_batch_jobs_say_them_too(folder: Path, users: list[User], tmp_path: Path
     bad = [{"query": "x", "realtime_ages": [-1]}, {"query": "x", "short_actions": ["1"]}]
     (tmp_path / "q.jsonl").write_bytes(b"\n".join(map(orjson.dumps, [*rows, *bad])))
     shared: dict[str, Any] = {"output": str(tmp_path / "out"), "format": "jsonl", "shards": 1}
-    outcome = run(retrieve_job(str(folder), 5, 16, max_rejected_share=0.6, **shared), find(str(tmp_path / "q.jsonl")))
+    asked = retrieve_job("retrieve", str(folder), 5, 16, max_rejected_share=0.6, **shared)
+    outcome = run(asked, find(str(tmp_path / "q.jsonl")))
     assert outcome is not None
     assert outcome.manifest["rejected"] == {"bad realtime_ages": 1, "bad short_actions": 1}
     answers = BatchFolder(shared["output"]).files()

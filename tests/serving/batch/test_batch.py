@@ -182,7 +182,7 @@ def test_retrieves_as_served(model: str, served: Client, items: Shelf, tmp_path:
     plain = {"query": "nobody in particular"}
     path = write(tmp_path / "q.jsonl", [*asked, *bad, wide, plain, plain])
     shared: dict[str, Any] = {"output": str(tmp_path / "out"), "shards": 2, "max_rejected_share": 0.2}
-    outcome = run(retrieve_job(model, 10, 16, format="jsonl", **shared), find(path))
+    outcome = run(retrieve_job("retrieve", model, 10, 16, format="jsonl", **shared), find(path))
     assert outcome.manifest["rejected"] == {
         "bad k": 1,
         "bad price_range": 2,
@@ -209,13 +209,60 @@ def test_servers_give_the_same_answers(model: str, served: Client, items: Shelf,
     path = write(tmp_path / "q.jsonl", asked)
     try:
         job = server_job(
-            Servers((target,), "retrieval", 10), 10, 16, output=str(tmp_path / "out"), format="parquet", shards=2
+            "retrieve",
+            Servers((target,), "retrieval", 10),
+            10,
+            16,
+            output=str(tmp_path / "out"),
+            format="parquet",
+            shards=2,
         )
         run(job, find(path))
     finally:
         server.stop(5)
     rows = [row for path in BatchFolder(job.output).files() for row in pyarrow.parquet.read_table(path).to_pylist()]
     check_answers(rows, asked, served)
+
+
+def test_what_is_like_each_item(model: str, served: Client, items: Shelf, tmp_path: Path) -> None:
+    """By a version and by a server: of a catalogue's records, of rows with conditions, not of who is nobody."""
+    rows = [record(items, row) for row in range(30)]
+    rows += [{"item_id": items.ids[40].decode(), "k": 3, "allowed_leaves": [items.leaves[40].decode()]}]
+    bad = [{"item_id": "nobody"}, {"title": "no id"}, {"item_id": "x", "k": 0}]
+    bad += [{"item_id": items.ids[41].decode(), "required_terms": ["a", "b", "c", "d"]}]
+    source = find(write(tmp_path / "items.jsonl", [*rows, *bad]))
+    server = ModelServer(Settings([ModelConfig("retrieval", Path(model))], address="127.0.0.1:0"))
+    server.bind()
+    servers = Servers((f"127.0.0.1:{server.port}",), "retrieval", 10)
+    server.start()
+    found = {}
+    shared: dict[str, Any] = {"format": "parquet", "shards": 2, "max_rejected_share": 0.2}
+    try:
+        jobs = {
+            "model": retrieve_job("similar", model, 10, 16, output=str(tmp_path / "model"), **shared),
+            "server": server_job("similar", servers, 10, 16, output=str(tmp_path / "server"), **shared),
+        }
+        for name, job in jobs.items():
+            outcome = run(job, source)
+            assert outcome.manifest["counts"]["written"] == len(rows)
+            assert outcome.manifest["rejected"] == {
+                "bad k": 1,
+                "missing item_id": 1,
+                "no such item in this version": 1,
+                "required_terms: 4 given, this model takes 3": 1,
+            }
+            tables = [pyarrow.parquet.read_table(path) for path in BatchFolder(job.output).files()]
+            found[name] = {one["item_id"]: one for table in tables for one in table.to_pylist()}
+    finally:
+        server.stop(5)
+    for row in rows:
+        inputs = {"item_id": np.array([row["item_id"].encode()], object), "k": np.array([row.get("k", 10)], np.int32)}
+        conditions = served.conditions({"allowed_leaves": row.get("allowed_leaves", [])})
+        alone = served.model.call("similar", inputs | conditions)
+        ids = [one.decode() for one in alone["item_ids"][0] if one]
+        for answers in found.values():
+            assert answers[row["item_id"]]["item_ids"] == ids and row["item_id"] not in ids
+            assert answers[row["item_id"]]["scores"] == pytest.approx(alone["scores"][0, : len(ids)].tolist(), abs=1e-5)
 
 
 def test_worker_processes(job: str, items: Shelf, tmp_path: Path) -> None:

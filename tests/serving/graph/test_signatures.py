@@ -67,6 +67,7 @@ def test_shapes_and_names(client: Client) -> None:
     assert inputs["embed_query"] == vector
     assert inputs["embed_item"] == {*ITEM_INPUTS, "price"}
     assert inputs["search"] == {"embedding", "k"}
+    assert inputs["similar"] == {"item_id", "k", *FILTERS}
     width = client.model.signatures["retrieve"].inputs["realtime_items"].tensor_shape.dim[1].size
     assert width == client.widths["realtime_items"]
 

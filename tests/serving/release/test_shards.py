@@ -71,7 +71,7 @@ def test_shards_together_answer_as_one(opened: Callable[[str], Client], data: st
     assert [shard["items"] for shard in listed["shards"]] == [len(part) for part in parts]
     assert [one["target"] for one in listed["shards"]] == [f"{one['name']}:8500" for one in listed["shards"]]
     played = {path.parent.name: _played(path, model) for path, model in zip(paths, models, strict=True)}
-    assert all(called == {"search", "search_filtered"} for called in played.values())
+    assert all(called == {"search", "search_filtered", "similar"} for called in played.values())
     assert _played(folder / "query" / str(listed["version"]), query) == {"embed_query", "embed_item"}
 
 

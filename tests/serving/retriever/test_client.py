@@ -21,7 +21,7 @@ from serving.retriever.retries import RETRYABLE
 from serving.runtime.config_files import ModelConfig
 from serving.runtime.grpc_server import ModelServer
 from tests.serving.runtime.serving_stubs import TIMEOUT, Stubs, retrieve_inputs
-from tests.serving.runtime.small_model import DIM, VECTOR_LISTS, write_version
+from tests.serving.runtime.small_model import DIM, FILTER_LISTS, VECTOR_LISTS, write_version
 from tests.serving.runtime.test_batching import until
 
 REQUESTS = ":tensorflow:serving:request_count"
@@ -74,6 +74,44 @@ def test_conditions_reach_the_model(server: ModelServer) -> None:
             retriever.retrieve(QUERY, price_range=(9, 4))
         with pytest.raises(ValueError, match="excluded_items: 4 given, this model takes 3"):
             retriever.retrieve(QUERY, excluded_items=["a", "b", "c", "d"])
+
+
+def test_neighbours_of_an_item(server: ModelServer, stubs: Stubs) -> None:
+    with Retriever(target(server), timeout=TIMEOUT) as retriever:
+        answer = retriever.similar("item7", k=20)  # more than a vector is wide
+        ids = [hit.item_id for hit in answer.hits]
+        assert answer.known and len(set(ids)) == 20 and "item7" not in ids
+        fewer = retriever.similar("item7", k=3, excluded_items=ids[:3])
+        assert [hit.item_id for hit in fewer.hits] == ids[3:6]
+        nobody = retriever.similar("no such item", k=3)
+        assert not nobody.known and not nobody.hits and not nobody.partial
+    for k in (2, 20):  # the vector is whole, however few items are wanted
+        assert stubs.predict("similar", **similar_inputs("item7", k))["embedding"].shape == (1, DIM)
+
+
+def similar_inputs(item_id: str, k: int) -> dict[str, np.ndarray]:
+    wanted = retrieve_inputs([""], k)
+    conditions = {name: wanted[name] for name in (*FILTER_LISTS, "price_range", "k")}
+    return conditions | {"item_id": np.array([item_id.encode()], object)}
+
+
+def test_neighbours_in_shards_of_ones_own(serve: Serve, models: Path, halves: list[Path]) -> None:
+    """Whoever has the item is found by asking all; a shard that is gone, or slow, is told."""
+    whole, servers = serve(models), [serve(half) for half in halves]
+    targets = [target(one) for one in servers]
+    with Retriever(target(whole), timeout=TIMEOUT) as one, Retriever(targets, timeout=TIMEOUT) as shards:
+        for item_id in ("item3", "item4"):
+            found, wanted = shards.similar(item_id, k=9), one.similar(item_id, k=9)
+            assert [hit.score for hit in found.hits] == pytest.approx([hit.score for hit in wanted.hits])
+            assert item_id not in {hit.item_id for hit in found.hits} and found.versions.keys() == {*targets}
+        assert not shards.similar("nobody", k=9).known
+        with pytest.raises(ValueError, match="several targets take no conditions"):
+            shards.similar("item3", allowed_brands=["item9"])
+        servers[1].stop(0)
+        answer = shards.similar("item4", k=9)
+        assert answer.known and answer.hits and set(answer.missing) == {targets[1]}
+        lost = shards.similar("item3", k=9)
+        assert not lost.known and not lost.hits and set(lost.missing) == {targets[1]}
 
 
 def test_a_condition_that_a_model_does_not_know_is_told() -> None:

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from serving.batch.__main__ import main as batch
-from serving.client import Answer, Retriever, User
+from serving.client import Answer, RetrievalError, Retriever, User
 from serving.config import ServingConfig
 from serving.export import export
 from serving.release.shards import shard_numbers
@@ -114,6 +114,7 @@ def test_without_one_of_its_shards(
             assert [hit.item_id for hit in answer.hits] == wanted[-1] and not answer.partial
             assert answer.versions == dict.fromkeys(NAMES[1:], 1)
         assert batch_answers(path, items, tmp_path) == [wanted[0], wanted[2]]
+        check_neighbours(retriever, whole, items)
         servers[NAMES[2]].stop(0)
         numbers = dict(zip(items.ids, shard_numbers(np.array(items.ids, object), 2).tolist(), strict=True))
         for request, all_of_them in zip(requests(items), wanted, strict=True):
@@ -122,6 +123,24 @@ def test_without_one_of_its_shards(
             left = [one for one in all_of_them if numbers[one.encode()] == 0]
             assert [hit.item_id for hit in answer.hits][: len(left)] == left
             assert all(numbers[hit.item_id.encode()] == 0 for hit in answer.hits)
+        here, there = (next(one.decode() for one in items.ids if numbers[one] == shard) for shard in range(2))
+        answer = retriever.similar(here, k=K)
+        assert answer.known and set(answer.missing) == {NAMES[2]} and len(answer.hits) == K
+        with pytest.raises(RetrievalError):  # who has the item is gone: nobody knows what it is like
+            retriever.similar(there, k=K)
+
+
+def check_neighbours(retriever: Retriever, whole: Client, items: Shelf) -> None:
+    """What is most like items of either shard, and like one that nobody has."""
+    for item_id in items.ids[:6]:
+        for conditions in ({}, {"allowed_leaves": [items.leaves[0].decode()]}):
+            inputs = {"item_id": np.array([item_id], object), "k": np.array([K], np.int32)}
+            one = whole.model.call("similar", inputs | whole.conditions(conditions))
+            answer = retriever.similar(item_id.decode(), k=K, **conditions)
+            assert [hit.item_id for hit in answer.hits] == [found.decode() for found in one["item_ids"][0] if found]
+            assert answer.known and answer.versions == dict.fromkeys(NAMES[1:], 1)
+    nobody = retriever.similar("nobody", k=K)
+    assert not nobody.known and not nobody.hits and not nobody.partial
 
 
 def test_a_new_version_under_load(

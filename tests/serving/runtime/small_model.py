@@ -30,7 +30,7 @@ NONE = -float("inf")
 
 
 class SmallModel(tf.Module):
-    """The five signatures; an item's vector is that of its hashed id, a query's that of its words and its past."""
+    """The signatures; an item's vector is that of its hashed id, a query's that of its words and its past."""
 
     def __init__(self, item_ids: list[str], seed: int = 1) -> None:
         super().__init__(name="small")
@@ -70,6 +70,16 @@ class SmallModel(tf.Module):
         answer = {"item_ids": tf.where(scores > NONE, tf.gather(self.ids, rows), ""), "scores": scores}
         return answer if conditions is None else answer | {"channels": tf.where(scores > NONE, 1 + rows % 3, 0)}
 
+    def similar(self, **inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The best beside an item, whose vector is that of its hashed id; whether it is known, and its vector."""
+        excluded = tf.concat([inputs["excluded_items"], inputs["item_id"][:, tf.newaxis]], axis=1)
+        vector = self.mean_of(inputs["item_id"][:, tf.newaxis])
+        known = tf.reduce_any(inputs["item_id"][:, tf.newaxis] == self.ids, 1)
+        found = self.answer(vector, inputs["k"], inputs | {"excluded_items": excluded})
+        ids = tf.where(known[:, tf.newaxis], found["item_ids"], "")
+        known = tf.cast(known, tf.int32)
+        return {"item_ids": ids, "scores": found["scores"], "known": known, "embedding": vector}
+
     def meet(self, conditions: dict[str, tf.Tensor]) -> tf.Tensor:
         """Which items meet each request's conditions, but for leaves: bool `[B, N]`."""
         lists = {name: conditions[name][:, tf.newaxis, :] for name in FILTER_LISTS}
@@ -101,6 +111,7 @@ class SmallModel(tf.Module):
             "embed_query": traced(lambda **x: {"embedding": self.embedded(x)}, query | vector),
             "embed_item": traced(lambda **x: {"embedding": self.mean_of(x["item_id"][:, tf.newaxis])}, item),
             "search": traced(lambda **x: self.answer(x["embedding"], x["k"]), embedding | k),
+            "similar": traced(self.similar, {"item_id": item["item_id"]} | k | filters),
         }
 
 
