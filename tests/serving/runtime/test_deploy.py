@@ -16,10 +16,10 @@ from google.protobuf import text_format
 from tensorflow.core.protobuf import config_pb2
 
 from serving.config import ServingConfig
-from serving.release.shards import QUERY, shard_name
 from serving.runtime.config_files import read_metrics_path, read_models
 from serving.runtime.server_flags import arguments
 from serving.runtime.settings import settings_of
+from serving.sharding.shards import QUERY, shard_name
 
 DEPLOY = Path(__file__).parents[3] / "deploy" / "serving"
 OLDEST, NEWEST = "1.29", "1.37"
