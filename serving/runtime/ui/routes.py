@@ -18,7 +18,7 @@ from serving.retriever.request import SIGNALS, User
 from serving.runtime.grpc_server import ModelServer
 from serving.runtime.status import invalid, not_found
 from serving.runtime.ui.files import Catalogue
-from serving.runtime.ui.judged import DEPTH, Grades, scored
+from serving.runtime.ui.judged_figures import DEPTH, Grades, scored
 from serving.runtime.ui.reasons import Asked, Reasons, Words
 
 PATH = "/ui"
