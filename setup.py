@@ -39,7 +39,7 @@ setup(
     py_modules=["multigrain"],
     entry_points={"console_scripts": ["multigrain=multigrain:main"]},
     packages=find_packages(include=["preprocessing*", "trainer*", "serving*"]),
-    package_data={"preprocessing": ["**/*.yaml"], "serving": ["**/*.html"]},
+    package_data={"preprocessing": ["**/*.yaml"], "serving": ["**/*.html", "**/*.css", "**/*.js"]},
     install_requires=[
         *SERVING,
         "tensorflow-recommenders>=0.7.7,<0.8",
