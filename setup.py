@@ -78,6 +78,7 @@ setup(
             "mypy",
             "promql-parser",
             "psutil",
+            "qdrant-client",  # a store that runs in the test, to take vectors in
             "pytest",
             "pytest-timeout",
             "pytest-xdist",

@@ -31,12 +31,13 @@ examples:
   python -m serving.batch --mode embed --input out/data --job-dir out/job --output out/vectors
   python -m serving.batch --mode embed --input "raw/catalog*.jsonl" --model out/models/retrieval --output out/vectors \\
       --format tfrecord --direct_running_mode=multi_processing --direct_num_workers=2
+  python -m serving.batch --mode embed --input out/data --job-dir out/job --output out/feed --format opensearch
   python -m serving.batch --mode retrieve --input queries.jsonl --model out/models/retrieval --output out/answers --k 50
   python -m serving.batch --mode retrieve --input queries.parquet --target localhost:8500 --output out/answers
   python -m serving.batch --mode similar --input out/data --model out/models/retrieval --output out/similar --k 20
 """
-_ANSWERS = ("parquet", "jsonl")
-_FORMATS = {"embed": ("parquet", "tfrecord"), "retrieve": _ANSWERS, "similar": _ANSWERS}
+_ANSWERS, _STORES = ("parquet", "jsonl"), ("opensearch", "vespa", "vertex")
+_FORMATS = {"embed": ("parquet", "tfrecord", *_STORES), "retrieve": _ANSWERS, "similar": _ANSWERS}
 
 
 def arguments(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
@@ -61,7 +62,12 @@ def arguments(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]
     )
     flags.add_argument("--timeout", type=float, default=10.0, help="seconds a server has for a query (%(default)s)")
     flags.add_argument("--k", type=int, default=100, help="items for a row that has no k (%(default)s)")
-    flags.add_argument("--format", choices=("parquet", "tfrecord", "jsonl"), default="parquet", help="(%(default)s)")
+    flags.add_argument(
+        "--format",
+        choices=("parquet", "tfrecord", "jsonl", *_STORES),
+        default="parquet",
+        help="of the answers; for a store its own lines come beside the Parquet files (%(default)s)",
+    )
     flags.add_argument(
         "--columns", nargs="+", default=[], metavar="OURS=THEIRS", help="column names that differ from ours"
     )

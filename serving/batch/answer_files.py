@@ -16,7 +16,7 @@ from preprocessing.data.example_proto import FeatureWriter, example, strings
 from preprocessing.data.record_files import framed, write_file
 from serving.batch.rows import CONTENT, HASH, pack, unpack
 
-ENDINGS = {"parquet": ".parquet", "tfrecord": ".tfrecord.gz", "jsonl": ".jsonl"}
+ENDINGS = {"parquet": ".parquet", "tfrecord": ".tfrecord.gz", "jsonl": ".jsonl"}  # any other format's tables: Parquet
 PART = ".arrow"  # of what is put aside on the way
 # Hashes and floats are noise: to squeeze them, or to look for what repeats in them, only takes time.
 _SQUEEZED = dict.fromkeys(("item_id", "request_id", "query", "item_ids.list.element"), "ZSTD")

@@ -13,6 +13,9 @@ from apache_beam.io.filesystems import FileSystems
 from apache_beam.pvalue import AsIter
 
 from preprocessing.command.console import UserError
+from preprocessing.data.record_files import write_file
+from serving.batch.answer_files import read_table, vectors_of
+from serving.batch.feeds import FEEDS
 from serving.batch.jobs import Job, generation
 from serving.batch.output_folder import REJECTED_FILE, BatchFolder
 
@@ -79,9 +82,21 @@ def _planned(job: Job, folder: BatchFolder, before: dict[str, Any] | None) -> di
         "excluded": excluded,
         "rejected_file": f"rejected-{name.split('-')[1]}.jsonl" if rejected else None,
         "files": folder.staged(name),
+        "feed": _feed(job, folder, before),
     }
     folder.write_plan(plan)
     return plan
+
+
+def _feed(job: Job, folder: BatchFolder, before: dict[str, Any] | None) -> dict[str, Any] | None:
+    """What a store takes in, with the file that it is set up with, which is written here."""
+    name = job.feed_name(before)
+    if name is None:
+        return None
+    feed, table = FEEDS[job.format], read_table(FileSystems.join(folder.staging, folder.staged(job.name(before))[0]))
+    setup = f"{name}{feed.setup}"
+    write_file(FileSystems.join(folder.staging, setup), [feed.set_up(vectors_of(table).shape[1]).encode()])
+    return {"files": folder.staged(f"{name}/"), "setup": setup}
 
 
 def _same(plan: dict[str, Any], before: dict[str, Any]) -> bool:

@@ -12,6 +12,7 @@ import pyarrow
 from apache_beam.io.filesystems import FileSystems
 
 from preprocessing.command.console import UserError
+from serving.batch.feeds import FEEDS
 from serving.batch.inference import (
     BlockHandler,
     ItemEmbedder,
@@ -25,6 +26,8 @@ from serving.batch.inference import (
 from serving.batch.rows import QUERIES, ItemRow, QueryRow, Row, item_schema
 from serving.batch.similar_rows import ITEMS, ItemRequestRow, ModelNeighbours, ServerNeighbours
 from serving.config import scann_installed
+
+FEED = "feed"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +50,10 @@ class Job:
     def name(self, before: dict[str, Any] | None) -> str:
         """Of the output's files: no two runs' names meet, so that a reader of the last run's is never disturbed."""
         return f"{'vectors' if self.mode == 'embed' else 'answers'}-{generation(before):05d}"
+
+    def feed_name(self, before: dict[str, Any] | None) -> str | None:
+        """Of the folder with what a store takes in; None where the format is no store's."""
+        return f"{FEED}-{generation(before):05d}" if self.format in FEEDS else None
 
     def comparable(self, before: dict[str, Any] | None) -> bool:
         """Whether what is in place is of the same model, so that it can be carried over."""

@@ -18,7 +18,7 @@ from serving.batch.lease import leased
 from serving.batch.steps import Known
 
 MANIFEST, COUNTS_FILE, REJECTED_FILE = "batch.json", "counts.json", "rejected.jsonl"
-_OURS = ("vectors-", "answers-", "rejected-", f"{MANIFEST}.")
+_OURS = ("vectors-", "answers-", "feed-", "rejected-", f"{MANIFEST}.")
 _STAGING, _IDENTITY, _PLAN, _LOCK = "_staging", "identity.json", "plan.json", ".lock"
 
 
@@ -94,10 +94,12 @@ class BatchFolder:
 
     def publish(self, plan: dict[str, Any]) -> None:
         """Moves the staged files into their places, then names them: until then readers see the last run's."""
-        moves = {name: name for name in plan["files"]}
+        moves = {name: name for name in (*plan["files"], *fed_files(plan))}
         if plan["rejected_file"]:
             moves[REJECTED_FILE] = plan["rejected_file"]
         staged = set(_names(self.staging))
+        for folder in sorted({place.rpartition("/")[0] for place in moves.values()} - {""}):
+            make_folder(FileSystems.join(self.path, folder))
         for name, place in moves.items():
             if name in staged:
                 FileSystems.rename([FileSystems.join(self.staging, name)], [FileSystems.join(self.path, place)])
@@ -105,9 +107,11 @@ class BatchFolder:
 
     def retire(self, now: dict[str, Any]) -> None:
         """Removes what is staged, and the tables that the manifest does not name: the last run's, broken attempts'."""
-        named = {*now["files"], now["rejected_file"], MANIFEST}
-        for name in _names(self.path):
-            if name.startswith(_OURS) and name not in named:
+        named = {*now["files"], *fed_files(now), now["rejected_file"], MANIFEST}
+        old = [name for name in _names(self.path) if name.startswith(_OURS) and name not in named]
+        folders = {name.rpartition("/")[0] for name in old} - {name.rpartition("/")[0] for name in named if name}
+        for name in (*old, *sorted(folders)):  # a store of objects has no folders to be left
+            if FileSystems.exists(FileSystems.join(self.path, name)):
                 FileSystems.delete([FileSystems.join(self.path, name)])
         self.discard()
 
@@ -117,6 +121,18 @@ class BatchFolder:
             FileSystems.delete([FileSystems.join(self.staging, name)])
         if FileSystems.exists(self.staging):
             FileSystems.delete([self.staging])
+
+
+def fed_files(manifest: dict[str, Any]) -> list[str]:
+    """What a run wrote for a store."""
+    feed = manifest.get("feed")
+    return [*feed["files"], feed["setup"]] if feed else []
+
+
+def make_folder(path: str) -> None:
+    """A folder that may be there already."""
+    if not FileSystems.exists(path):
+        FileSystems.mkdirs(path)
 
 
 @contextlib.contextmanager

@@ -17,9 +17,10 @@ from preprocessing.data.record_files import write_file
 from preprocessing.logs.sources import Source
 from serving.batch.answer_files import ENDINGS
 from serving.batch.commit import Outcome, finish, finish_inside
+from serving.batch.feeds import FEEDS
 from serving.batch.input_files import ReadRows, document_loader
 from serving.batch.jobs import Job
-from serving.batch.output_folder import COUNTS_FILE, REJECTED_FILE, BatchFolder
+from serving.batch.output_folder import COUNTS_FILE, REJECTED_FILE, BatchFolder, make_folder
 from serving.batch.steps import COUNTS, PARTS, REJECTED, Assemble, CarryOver, KeepParts, Known, Parse, WriteLines
 
 _OWN_FLAGS = (
@@ -56,7 +57,10 @@ def run(job: Job, source: Source, flags: Sequence[str] = ()) -> Outcome | None:
         if job.comparable(before):
             known += folder.in_place()
         pipeline = new_pipeline(options)
-        written = build(pipeline, job, source, folder.staging, known, job.name(before))
+        feed_name = job.feed_name(before)
+        if feed_name is not None:
+            make_folder(FileSystems.join(folder.staging, feed_name))
+        written = build(pipeline, job, source, folder.staging, known, job.name(before), feed_name)
         if template:
             finish_inside(pipeline, written, job, before)
         try:
@@ -71,7 +75,13 @@ def run(job: Job, source: Source, flags: Sequence[str] = ()) -> Outcome | None:
 
 
 def build(
-    pipeline: beam.Pipeline, job: Job, source: Source, staging: str, known: Sequence[Known], name: str
+    pipeline: beam.Pipeline,
+    job: Job,
+    source: Source,
+    staging: str,
+    known: Sequence[Known],
+    name: str,
+    feed_name: str | None = None,
 ) -> list[beam.PCollection]:
     """From the source's files to the staging folder's; returns what is there once all of them are."""
     load = document_loader(source, job.columns)
@@ -88,12 +98,17 @@ def build(
         | "Infer" >> RunInference(job.handler)
         | "Keep" >> beam.ParDo(KeepParts(staging, job.shards)).with_outputs(COUNTS, REJECTED, main="parts")
     )
-    path = FileSystems.join(staging, f"{name}-{{shard:05d}}-of-{job.shards:05d}{ENDINGS[job.format]}")
+    table = f"{name}-{{shard:05d}}-of-{job.shards:05d}{ENDINGS.get(job.format, ENDINGS['parquet'])}"
+    assemble = Assemble(job.id_name, FileSystems.join(staging, table))
+    if feed_name is not None:
+        feed = FEEDS[job.format]
+        fed = FileSystems.join(staging, feed_name, f"{{shard:05d}}-of-{job.shards:05d}{feed.ending}")
+        assemble = Assemble(job.id_name, FileSystems.join(staging, table), feed, fed)
     written = (
         (todo[PARTS], answers.parts)
         | "All parts" >> beam.Flatten()
         | "Parts by shard" >> beam.GroupByKey()
-        | "Assemble" >> beam.ParDo(Assemble(job.id_name, path))
+        | "Assemble" >> beam.ParDo(assemble)
     )
     rejected = (
         (rows[REJECTED], todo[REJECTED], answers[REJECTED])

@@ -21,6 +21,7 @@ from preprocessing.logs.read_blocks import Block
 from preprocessing.logs.records import Excluded, Rejected
 from preprocessing.shuffle.keyed_batches import in_the_end
 from serving.batch.answer_files import PART, read_table, write_table
+from serving.batch.feeds import Feed, write_feed
 from serving.batch.inference import Answered
 from serving.batch.input_files import Load
 from serving.batch.rows import CONTENT, ID, Row, blocks, by_shard, unpack
@@ -175,15 +176,18 @@ class KeepParts(_Bundled):
 
 
 class Assemble(beam.DoFn):
-    """(shard, parts) -> the shard's file, in the order of ids; gives its count."""
+    """(shard, parts) -> the shard's file, in the order of ids, and what a store is fed of it; gives its count."""
 
-    def __init__(self, id_name: str, name: str) -> None:
+    def __init__(self, id_name: str, name: str, feed: Feed | None = None, feed_name: str = "") -> None:
         self._id_name, self._name = id_name, name  # the path, with a place for the shard
+        self._feed, self._feed_name = feed, feed_name  # likewise
 
     def process(self, element: tuple[int, Iterable[str]]) -> Iterator[Count]:
         shard, parts = element
         table = pyarrow.concat_tables([read_table(path) for path in sorted(parts)]).sort_by(self._id_name)
         write_table(self._name.format(shard=shard), table)
+        if self._feed is not None:
+            write_feed(self._feed_name.format(shard=shard), self._feed, table)
         yield ("written",), len(table)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import apache_beam as beam
+from apache_beam.options.pipeline_options import GoogleCloudOptions
 
 from preprocessing.command.console import UserError, counted_progress
 from preprocessing.command.runners import beam_options, new_pipeline, run_to_end
@@ -39,13 +40,17 @@ class Workers:
 
     def __init__(self, flags: Sequence[str], size: int) -> None:
         self._flags, self._size = flags, size
-        beam_options(flags, OWN_FLAGS, size)  # a mistake in them is told before any work
+        options = beam_options(flags, OWN_FLAGS, size)  # a mistake in them is told before any work
+        if options.view_as(GoogleCloudOptions).template_location is not None:
+            raise UserError("--template_location: a build waits for each of its steps; leave the flag out")
 
     def each(self, name: str, folders: Sequence[Path], do: Callable[[int], None]) -> None:
         """Does every task whose folder is not there; `do(n)` makes `folders[n]`, whole."""
         missing = [number for number, folder in enumerate(folders) if not folder.is_dir()]
         if not missing:
             return
+        for number in missing:
+            _told(folders[number]).unlink(missing_ok=True)  # a run before this one may have been killed before it read
         pipeline = new_pipeline(beam_options(self._flags, OWN_FLAGS, self._size))
         numbers = pipeline | beam.Create(missing) | "Spread" >> beam.Reshuffle()
         _ = numbers | name >> beam.ParDo(_Do(do, folders))
@@ -54,12 +59,10 @@ class Workers:
                 run_to_end(pipeline)
             except Exception as error:
                 raise JobStopped(f"the build stopped: {line_of(error)}; the same command goes on from there") from error
-        told = [_told(folders[one]) for one in missing]
-        for path in told:
-            if path.exists():
-                message = path.read_text()
-                path.unlink()
-                raise UserError(message)
+        for number in missing:
+            told = _told(folders[number])
+            if told.exists():
+                raise UserError(told.read_text())
         left = [folders[one] for one in missing if not folders[one].is_dir()]
         if left:
             raise UserError(

@@ -69,6 +69,9 @@ NOT_RUN = {
     "python -m serving.batch --mode retrieve --input queries.jsonl --target": "needs servers on three machines",
     "docker ": "needs Docker; tests/cloud reads the files",
     "gcloud ": "needs an account; tests/cloud reads the files",
+    "curl -sf -X PUT search:9200": "needs OpenSearch",
+    "for file in out/feed/feed-00001/": "needs OpenSearch, or Vespa",
+    "vespa ": "needs Vespa",
     "sed ": "tests/cloud/test_template.py fills the template in",
 }
 CHAINS = {
@@ -79,6 +82,7 @@ CHAINS = {
         "docs/export.md",
         "docs/serving.md",
         "docs/batch.md",
+        "docs/vectors.md",
         "docs/operations.md",
     ),
     "a shop's own logs": ("docs/data.md",),

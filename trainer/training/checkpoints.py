@@ -6,7 +6,8 @@ import math
 
 import tensorflow as tf
 
-from trainer.config import TrainingConfig
+from preprocessing.command.console import UserError
+from trainer.config_training import TrainingConfig
 from trainer.job.job_folder import Job
 from trainer.models.two_tower import TwoTower
 from trainer.training.optimizers import ClippedComposite
@@ -18,7 +19,7 @@ class Checkpoints:
     def __init__(
         self, job: Job, model: TwoTower, optimizer: ClippedComposite, config: TrainingConfig, writes: bool
     ) -> None:
-        self._noise = model.noise
+        self._path, self._noise = job.path, model.noise
         self._writes = writes
         self._best = tf.Variable(math.nan, trainable=False, dtype=tf.float32, name="best_recall")
         everything = tf.train.Checkpoint(
@@ -31,7 +32,13 @@ class Checkpoints:
     def resume(self) -> int:
         """Restores the last checkpoint, if there is one; returns the steps done."""
         if self._last.latest_checkpoint:
-            self._everything.restore(self._last.latest_checkpoint).assert_existing_objects_matched()
+            try:
+                self._everything.restore(self._last.latest_checkpoint).assert_existing_objects_matched()
+            except (AssertionError, ValueError):
+                raise UserError(
+                    f"--job-dir {self._path}: its checkpoints hold tables in other parts; go on with as many "
+                    "parameter servers as before, or name another folder"
+                ) from None
         return int(self._noise.step.numpy())
 
     def save(self, step: int) -> None:

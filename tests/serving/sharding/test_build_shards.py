@@ -118,6 +118,7 @@ def test_more_shards_than_items(
     [
         (["--shards", "2", "--runer=DirectRunner"], "unknown flag --runer"),
         (["--runner=DirectRunner"], "--runner=DirectRunner is a flag of Beam's, whose workers build --shards"),
+        (["--shards", "2", "--template_location=gs://a/b"], "--template_location: a build waits for each"),
         (["--sharts", "2"], "unknown flag --sharts; did you mean '--shards'?"),
     ],
 )
