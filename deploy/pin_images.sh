@@ -5,7 +5,7 @@
 set -eu
 for file in "$@"; do
   for image in $(sed -n 's/^FROM \([^ @]*[:/][^ @]*\).*/\1/p' "$file" | sort -u); do
-    digest=$(docker buildx imagetools inspect "$image" --format '{{.Manifest.Digest}}') || digest=
+    digest=$(docker buildx imagetools inspect "$image" | sed -n 's/^Digest: *//p')
     case "$digest" in
       sha256:*) sed -i "s|^FROM $image\(@sha256:[0-9a-f]*\)\{0,1\}\( .*\)\{0,1\}\$|FROM $image@$digest\2|" "$file" ;;
       *) echo "error: $file: the registry gives no digest for $image" >&2; exit 2 ;;

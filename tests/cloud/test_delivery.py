@@ -282,7 +282,10 @@ def test_the_servers_are_rolled_over(tmp_path: Path) -> None:
 def test_base_images_are_pinned(tmp_path: Path) -> None:
     """Every base image of every Dockerfile, whether it has a digest or not; without one from the registry, no build."""
     (tmp_path / "tools").mkdir()
-    tool(tmp_path / "tools" / "docker", 'echo "sha256:$(printf "%s" "$4" | sha256sum | cut -c1-64)"')
+    manifest = (
+        'echo "Name: $4"; echo "Digest:    sha256:$(printf "%s" "$4" | sha256sum | cut -c1-64)"; echo "  Digest: no"'
+    )
+    tool(tmp_path / "tools" / "docker", manifest)
     deploy = shutil.copytree(ROOT / "deploy", tmp_path / "deploy")
     script = STEPS["pin"].script
     environment = {**os.environ, "PATH": f"{tmp_path / 'tools'}:{os.environ['PATH']}"}
