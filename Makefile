@@ -8,7 +8,7 @@ OUT ?= out
 # A file's tests stay together, for what they share; the order of files is that of tests/conftest.py.
 TESTS := tests --ignore=tests/distributed -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-distributed coverage lint lock clean
+.PHONY: demo test test-distributed coverage lint docs lock clean
 
 demo: $(INSTALLED)
 	$(BIN)/python -m serving.demo --model $(MODEL) --output $(OUT)
@@ -40,14 +40,29 @@ $(INSTALLED): requirements.lock setup.py
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
-# Rewrites the locks from setup.py's ranges: for development, and for the images with and without CUDA.
-UV_LOCK = $(PYTHON) -m uv pip compile setup.py --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
-	--no-header --no-annotate
+# The documentation as a site, in out/site; a link that leads nowhere fails it.
+DOCS := .venv-docs
+docs: $(DOCS)/.installed
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/python -m mkdocs build --quiet --site-dir $(OUT)/site
+
+$(DOCS)/.installed: docs/requirements.lock
+	test -x $(DOCS)/bin/python || $(PYTHON) -m venv $(DOCS)
+	$(DOCS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r docs/requirements.lock
+	touch $@
+
+# Rewrites the locks from setup.py's ranges: for development, for the images with and without CUDA, and of an extra's
+# packages alone for the server's image and for the documentation.
+UV_LOCK = $(PYTHON) -m uv pip compile --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
+	--no-header --no-annotate --generate-hashes
+EXTRA = import runpy, setuptools, sys; \
+	setuptools.setup = lambda **given: print(*given["extras_require"][sys.argv[1]], sep="\n"); runpy.run_path("setup.py")
 lock:
-	$(PYTHON) -m pip install --quiet uv
-	$(UV_LOCK) --extra dev --output-file requirements.lock
-	$(UV_LOCK) --extra gcp --constraint requirements.lock --output-file deploy/requirements.lock
-	$(UV_LOCK) --extra gcp --extra gpu --constraint deploy/requirements.lock --output-file deploy/requirements-gpu.lock
+	$(PYTHON) -m pip install --quiet uv setuptools
+	$(UV_LOCK) setup.py --extra dev --output-file requirements.lock
+	$(UV_LOCK) setup.py --extra gcp --constraint requirements.lock --output-file deploy/requirements.lock
+	$(UV_LOCK) setup.py --extra gcp --extra gpu --constraint deploy/requirements.lock --output-file deploy/requirements-gpu.lock
+	$(PYTHON) -c '$(EXTRA)' serving | $(UV_LOCK) - --constraint deploy/requirements.lock --output-file deploy/serving/requirements.lock
+	$(PYTHON) -c '$(EXTRA)' docs | $(UV_LOCK) - --constraint requirements.lock --output-file docs/requirements.lock
 
 clean:
-	rm -rf $(VENV) $(OUT) build dist *.egg-info
+	rm -rf $(VENV) $(DOCS) $(OUT) build dist *.egg-info

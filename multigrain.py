@@ -93,7 +93,13 @@ def _complete() -> None:
 
 def _run(module: str, words: list[str]) -> None:
     sys.argv = [sys.argv[0], *words]
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    except ModuleNotFoundError as error:  # the server's image has the server's packages alone
+        package = (error.name or "").split(".")[0]
+        if package in ("", *(one.split(".")[0] for one in MODULES.values())):
+            raise
+        _fail(f"{module} needs {package}, which is not installed here; pip install multigrain brings it along")
 
 
 def _fail(message: str) -> NoReturn:

@@ -7,6 +7,24 @@ from setuptools import find_packages, setup
 BEAM = "2.77.0"
 # Word vectors: wordllama's wheel holds two files, which these libraries read.
 TEXT = ["safetensors", "tokenizers", "wordllama>=0.4,<0.5"]
+# What `python -m serving.server` imports: its image holds no more.
+SERVING = [
+    "tensorflow>=2.20.0,<2.21",  # ScaNN's ops are built for this one
+    "tf-keras>=2.20,<2.21",
+    # Its wheels are for Linux on x86-64 alone; elsewhere the portable index does its work.
+    "scann>=1.4.2,<1.5; sys_platform == 'linux' and platform_machine == 'x86_64'",
+    "tensorflow-serving-api>=2.20.0,<2.21",
+    "aiohttp",
+    "grpcio",
+    "grpcio-health-checking",
+    "grpcio-reflection",
+    "numpy",
+    "orjson",
+    "prometheus-client",
+    "pydantic>=2,<3",
+    "rich",
+    "uvloop",
+]
 AIPLATFORM = "google-cloud-aiplatform>=1.60,<2"  # as Beam's own gcp extra wants it
 
 setup(
@@ -21,37 +39,25 @@ setup(
     py_modules=["multigrain"],
     entry_points={"console_scripts": ["multigrain=multigrain:main"]},
     packages=find_packages(include=["preprocessing*", "trainer*", "serving*"]),
-    package_data={"preprocessing": ["**/*.yaml"], "serving": ["**/*.html"]},
+    package_data={"preprocessing": ["**/*.yaml"], "serving": ["**/*.html", "**/*.css", "**/*.js"]},
     install_requires=[
-        "tensorflow>=2.20.0,<2.21",  # ScaNN's ops are built for this one
-        "tf-keras>=2.20,<2.21",
+        *SERVING,
         "tensorflow-recommenders>=0.7.7,<0.8",
-        # Its wheels are for Linux on x86-64 alone; elsewhere the portable index does its work.
-        "scann>=1.4.2,<1.5; sys_platform == 'linux' and platform_machine == 'x86_64'",
-        "tensorflow-serving-api>=2.20.0,<2.21",
         f"apache-beam>={BEAM},<2.78",
-        "google-crc32c",
-        "aiohttp",
         "argcomplete>=3,<4",
         "bm25s",
         "cramjam",  # snappy, in which Avro files often are
         "fastavro",
-        "grpcio",
-        "grpcio-health-checking",
-        "grpcio-reflection",
+        "google-crc32c",
         "matplotlib",
-        "numpy",
         "optuna>=4,<6",
-        "orjson",
         "pyarrow",
-        "pydantic>=2,<3",
-        "prometheus-client",
         "pyyaml",
-        "rich",
-        "uvloop",
     ],
     extras_require={
         "gcp": [f"apache-beam[gcp]>={BEAM},<2.78", AIPLATFORM],
+        "serving": SERVING,
+        "docs": ["mkdocs-material>=9.6,<10"],  # for `make docs`, in an environment of its own
         "gpu": ["tensorflow[and-cuda]>=2.20.0,<2.21"],
         "text": TEXT,
         "dev": [

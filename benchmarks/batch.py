@@ -38,10 +38,10 @@ Rows = list[dict[str, Any]]
 
 def catalogue(data: str, count: int) -> Rows:
     """The data's items over and over, each time with other ids."""
-    from serving.catalogue.data_records import catalog_batches
+    from serving.catalogue.data_records import catalog_batches, catalog_files
 
     items: Rows = []
-    for batch in catalog_batches(data, 4_096):
+    for batch in catalog_batches(catalog_files(data), 4_096):
         columns = [[value.decode() for value in batch[name].numpy().tolist()] for name in ITEM_INPUTS]
         columns.append(batch[ITEM_PRICE].numpy().tolist())
         items += [dict(zip((*ITEM_INPUTS, ITEM_PRICE), values, strict=True)) for values in zip(*columns, strict=True)]

@@ -81,14 +81,16 @@ def inputs_of(shapes: Mapping[str, list[int]], rows: Mapping[str, Any], batch: s
 
 def rows_of(data_dir: str) -> dict[str, Any]:
     """Eval requests with their users' pasts, and as many items of the catalogue, by the inputs' names."""
-    from serving.catalogue.data_records import catalog_batches, held_out_requests
+    from serving.catalogue.data_records import catalog_batches, catalog_files, held_out_requests
     from serving.inputs import VECTOR_LISTS
 
     widths = dict.fromkeys(VECTOR_LISTS, 100)
     requests = held_out_requests(data_dir, "eval", _REQUESTS, widths)
     past = sum((requests.inputs[name] != b"").sum(axis=1) for name in VECTOR_LISTS)
     fullest = np.argsort(-past, kind="stable")[: _REQUESTS // 2]  # with lists as full as real users have
-    items = {name: one.numpy() for name, one in next(iter(catalog_batches(data_dir, len(fullest)))).items()}
+    items = {
+        name: one.numpy() for name, one in next(iter(catalog_batches(catalog_files(data_dir), len(fullest)))).items()
+    }
     return requests.take(fullest.tolist()).inputs | items
 
 

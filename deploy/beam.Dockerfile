@@ -6,7 +6,7 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /source
 COPY deploy/requirements.lock deploy/requirements.lock
 RUN --mount=type=cache,target=/root/.cache/pip \
-    pip install --no-deps --prefix=/packages --requirement deploy/requirements.lock
+    pip install --no-deps --require-hashes --prefix=/packages --requirement deploy/requirements.lock
 COPY setup.py multigrain.py pyproject.toml README.md LICENSE ./
 COPY preprocessing preprocessing
 COPY trainer trainer

@@ -7,7 +7,7 @@ WORKDIR /source
 COPY deploy/requirements.lock deploy/requirements.lock
 # Heavy and seldom changed: a layer of its own, so that a change of the code below leaves it in the cache.
 RUN --mount=type=cache,target=/root/.cache/pip \
-    pip install --no-deps --prefix=/packages --requirement deploy/requirements.lock
+    pip install --no-deps --require-hashes --prefix=/packages --requirement deploy/requirements.lock
 COPY setup.py multigrain.py pyproject.toml README.md LICENSE ./
 COPY preprocessing preprocessing
 COPY trainer trainer
@@ -18,7 +18,7 @@ RUN --mount=type=cache,target=/root/.cache/pip \
 FROM build AS build-gpu
 COPY deploy/requirements-gpu.lock deploy/requirements-gpu.lock
 RUN --mount=type=cache,target=/root/.cache/pip \
-    pip install --no-deps --prefix=/cuda --requirement deploy/requirements-gpu.lock
+    pip install --no-deps --require-hashes --prefix=/cuda --requirement deploy/requirements-gpu.lock
 
 FROM python:3.11.14-slim-bookworm AS base
 ENV PYTHONUNBUFFERED=1

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import get_args
 
 import preprocessing  # noqa: F401 (sets up TensorFlow's environment)
-from preprocessing.command.console import UserError, quiet_native_code, run_command
+from preprocessing.command.console import UserError, fail, quiet_native_code, run_command
 from preprocessing.command.experiment import load_section
 from preprocessing.command.flags import Flags
 from serving.config import Kind, ServingConfig, default_index
@@ -26,16 +26,20 @@ examples:
   python -m serving.export --job-dir out/job --data out/data --output out/models/retrieval --index portable \\
       --target-recall 0.98
 
+With --shards the catalogue is spread over several models, which Beam's workers build: here, or where Beam's own flags
+say (--runner). --output is then a folder that all workers see. Broken off, the same command goes on where it was.
+
 New items can be added and removed ones taken out within seconds, without building the index again:
   python -m serving.export --data out/data --output out/models/retrieval --fresh new.jsonl --tombstones gone.txt
 """
 
 
-def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    """The command's flags."""
+def arguments(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
+    """The command's flags, and Beam's."""
     flags = Flags(
         prog="python -m serving.export",
         description=_HELP,
+        others=True,
     )
     flags.add_argument("--job-dir", help="the folder of trainer.task; without it the version in place is amended")
     flags.add_argument("--data", required=True, help="the folder of preprocessing.pipeline; its catalogue is indexed")
@@ -47,7 +51,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     flags.add_argument("--tombstones", help="a file of item ids, one a line, that must not be returned")
     flags.add_argument("--vectors", help="a folder of serving.batch --mode embed; only items not in it are embedded")
     add_config_flags(flags)
-    return flags.parse_args(argv)
+    return flags.parse_known_args(argv)
 
 
 def add_config_flags(flags: Flags) -> None:
@@ -82,14 +86,15 @@ def export(
     tombstones: str | None = None,
     shards: int | None = None,
     vectors: str | None = None,
+    beam_flags: Sequence[str] = (),
 ) -> int:
     """Writes a version; returns the exit status."""
     from preprocessing.data.spec import read_spec
     from serving.batch.output_folder import locked  # TensorFlow comes with these: `--help` does not wait for that
     from serving.release.fresh_items import read_changes
     from serving.release.publish import Release
-    from serving.release.sharded_publish import ShardedRelease
-    from serving.release.shards import SHARDS
+    from serving.sharding.sharded_publish import ShardedRelease
+    from serving.sharding.shards import SHARDS
 
     changed = fresh is not None or tombstones is not None
     if vectors is not None and job_dir is None:
@@ -105,18 +110,32 @@ def export(
         if job_dir is None:
             return release.change(changes)
         if shards is not None and isinstance(release, ShardedRelease):
-            return release.build_shards(job_dir, shards)
+            return release.build_shards(job_dir, shards, beam_flags)
         return release.build(job_dir, changes)
 
 
 def main(argv: list[str] | None = None) -> int:
     """The command."""
-    flags = arguments(argv)
+    flags, beam_flags = arguments(argv)
+    from preprocessing.command.runners import beam_options  # Beam comes with it: `--help` does not wait for that
+    from serving.batch.run import JobStopped
+    from serving.sharding.workers import OWN_FLAGS
+
+    if beam_flags and flags.shards is None:
+        beam_options(beam_flags, OWN_FLAGS, 0)  # says which nobody knows
+        raise UserError(
+            f"{beam_flags[0]} is a flag of Beam's, whose workers build --shards; a single model is built here"
+        )
     config = configured(flags)
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    for name in ("apache_beam", "tensorflow"):  # what stops a build is told once, by us
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     job_dir = flags.job_dir.rstrip("/") if flags.job_dir else None
     data_dir, output = flags.data.rstrip("/"), flags.output.rstrip("/")
-    return export(config, job_dir, data_dir, output, flags.fresh, flags.tombstones, flags.shards, flags.vectors)
+    changes = flags.fresh, flags.tombstones
+    try:
+        return export(config, job_dir, data_dir, output, *changes, flags.shards, flags.vectors, beam_flags)
+    except JobStopped as stopped:
+        fail(str(stopped), status=1)
 
 
 if __name__ == "__main__":

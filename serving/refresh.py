@@ -95,8 +95,8 @@ def refresh(
     from serving.release.fresh_items import Changes
     from serving.release.manifest import source_hashes  # TensorFlow comes with it: `--help` does not wait for that
     from serving.release.publish import Release
-    from serving.release.sharded_publish import ShardedRelease
-    from serving.release.shards import QUERY, read_listed
+    from serving.sharding.sharded_publish import ShardedRelease
+    from serving.sharding.shards import QUERY, read_listed
 
     spec = read_spec(data_dir)  # a folder that is not whole is told before anything is done
     check_vectors(data_dir, spec, tower_encoding(job_dir).get("vector_width", 0))
@@ -116,7 +116,7 @@ def refresh(
         counts = outcome.manifest["counts"]
         print(f"{counts['computed']} items embedded, {counts['written'] - counts['computed']} carried over")
         if shards is not None:
-            return ShardedRelease(config, data_dir, output, job.output).build_shards(job_dir, shards)
+            return ShardedRelease(config, data_dir, output, job.output).build_shards(job_dir, shards, flags)
         return Release(config, data_dir, output, job.output).build(job_dir, Changes())
 
 

@@ -82,12 +82,13 @@ def page_routes(flags: argparse.Namespace, server: ModelServer) -> list[web.Rout
     """What `--ui` adds to the REST port."""
     if not flags.ui:
         return []
-    from serving.runtime.ui.files import Catalogue, read_catalogue, read_users
+    from serving.runtime.ui.files import Catalogue, read_catalogue, read_judgments, read_users
     from serving.runtime.ui.routes import Ui
 
     catalogue = read_catalogue(flags.ui_catalog) if flags.ui_catalog else Catalogue({})
     users = read_users(flags.ui_users) if flags.ui_users else {}
-    return Ui(server, catalogue, users, flags.rest_api_timeout_in_ms / 1000).routes()
+    judged = read_judgments(flags.ui_judgments) if flags.ui_judgments else {}
+    return Ui(server, catalogue, users, flags.rest_api_timeout_in_ms / 1000, judged).routes()
 
 
 def wait_for_end(server: ModelServer, ended: threading.Event, config_file: str | None, seconds: float) -> None:

@@ -22,6 +22,7 @@ LONGEST_FIRST = (
     "test_first_day.py",
     "test_shard_channels.py",
     "test_distribution.py",
+    "test_parameter_servers.py",
     "test_fit.py",
     "test_tune.py",
     "test_task.py",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -18,6 +19,11 @@ class Built(NamedTuple):
 
     sdist: Path
     wheel: Path
+
+
+def locked(path: Path) -> dict[str, str]:
+    """The versions of a lock, by package."""
+    return dict(re.findall(r"^([\w.-]+)==([^\s\\]+)", path.read_text(), re.MULTILINE))
 
 
 def build(folder: Path) -> Built:

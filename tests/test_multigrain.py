@@ -106,3 +106,14 @@ def test_bash_takes_what_completion_prints() -> None:
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "multigrain" in done.stdout
+
+
+def test_a_package_that_is_not_installed_is_named() -> None:
+    """As in the server's image."""
+    barred = "import sys, multigrain; sys.modules['apache_beam'] = None; sys.argv = ['multigrain', 'batch']"
+    barred += "; multigrain.main()"
+    done = subprocess.run([sys.executable, "-c", barred], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "error: serving.batch needs apache_beam, which is not installed here; pip install multigrain brings it along\n"
+    )

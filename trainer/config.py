@@ -10,6 +10,7 @@ from preprocessing.command.experiment import Section
 from trainer.config_days import InitConfig, OlderConfig
 from trainer.config_keys import annotation_of, with_keys
 from trainer.config_models import DnnConfig, ItemTableConfig, MgdsprConfig, MmseConfig, TfrsConfig, WordTableConfig
+from trainer.config_training import DistributionConfig, TrainingConfig, ValidationConfig
 
 Stage = Literal["ordered", "clicked"]
 Level = Literal["purchase", "click", "exposure"]
@@ -149,41 +150,6 @@ class DataConfig(Section):
                 "the log and the earlier days must each give one"
             )
         return self
-
-
-class ValidationConfig(Section):
-    """A cheap figure while training: recall over the catalogue, of a sample of validation requests."""
-
-    every_steps: int = Field(200, ge=0)  # 0: off; the last checkpoint counts as the best
-    requests: int = Field(2048, gt=0)
-    k: int = Field(100, gt=0)
-    items: int | None = Field(None, gt=0)  # about so many of the catalogue, and all answers; all by default
-    block: int = Field(4_096, gt=0)  # items embedded and scored at once
-
-    @property
-    def figure(self) -> str:
-        """What is measured, in words."""
-        return f"recall@{self.k}" + ("" if self.items is None else f" among about {self.items:,} items")
-
-
-class TrainingConfig(Section):
-    """The loop."""
-
-    epochs: float = Field(4, gt=0)
-    steps: int | None = Field(None, gt=0)  # instead of epochs
-    steps_per_call: int = Field(20, gt=0)  # steps inside one compiled call
-    checkpoint_every_steps: int = Field(200, gt=0)
-    keep_checkpoints: int = Field(2, gt=0)
-    histograms: bool = True
-    mixed_precision: bool = False  # bfloat16 matrix products, for a GPU
-    xla: bool = False  # compiles again for every new shape: pays where lists are capped to few widths
-
-
-class DistributionConfig(Section):
-    """none: one device; mirrored: the GPUs of one machine; multiworker: machines, by TF_CONFIG."""
-
-    strategy: Literal["none", "mirrored", "multiworker"] = "none"
-    devices: tuple[str, ...] = ()  # for mirrored; empty: every GPU, or the CPU
 
 
 class RangeConfig(Section):

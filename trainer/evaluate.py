@@ -8,36 +8,44 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import preprocessing  # noqa: F401 (sets up TensorFlow's environment)
-from preprocessing.command.console import UserError, quiet_native_code, run_command
+from preprocessing.command.console import UserError, fail, quiet_native_code, run_command
 from preprocessing.command.experiment import load_section
 from preprocessing.command.flags import Flags
 
 if TYPE_CHECKING:  # TensorFlow comes with them
+    from apache_beam.options.pipeline_options import PipelineOptions
+
     from preprocessing.words.config import WordsConfig
     from trainer.evaluation.contest import Measured
     from trainer.evaluation.retrievers import Setting
 
+_ITEM_BYTES = 1_000  # of a record, near enough to tell whether a second process pays
 _HELP = """\
 Searches the whole catalogue exactly for every eval request, with the job, with BM25, with what was clicked after the
 most similar past queries, and with other jobs. Reports Recall and NDCG of ordered and of clicked items, by segment;
 pairwise accuracy within a request; coverage and popularity; and, with graded judgments, the share of relevant items, of
 K and of what is possible. The first K leads. Intervals are of a bootstrap over users; of a folder of seeds (see
 python -m trainer.task --seeds) the figures are means, the intervals over users and seeds. Differences are paired.
-Writes metrics.json and report.html into the job folder.
+Writes metrics.json and report.html into the job folder. A catalogue of more than --beam-above items is embedded and
+searched for jobs by Beam's workers, file by file, with the same figures.
 
 examples:
   python -m trainer.evaluate --data out/data --job-dir out/mgdspr
   python -m trainer.evaluate --data out/data --job-dir out/mgdspr-seeds --compare out/dnn-seeds
   python -m trainer.evaluate --data out/data --job-dir out/mgdspr --compare out/dnn --compare out/tfrs \\
       --judgments out/raw/truth/judgments.jsonl.gz --fuse words
+  python -m trainer.evaluate --data gs://b/data --job-dir gs://b/jobs/mgdspr --runner=DataflowRunner \\
+      --project=my-project --region=europe-west4 --temp_location=gs://b/tmp --setup_file=./setup.py
 """
 
 
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """The command's flags."""
     flags = Flags(
+        others=True,
         prog="python -m trainer.evaluate",
         description=_HELP,
+        epilog="Every other flag is Beam's own (--runner, --direct_num_workers, ...); with any, Beam's workers search.",
     )
     flags.add_argument("--data", required=True, help="the folder that preprocessing.pipeline wrote")
     flags.add_argument("--job-dir", required=True, help="a folder that trainer.task wrote, of one job or of seeds")
@@ -63,8 +71,16 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     flags.add_argument(
         "--memory-mb", type=int, default=2048, help="memory for vectors and scores (default %(default)s)"
     )
+    flags.add_argument(
+        "--beam-above",
+        type=int,
+        default=2_000_000,
+        metavar="ITEMS",
+        help="search a larger catalogue by Beam's workers, who may take --memory-mb each (default %(default)s)",
+    )
     flags.add_argument("--seed", type=int, default=17, help="seed of the bootstrap (default %(default)s)")
-    return flags.parse_args(argv)
+    given, others = flags.parse_known_args(argv)
+    return argparse.Namespace(**vars(given), beam=others)
 
 
 def depths(text: str) -> list[int]:
@@ -90,6 +106,7 @@ def evaluate(flags: argparse.Namespace) -> dict[str, Any]:
     from trainer.evaluation.contest import Contest, entries
     from trainer.evaluation.html_report import write_report
     from trainer.evaluation.summary import show_table
+    from trainer.evaluation.top_k_by_workers import SearchStopped
     from trainer.evaluation.words_channel import WordsChannel
     from trainer.job.job_folder import Job
 
@@ -100,7 +117,10 @@ def evaluate(flags: argparse.Namespace) -> dict[str, Any]:
         bar.advance()
         words = WordsChannel(setting, _words_config(flags.config)) if flags.fuse else None
         contest = Contest(setting, ks, bar.advance, words)
-        measured = contest.measured(found, flags.without_past)
+        try:
+            measured = contest.measured(found, flags.without_past)
+        except SearchStopped as stopped:
+            fail(str(stopped), status=1)
     metrics = {**_metrics(measured, found[0].name, setting, flags.seed), "k": ks}
     if words is not None:
         metrics["channels"] = [described(one) for one in contest.chosen]
@@ -125,7 +145,18 @@ def _setting(flags: argparse.Namespace, data_dir: str, ks: list[int]) -> Setting
         raise UserError(f"--data {data_dir} has no eval request; set preprocessing.split so that some are left")
     judgments = Judgments(flags.judgments, catalogue) if flags.judgments else None
     k = min(max(*ks, LEAST_DEPTH) if flags.fuse else max(ks), len(catalogue))
-    return Setting(data_dir, catalogue, eval_requests, judgments, k, flags.memory_mb << 20)
+    workers = _workers(flags, len(catalogue))
+    return Setting(data_dir, catalogue, eval_requests, judgments, k, flags.memory_mb << 20, workers)
+
+
+def _workers(flags: argparse.Namespace, items: int) -> PipelineOptions | None:
+    """Beam's options, if its workers are to search."""
+    from preprocessing.command.runners import beam_options
+
+    if not flags.beam and items <= flags.beam_above:
+        return None
+    own = [f"--{name.replace('_', '-')}" for name in vars(flags) if name != "beam"]
+    return beam_options(flags.beam, own, items * _ITEM_BYTES)
 
 
 def _words_config(path: str | None) -> WordsConfig:

@@ -18,15 +18,17 @@ from trainer.config import TrainerConfig
 
 _HELP = """\
 Submits trainer.task to Vertex AI as a custom job, or with --tune the search of the config's trainer.tune.ranges as a
-hyperparameter tuning job. The resolved config is written to <job-dir>/submit/. The machines decide how
-training is distributed: several GPUs are mirrored, several replicas are workers by TF_CONFIG. A job that is
-interrupted, or submitted again with the same folder, resumes from its last checkpoint.
+hyperparameter tuning job. The resolved config is written to <job-dir>/submit/. The machines decide how training is
+distributed: several GPUs are mirrored, several replicas are workers by TF_CONFIG, and with --servers they train on
+tables that lie in parts on parameter servers. A job that is interrupted, or submitted again with the same folder,
+resumes from its last checkpoint.
 
 examples:
   python -m trainer.submit --config configs/mgdspr.yaml --data gs://b/data --job-dir gs://b/jobs/mgdspr --project p \\
       --region europe-west4 --image europe-west4-docker.pkg.dev/p/multigrain/trainer:1 --dry-run
   python -m trainer.submit ... --machine-type g2-standard-24 --gpu L4 --gpus 2 --spot --wait
   python -m trainer.submit ... --machine-type n1-standard-16 --replicas 4
+  python -m trainer.submit ... --machine-type n1-standard-16 --replicas 8 --servers 4
   python -m trainer.submit ... --tune --parallel 4 --set trainer.tune.trials=40
 """
 _RULES = {
@@ -83,6 +85,19 @@ def _machine_flags(group: Any) -> None:
     group.add_argument("--gpu", metavar="TYPE", help=f"one of {', '.join(GPUS)}")
     group.add_argument("--gpus", type=int, default=0, metavar="N", help="GPUs in each machine")
     group.add_argument("--replicas", type=int, default=1, metavar="N", help="machines (default %(default)s)")
+    group.add_argument(
+        "--servers",
+        type=int,
+        default=0,
+        metavar="N",
+        help="parameter servers, over which tables are spread (default 0)",
+    )
+    group.add_argument(
+        "--server-type",
+        default="n1-highmem-8",
+        metavar="TYPE",
+        help="of the servers and the chief (default %(default)s)",
+    )
     group.add_argument("--disk-gb", type=int, default=100, help="boot disk, 100 or more (default %(default)s)")
     group.add_argument("--spot", action="store_true", help="cheaper machines that may be taken away; the job resumes")
 
@@ -101,7 +116,11 @@ def submission_of(flags: argparse.Namespace, config: TrainerConfig) -> Submissio
         raise UserError(f"--parallel {flags.parallel}: at least 1")
     if flags.tensorboard and not flags.service_account:
         raise UserError("--tensorboard needs --service-account: Vertex AI writes to the instance as that account")
-    machines = Machines(flags.machine_type, flags.gpu, flags.gpus, flags.replicas, flags.spot)
+    if flags.tune and flags.servers:
+        raise UserError("--tune does not go with --servers: search on machines that make their steps together")
+    machines = Machines(
+        flags.machine_type, flags.gpu, flags.gpus, flags.replicas, flags.spot, flags.servers, flags.server_type
+    )
     machines.check()
     machines.check_config(config)
     return Submission(

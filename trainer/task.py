@@ -82,6 +82,7 @@ def train(config: TrainerConfig, data_dir: str, job_dir: str, placement: Placeme
     from trainer.job.served_towers import write_towers
     from trainer.training.distribution import placement_of
     from trainer.training.loop import Trainer
+    from trainer.training.parameter_servers import ServersTrainer
 
     spec = read_spec(data_dir)
     placement = placement or placement_of(config.distribution)
@@ -94,7 +95,8 @@ def train(config: TrainerConfig, data_dir: str, job_dir: str, placement: Placeme
         Origin(config, data_dir)  # before the folder is claimed: it can be refused
     if placement.chief:
         job.begin(config, data_dir)
-    recall = Trainer(config, data_dir, job, placement, spec).run()
+    trainer = ServersTrainer if config.distribution.strategy == "parameter_server" else Trainer
+    recall = trainer(config, data_dir, job, placement, spec).run()
     if placement.chief:
         write_towers(job, data_dir)
     return recall
@@ -106,16 +108,26 @@ def run(flags: argparse.Namespace) -> float | None:
         raise UserError(f"--seeds {flags.seeds}: at least 1")
     config = config_of(flags)
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    from trainer.job.job_folder import Job
     from trainer.job.seed_folders import runs
+    from trainer.training.cluster import read_task
     from trainer.training.distribution import placement_of
-    from trainer.training.loop import NotFinite
+    from trainer.training.loop import Stopped
+    from trainer.training.parameter_servers import check_config
+    from trainer.training.servers import serve
 
+    if config.distribution.strategy == "parameter_server":
+        check_config(config, flags.seeds)
+        task = read_task(config.distribution.strategy)
+        if task.type != "chief":
+            serve(task, Job(flags.job_dir))
+            return None
     data_dir, recall = flags.data.rstrip("/"), None
     placement = placement_of(config.distribution)
     for one, job_dir in runs(config, flags.job_dir.rstrip("/"), flags.seeds):
         try:
             recall = train(one, data_dir, job_dir, placement)
-        except NotFinite as stopped:
+        except Stopped as stopped:
             fail(str(stopped), status=1)
         found = "" if recall is None else f"best {one.validation.figure} {recall:.4f}; "
         print(f"{found}towers are in {job_dir}/towers")

@@ -1,14 +1,15 @@
 # syntax=docker/dockerfile:1.7
-# The embedded server: Python and the pinned wheels. Serves every export, ScaNN's among them.
+# The embedded server: Python and the wheels that it imports, without those that train and export. Serves every export,
+# ScaNN's among them.
 #   docker build -f deploy/serving/embedded.Dockerfile -t multigrain-server .
 #   docker run -p 8500:8500 -p 8501:8501 -v $PWD/out/models/retrieval:/models/retrieval:ro multigrain-server
 
 FROM python:3.11.14-slim-bookworm AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /source
-COPY deploy/requirements.lock deploy/requirements.lock
+COPY deploy/serving/requirements.lock deploy/serving/requirements.lock
 RUN --mount=type=cache,target=/root/.cache/pip \
-    pip install --no-deps --prefix=/packages --requirement deploy/requirements.lock
+    pip install --no-deps --require-hashes --prefix=/packages --requirement deploy/serving/requirements.lock
 COPY setup.py multigrain.py pyproject.toml README.md LICENSE ./
 COPY preprocessing preprocessing
 COPY trainer trainer

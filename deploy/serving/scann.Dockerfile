@@ -8,10 +8,10 @@ FROM python:3.11.14-bookworm AS scann
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1
 SHELL ["/bin/bash", "-o", "pipefail", "-c"]
 WORKDIR /source
-COPY deploy/requirements.lock requirements.lock
+COPY deploy/serving/requirements.lock requirements.lock
 RUN --mount=type=cache,target=/root/.cache/pip \
-    grep '^scann==' requirements.lock > scann.lock \
-    && pip install --no-deps --target=/packages --requirement scann.lock
+    sed -n '/^scann==/,/[^\\]$/p' requirements.lock > scann.lock \
+    && pip install --no-deps --require-hashes --target=/packages --requirement scann.lock
 # The program holds TensorFlow itself; the library that ScaNN's asks for has to be found, and may be empty.
 RUN mkdir /opt/scann \
     && cp /packages/scann/scann_ops/cc/_scann_ops.so /opt/scann/ \

@@ -90,8 +90,9 @@ class DataFolder:
                 stats = json.loads(file.read())
         else:
             sizes = self._complete_vocabularies(config)
-            stats = summarise(self.counts(), sizes)
-            self.write(SPEC, json.dumps(describe(config, sizes, stats), indent=1))
+            counts = self.counts()
+            stats = summarise(counts, sizes)
+            self.write(SPEC, json.dumps(describe(config, sizes, stats) | {"files": counts["files"]}, indent=1))
             self.write(CONFIG, resolved_yaml("preprocessing", config))
             self.write(STATS, json.dumps(stats, indent=1))
         for name in sorted(self.staged()):

@@ -56,17 +56,20 @@ def _gzipped(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 class WriteShard(beam.DoFn):
-    """(shard, packed (order, record) pairs) -> one TFRecord file, records in order, sorting a range at a time."""
+    """(shard, packed (order, record) pairs) -> one TFRecord file, records in order, sorting a range at a time.
+
+    Gives its path, and how many records it holds.
+    """
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
 
-    def process(self, element: tuple[ShardKey, Iterable[bytes]]) -> Iterator[str]:
+    def process(self, element: tuple[ShardKey, Iterable[bytes]]) -> Iterator[tuple[str, int]]:
         key, batches = element
-        shard = Shard(*key)
+        shard, written = Shard(*key), itertools.count()
         path = FileSystems.join(self._folder, shard.file_name)
-        write_file(path, map(framed, _in_order(shard, batches)))
-        yield path
+        write_file(path, (framed(record) for record, _ in zip(_in_order(shard, batches), written, strict=False)))
+        yield path, next(written)
 
 
 def _in_order(shard: Shard, batches: Iterable[bytes]) -> Iterator[bytes]:

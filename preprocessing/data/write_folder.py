@@ -47,12 +47,13 @@ class WriteDataFolder(beam.PTransform):
         shards = kinds | DealShards(self._config) | "Write shards" >> beam.ParDo(WriteShard(self._staging))
         words = parts.vocabularies | "Write vocabularies" >> beam.ParDo(WriteVocabulary(self._staging))
         counted, split = AsSingleton(parts.counts | beam.combiners.ToList()), AsSingleton(parts.split)
+        files = AsSingleton(shards | "Records by file" >> beam.combiners.ToList())
         counts = (
             parts.split.pipeline
             | "Counts file" >> beam.Create([FileSystems.join(self._staging, COUNTS_FILE)])
-            | "Write counts" >> beam.Map(_write_counts, counted, split)
+            | "Write counts" >> beam.Map(_write_counts, counted, split, files)
         )
-        return (shards, rejected, words, counts) | "All files" >> beam.Flatten()
+        return (shards | "Record files" >> beam.Keys(), rejected, words, counts) | "All files" >> beam.Flatten()
 
 
 class WriteVocabulary(beam.DoFn):
@@ -69,10 +70,14 @@ class WriteVocabulary(beam.DoFn):
 
 
 def _write_counts(
-    path: str, counts: list[tuple[tuple[str, ...], int]], split: tuple[int, int, tuple[int, int], int]
+    path: str,
+    counts: list[tuple[tuple[str, ...], int]],
+    split: tuple[int, int, tuple[int, int], int],
+    files: list[tuple[str, int]],
 ) -> str:
     first, last, cuts, stray = split
     summed = sorted([*key, count] for key, count in counts)
-    content = {"cuts": cuts, "times": [first, last], "stray": stray, "counts": summed}
+    by_file = {FileSystems.split(file)[1]: records for file, records in sorted(files)}
+    content = {"cuts": cuts, "times": [first, last], "stray": stray, "counts": summed, "files": by_file}
     write_file(path, [json.dumps(content).encode()])
     return path

@@ -32,6 +32,11 @@ class QueryKinds(tf.Module):
         behind = np.append(known, _HASHES).astype(np.int64)  # so that every search ends at one
         self._known = tf.Variable(behind, trainable=False, dtype=tf.int64, name="known")
 
+    @property
+    def known(self) -> np.ndarray:
+        """What it was made by."""
+        return self._known.numpy()[:-1]
+
     def __call__(self, words: tf.RaggedTensor) -> tf.Tensor:
         """The kinds int32 `[B]` of queries' words, strings `[B, (w)]`."""
         if self.way == "word_count":

@@ -52,18 +52,24 @@ class Words(NamedTuple):
 
 
 def weigh_channels(asked: Asked, vector: Found, words: Words, from_log: bool) -> Chosen:
+    """As `weigh_lists`, of words that are searched for here."""
+    kinds = {way: words.kinds(way, asked.queries) for way in words.ways}
+    return weigh_lists(asked, vector, words.found(asked.queries, vector.rows.shape[1]), kinds, from_log)
+
+
+def weigh_lists(asked: Asked, vector: Found, words: Found, kinds: Mapping[Way, np.ndarray], from_log: bool) -> Chosen:
     """The fusion of both channels that the requests speak for.
 
     Args:
-      asked: requests.
+      asked: n requests.
       vector: what the vectors find for them, as deep as `choose` wants it.
-      words: the other channel.
+      words: what the words find, as deep.
+      kinds: of the queries, int32 `[n]` each, by the ways to tell them apart.
       from_log: whether people asked them.
     """
     taken = [np.unique(rows[rows >= 0]) for rows in asked.taken]
-    labelled = [place for place, rows in enumerate(taken) if len(rows)]
-    queries = [asked.queries[place] for place in labelled]
+    labelled = np.array([place for place, rows in enumerate(taken) if len(rows)], int)
     owners = np.array([asked.users[place] or asked.queries[place] for place in labelled])
-    kinds = {way: words.kinds(way, queries) for way in words.ways}
-    known = Labelled([taken[place] for place in labelled], owners, kinds)
-    return choose(vector.part(np.array(labelled, int)), words.found(queries, vector.rows.shape[1]), known, from_log)
+    positives = [taken[place] for place in labelled]
+    known = Labelled(positives, owners, {way: of_all[labelled] for way, of_all in kinds.items()})
+    return choose(vector.part(labelled), words.part(labelled), known, from_log)

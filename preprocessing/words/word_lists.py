@@ -86,32 +86,46 @@ class Counted(NamedTuple):
         """float32 `[2, N]`, of titles with their brands, and of descriptions."""
         return np.stack([np.bincount(self.rows, times, minlength=items) for times in self.times]).astype(np.float32)
 
+    def sums(self, items: int) -> np.ndarray:
+        """float64 `[2]`, how many words all titles with their brands have, and all descriptions."""
+        return self.lengths(items).sum(axis=1, dtype=np.float64)
+
+
+class Terms(NamedTuple):
+    """All terms of a catalogue, and how it weighs them: what the lists of any part of it are made by."""
+
+    terms: np.ndarray  # int64 [T], rising
+    weights: np.ndarray  # float32 [T], as in WordLists
+    statistics: Statistics
+    items: int  # of the whole catalogue
+
 
 def build_word_lists(items: ItemWords, boosts: np.ndarray) -> WordLists:
     """The lists of N items; boosts float32 `[fields]`, 0 for one that is not read."""
-    size, counted = len(items), count_words(items, boosts)
-    means = counted.lengths(size).sum(axis=1) / np.float32(max(size, 1))
-    terms, lengths = np.unique(counted.terms, return_counts=True)
-    weights = _weights(terms, lengths, size)
-    statistics = Statistics(means, boosts.astype(np.float32))
-    impacts = impacts_of(counted, size, means)
-    once = np.rint(STEPS / (1 + K1 * _held_back(counted, size, means)[0])).astype(np.uint8)
-    return _assembled(np.append(terms, LAST_TERM), weights, lengths, counted.rows, impacts, once, statistics)
+    counted = count_words(items, boosts)
+    return lists_of_part(counted, len(items), terms_in(counted, len(items), boosts))
 
 
-def part_of(lists: WordLists, rows: np.ndarray) -> WordLists:
-    """The lists of some of the items, int64 `[n]` in rising order, as the whole catalogue weighs their words."""
-    places = np.full(lists.items, -1, np.int32)
-    places[rows] = np.arange(len(rows), dtype=np.int32)
-    first = lists.offsets[0]
-    terms = np.repeat(np.arange(len(lists.weights) - 1), np.diff(lists.offsets[: len(lists.weights)]))
-    mine = places[lists.rows[first : first + len(terms)]]
-    kept = mine >= 0
-    lengths = np.bincount(terms[kept], minlength=len(lists.weights) - 1)
-    impacts = lists.impacts[first:][kept]
-    statistics = Statistics(lists.means, lists.boosts)
-    once = lists.item_once[rows]
-    return _assembled(lists.terms, lists.weights, lengths, mine[kept], impacts, once, statistics)
+def terms_in(counted: Counted, size: int, boosts: np.ndarray) -> Terms:
+    """The terms of a whole catalogue of `size` items."""
+    terms, having = np.unique(counted.terms, return_counts=True)
+    return Terms(terms, weights_of(terms, having, size), statistics_of(counted.sums(size), size, boosts), size)
+
+
+def lists_of_part(counted: Counted, size: int, whole: Terms) -> WordLists:
+    """The lists of the counted words of some items, as the whole catalogue weighs them; its terms are all there."""
+    lengths = np.bincount(np.searchsorted(whole.terms, counted.terms), minlength=len(whole.terms))
+    impacts = impacts_of(counted, size, whole.statistics.means)
+    once = np.rint(STEPS / (1 + K1 * _held_back(counted, size, whole.statistics.means)[0])).astype(np.uint8)
+    weights = np.append(whole.weights, rarity(0, whole.items)).astype(np.float32)
+    return _assembled(
+        np.append(whole.terms, LAST_TERM), weights, lengths, counted.rows, impacts, once, whole.statistics
+    )
+
+
+def statistics_of(sums: np.ndarray, items: int, boosts: np.ndarray) -> Statistics:
+    """By the sums float64 `[2]` of `Counted.sums` over all items."""
+    return Statistics((sums / max(items, 1)).astype(np.float32), boosts.astype(np.float32))
 
 
 def _assembled(
@@ -191,12 +205,15 @@ def rarity(having: Any, items: int) -> Any:
     return np.log1p((items - having + 0.5) / (having + 0.5)) * (K1 + 1) / STEPS
 
 
-def _weights(terms: np.ndarray, having: np.ndarray, items: int) -> np.ndarray:
-    """float32 `[T + 1]`, of terms and of a word that no item has; a word is as rare as it is in all fields together."""
+def weights_of(terms: np.ndarray, having: np.ndarray, items: int) -> np.ndarray:
+    """float32 `[T]`, of terms that so many of the items have; a word is as rare as it is in all fields together.
+
+    Of a part of the terms as well, where a word of titles and of descriptions is in one part.
+    """
     words = np.where(are_described(terms), terms - _FIRST["described"], terms - _FIRST["word"])
     _, places = np.unique(words, return_inverse=True)
     together = np.bincount(places, having, minlength=1)[places] if len(terms) else having
-    return rarity(np.append(together, 0), items).astype(np.float32)
+    return rarity(together, items).astype(np.float32)
 
 
 def _best(impacts: np.ndarray) -> np.ndarray:

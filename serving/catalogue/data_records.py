@@ -19,8 +19,17 @@ Strings = dict[str, tf.Tensor]
 Names = Callable[[int], bytes]  # from an id to its string
 
 
-def catalog_batches(data_dir: str, batch: int, vector_width: int = 0, descriptions: bool = False) -> tf.data.Dataset:
-    """The live items in the files' order: strings `[batch]` by ITEM_INPUTS, and `price` float32, NaN for none.
+def catalog_files(data_dir: str) -> list[str]:
+    """Of the catalogue of a data folder, in order."""
+    return _files(data_dir, "catalog")
+
+
+def catalog_batches(
+    files: Sequence[str], batch: int, vector_width: int = 0, descriptions: bool = False
+) -> tf.data.Dataset:
+    """The live items of a catalogue's files, in their order.
+
+    Strings `[batch]` by ITEM_INPUTS, and `price` float32, NaN for none.
 
     Where descriptions are asked for, also `description`; where `vector_width` is not 0, also `vector` float32
     `[batch, vector_width]`, zeros for none.
@@ -35,7 +44,7 @@ def catalog_batches(data_dir: str, batch: int, vector_width: int = 0, descriptio
         parsed = tf.io.parse_example(records, columns)
         return {name: parsed[column] for name, column in named.items()}
 
-    records = tf.data.TFRecordDataset(_files(data_dir, "catalog"), _COMPRESSION)
+    records = tf.data.TFRecordDataset(list(files), _COMPRESSION)
     return records.batch(batch).map(parse, num_parallel_calls=2, deterministic=True).prefetch(2)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -32,6 +32,19 @@ class Table(NamedTuple):
         numbers = {name: one[rows] for name, one in self.numbers.items()}
         return Table(self.ids[rows], self.names, numbers, self.words.part(rows), self.prices[rows])
 
+    @classmethod
+    def joined(cls, parts: Sequence[Table]) -> Table:
+        """One part behind the other, one at least."""
+        names, numbers = {}, {}
+        for name in NAMED:
+            distinct, places = np.unique(np.concatenate([one.names[name] for one in parts]), return_inverse=True)
+            firsts = np.cumsum([0, *(len(one.names[name]) for one in parts)])
+            renumbered = [places[first + one.numbers[name]] for first, one in zip(firsts, parts, strict=False)]
+            names[name], numbers[name] = distinct, np.concatenate(renumbered).astype(np.int32)
+        words = ItemWords.joined([one.words for one in parts])
+        ids, prices = (np.concatenate([getattr(one, name) for one in parts]) for name in ("ids", "prices"))
+        return cls(ids, names, numbers, words, prices)
+
 
 class TableBuilder:
     """Collects a catalogue batch by batch."""
@@ -57,7 +70,7 @@ class TableBuilder:
     def table(self, source: str) -> Table:
         """The whole table; `source` is named where an id is there twice."""
         ids = _joined(self._ids, object)
-        _check_unique(ids, source)
+        check_unique(ids, source)
         names = {name: np.array(list(known), object) for name, known in self._known.items()}
         numbers = {name: _joined(parts, np.int32) for name, parts in self._numbers.items()}
         return Table(ids, names, numbers, ItemWords.joined(self._words), _joined(self._prices, np.float32))
@@ -68,7 +81,8 @@ def _joined(parts: Iterable[np.ndarray], dtype: type) -> np.ndarray:
     return np.concatenate(parts) if parts else np.zeros(0, dtype)
 
 
-def _check_unique(ids: np.ndarray, source: str) -> None:
+def check_unique(ids: np.ndarray, source: str) -> None:
+    """Each of some ids, object `[N]`, must be there once; `source` says where they are from."""
     seen: set[bytes] = set()
     for one in ids.tolist():
         if one in seen:

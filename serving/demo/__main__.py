@@ -152,7 +152,8 @@ def main(argv: list[str] | None = None) -> int:
         f"records in {out}/data, the trained job in {job}, its report {job}/report.html, the served model in {models}\n"
         f"next:\n"
         f"  .venv/bin/python -m serving.server --model-base-path {models.absolute()} --model-name retrieval "
-        f"--rest-api-port 8501 --ui --ui-catalog {out}/raw/catalog.jsonl.gz --ui-users {out}/users.jsonl\n"
+        f"--rest-api-port 8501 --ui --ui-catalog {out}/raw/catalog.jsonl.gz --ui-users {out}/users.jsonl "
+        f"--ui-judgments {out}/raw/truth/judgments.jsonl.gz\n"
         f"  a page to search on: http://localhost:8501/ui\n"
         f'  .venv/bin/python -m serving.client "{market.queries[0]}" --catalog {out}/raw/catalog.jsonl.gz\n'
         f"  your own logs: docs/data.md",

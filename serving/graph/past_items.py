@@ -25,18 +25,11 @@ class PastItems(tf.Module):
     Args:
       columns: of the tower.
       vocabularies: those that it was trained with.
-      items: the catalogue's.
-      attribute_ids: int32 `[N, 6]` of its N items, in the order of ITEM_IDS.
     """
 
-    def __init__(
-        self, columns: Collection[str], vocabularies: Vocabularies, items: ItemLookup, attribute_ids: np.ndarray
-    ) -> None:
+    def __init__(self, columns: Collection[str], vocabularies: Vocabularies) -> None:
         super().__init__(name="past_items")
-        self.vocabularies, self.items = vocabularies, items
-        nothing = np.zeros_like(attribute_ids[:1])
-        # [1 + N + F, 6], that of no item first
-        self.attribute_ids = variable(np.concatenate([nothing, attribute_ids]), tf.int32, "attribute_ids", grows=True)
+        self.vocabularies = vocabularies
         self._columns = columns
         self._horizons = [one for one in HORIZONS if any(column.startswith(f"{one}_") for column in columns)]
 
@@ -45,7 +38,7 @@ class PastItems(tf.Module):
         if not self._horizons:
             return {}
         lists = [inputs[f"{horizon}_items"] for horizon in self._horizons]
-        found = tf.split(self._ids(tf.concat(lists, axis=1)), [one.shape[1] for one in lists], axis=1)
+        found = tf.split(self.ids(tf.concat(lists, axis=1)), [one.shape[1] for one in lists], axis=1)
         columns = {
             f"{horizon}_{name}": ids
             for horizon, of_horizon in zip(self._horizons, found, strict=True)
@@ -59,8 +52,31 @@ class PastItems(tf.Module):
         """Which of SIGNAL_LISTS it reads besides the lists of items."""
         return [name for column, name in SIGNAL_LISTS.items() if column in self._columns]
 
-    def _ids(self, items: tf.Tensor) -> tf.Tensor:
-        """Item ids `[B, n]` -> int32 `[B, n, 6]`."""
+    def ids(self, items: tf.Tensor) -> tf.Tensor:
+        """Item ids `[B, n]` -> int32 `[B, n, 6]` in the order of ITEM_IDS; of nobody's the id is all that is known."""
+        raise NotImplementedError
+
+
+class CataloguePast(PastItems):
+    """By the rows of the catalogue that is searched, too.
+
+    Args:
+      columns: of the tower.
+      vocabularies: those that it was trained with.
+      items: the catalogue's.
+      attribute_ids: int32 `[N, 6]` of its N items, in the order of ITEM_IDS.
+    """
+
+    def __init__(
+        self, columns: Collection[str], vocabularies: Vocabularies, items: ItemLookup, attribute_ids: np.ndarray
+    ) -> None:
+        super().__init__(columns, vocabularies)
+        self.items = items
+        nothing = np.zeros_like(attribute_ids[:1])
+        # [1 + N + F, 6], that of no item first
+        self.attribute_ids = variable(np.concatenate([nothing, attribute_ids]), tf.int32, "attribute_ids", grows=True)
+
+    def ids(self, items: tf.Tensor) -> tf.Tensor:
         places = self.items.places(items)
         return lazy_cond(
             tf.reduce_any((places == 0) & (items != "")),  # few calls have an id that the index does not know
@@ -69,7 +85,7 @@ class PastItems(tf.Module):
         )
 
     def _with_unknown(self, items: tf.Tensor) -> tf.Tensor:
-        """The same, where some ids are fresh or nobody's: of the latter the id is all that is known."""
+        """The same, where some ids are fresh or nobody's."""
         rows = self.items.rows(items)
         known = tf.gather(self.attribute_ids, rows + 1)
         item = tf.cast(self.vocabularies.ids("item", items), tf.int32)

@@ -33,7 +33,7 @@ class Embedder(tf.Module):
     def __init__(self, queries: QueryEncoder, items: ItemEncoder, widths: Mapping[str, int]) -> None:
         super().__init__(name="embedder")
         self.query_encoder, self.item_encoder = queries, items
-        self.items, self.past = queries.past.items, queries.past
+        self.past = queries.past
         self._widths = dict(widths)
 
     def signatures(self) -> Signatures:

@@ -37,11 +37,22 @@ def _exact(parts: Sequence[np.ndarray], queries: np.ndarray, k: int, alive: np.n
             rows = np.arange(first + begin, first + begin + scores.shape[1], dtype=np.int32)
             if alive is not None:
                 scores[:, ~alive[rows]] = -np.inf
-            scores = np.concatenate([best, scores], axis=1)
-            names = np.concatenate([found, np.broadcast_to(rows, (len(queries), len(rows)))], axis=1)
-            chosen = np.argpartition(-scores, k - 1, axis=1)[:, :k]
-            best, found = (np.take_along_axis(one, chosen, axis=1) for one in (scores, names))
+            best, found = _merged(best, found, scores, rows)
         first += len(part)
     order = np.argsort(-best, axis=1, kind="stable")
     best, found = (np.take_along_axis(one, order, axis=1) for one in (best, found))
     return np.where(np.isfinite(best), found, -1)
+
+
+def _merged(best: np.ndarray, found: np.ndarray, scores: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The best `[Q, k]` with those of some more rows `[n]` that belong among them; after a few blocks those are few."""
+    k = best.shape[1]
+    query, place = np.nonzero(scores > best.min(axis=1, keepdims=True))
+    counts = np.bincount(query, minlength=len(best))
+    column = np.arange(len(query)) - np.repeat(np.cumsum(counts) - counts, counts)
+    more = np.full((len(best), counts.max(initial=0)), -np.inf, np.float32)
+    names = np.full(more.shape, -1, np.int32)
+    more[query, column], names[query, column] = scores[query, place], rows[place]
+    scores, names = np.concatenate([best, more], axis=1), np.concatenate([found, names], axis=1)
+    chosen = np.argpartition(-scores, k - 1, axis=1)[:, :k]
+    return np.take_along_axis(scores, chosen, axis=1), np.take_along_axis(names, chosen, axis=1)

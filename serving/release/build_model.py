@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from preprocessing.words.build_word_search import build_word_search
+from preprocessing.words.build_word_search import build_word_search, corrected_to
 from preprocessing.words.choose_fusion import described as described_channels
+from preprocessing.words.corrections import Spellings
 from preprocessing.words.lists_in_graph import ListsInGraph
 from preprocessing.words.word_lists import WordLists, build_word_lists
 from preprocessing.words.word_search import WordSearch
 from serving.catalogue.attribute_ids import attribute_ids
-from serving.catalogue.data_records import Requests, Strings, catalog_batches, check_vectors
+from serving.catalogue.data_records import Requests, Strings, catalog_batches, catalog_files, check_vectors
 from serving.catalogue.postings import build_postings
 from serving.catalogue.table import Table
 from serving.config import ServingConfig
@@ -25,7 +26,7 @@ from serving.graph.item_encoder import ItemEncoder
 from serving.graph.item_filter import ItemFilter
 from serving.graph.item_lookup import ItemLookup
 from serving.graph.over_retrieval import OverRetrieval, growing_efforts
-from serving.graph.past_items import PastItems
+from serving.graph.past_items import CataloguePast
 from serving.graph.posting_lists import PostingLists
 from serving.graph.query_encoder import QueryEncoder
 from serving.graph.query_texts import QueryTexts
@@ -40,8 +41,9 @@ from serving.index.scann import build_scann
 from serving.release.acceptance import ExactAnswers
 from serving.release.channel_weights import VECTORS_ALONE, Weighed, most_asked, weigh
 from serving.release.fresh_items import FRESH_FILE, Changes, ItemSide, amend, write_fresh_ids
-from serving.release.item_vectors import PrecomputedVectors, embed_catalogue
+from serving.release.item_vectors import embed_catalogue
 from serving.release.manifest import describe_build
+from serving.release.stored_vectors import Stored, StoredVectors
 from serving.release.tune_effort import Tuned, measured_recalls, plot_tuning, served_effort, tune
 from serving.release.tuning_sample import tuning_samples
 from serving.release.variable_files import read_variables
@@ -81,9 +83,9 @@ class Builder:
         job_dir: str,
         data_dir: str,
         spec: dict[str, Any],
-        precomputed: PrecomputedVectors | None = None,
+        stored: Sequence[Stored] = (),
     ) -> None:
-        self._config, self._data_dir, self._spec, self._precomputed = config, data_dir, spec, precomputed
+        self._config, self._data_dir, self._spec, self._stored = config, data_dir, spec, StoredVectors(stored)
         self.target_recall = config.tuning.target_recall
         self.towers = load_towers(job_dir)
         self.item_encoder = ItemEncoder(self.towers.item, self.towers.vocabularies)
@@ -101,7 +103,7 @@ class Builder:
         words, name = self.word_lists(table), f"{aside.parent.name}/{aside.name}"
         found = self.searched(vectors, table, words, items, queries, name, clock)
         retrieval, config = found.retrieval, self._config
-        search = self.word_search(retrieval.filter.lists, table)
+        search = self.word_search(retrieval.filter.lists, self.spellings(table, words))
         weighed = self.weighed(pool, table, vectors, embedder, search)
         clock.lap("weigh")
         channels = self.channels(retrieval, search, weighed, widths)
@@ -119,7 +121,7 @@ class Builder:
         described = describe_build(retrieval.index, found.tuned, config.tuning.target_recall) | {
             "channels": described_channels(weighed.chosen),
             "int8_compared": found.compared,
-            "precomputed_vectors": self._precomputed.taken if self._precomputed else 0,
+            "precomputed_vectors": self._stored.taken,
             "side_index": counts,
             "warmup_requests": self.write_extras(aside / "model", signatures, requests, widths, found.tuned),
             "seconds": clock.laps,
@@ -139,7 +141,7 @@ class Builder:
         tuned: Tuned | None = None,
     ) -> int:
         """Warm-up requests, and the tuning's plot where there was one, beside a saved model; how many requests."""
-        batch = next(iter(catalog_batches(self._data_dir, 8, self.item_encoder.vector_width)))
+        batch = next(iter(catalog_batches(catalog_files(self._data_dir), 8, self.item_encoder.vector_width)))
         items = {name: batch[name].numpy() for name in self.item_encoder.inputs}
         dim, k = self.item_encoder.dim, self._config.default_k
         count = write_warmup(model, signatures, requests, items, dict(widths), dim, k)
@@ -151,7 +153,7 @@ class Builder:
         """The table of the catalogue, and its vectors `[N, dim]` mapped from a file aside."""
         described = self._config.channels.words.fields.description > 0
         path = str(aside / "vectors")
-        return embed_catalogue(self._data_dir, self._spec, self.item_encoder, path, self._precomputed, described)
+        return embed_catalogue(self._data_dir, self._spec, self.item_encoder, path, self._stored, described)
 
     def word_lists(self, table: Table) -> WordLists:
         """The lists of the words of a whole catalogue."""
@@ -202,10 +204,14 @@ class Builder:
         limits = self.towers.vocabularies.text_limits
         return weigh(requests, queries, vectors, table, search, self._data_dir, self._spec, limits)
 
-    def word_search(self, lists: ListsInGraph, table: Table) -> WordSearch:
-        """The search of the words of some items; `table` is of the whole catalogue."""
+    def spellings(self, table: Table, words: WordLists) -> Spellings | None:
+        """What corrections lead to, of the words of a table's items, which stand in the lists."""
+        return corrected_to(table.words.spellings, words.terms, words.weights, self._config.channels.words)
+
+    def word_search(self, lists: ListsInGraph, spellings: Spellings | None) -> WordSearch:
+        """The search of the words of some items; `spellings` are of the whole catalogue."""
         limits = self.towers.vocabularies.text_limits
-        return build_word_search(lists, table.words, self._config.channels.words, limits)
+        return build_word_search(lists, spellings, self._config.channels.words, limits)
 
     def channels(
         self, retrieval: OverRetrieval, search: WordSearch, weighed: Weighed, widths: Mapping[str, int]
@@ -219,7 +225,7 @@ class Builder:
         """The towers behind the vocabularies and the table of items."""
         tower, vocabularies = self.towers.query, self.towers.vocabularies
         texts = QueryTexts(tower.columns, vocabularies)
-        past = PastItems(tower.columns, vocabularies, items, attribute_ids(table, vocabularies))
+        past = CataloguePast(tower.columns, vocabularies, items, attribute_ids(table, vocabularies))
         return Embedder(QueryEncoder(tower, texts, past), self.item_encoder, widths)
 
     def items(self, table: Table, aside: Path) -> ItemLookup:

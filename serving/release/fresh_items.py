@@ -15,11 +15,13 @@ from preprocessing.command.console import UserError
 from preprocessing.data.features import VECTOR
 from preprocessing.logs.records import Item, Rejected, parse_item
 from preprocessing.text.vocabulary_files import Vocabularies
+from preprocessing.words.item_words import word_hashes
 from preprocessing.words.word_lists import Statistics
 from serving.catalogue.attribute_ids import attribute_ids
 from serving.catalogue.data_records import DESCRIPTION, Strings
 from serving.catalogue.postings import fresh_terms
 from serving.catalogue.table import NAMED, Table, TableBuilder
+from serving.graph.hashed_past import hashed, items_behind
 from serving.graph.item_lookup import NO_ITEM
 from serving.graph.saved_model import ServedModel
 from serving.inputs import ITEM_PRICE
@@ -33,7 +35,8 @@ _ALIVE, _AMENDED, _FRESH = "over_retrieval/alive", "over_retrieval/amended", "ov
 _FILTER = "over_retrieval/filter"
 _LISTS = f"{_FILTER}/lists"
 _PLACES = "lists/places"
-_READ = (_IDS, _PAST, _PLACES, _ALIVE, _FRESH, *(f"{_LISTS}/{name}" for name in Statistics._fields))
+_HASHES, _FRESH_PAST = "past/hashes", "past/fresh_"
+_READ = (_IDS, _PAST, _HASHES, _PLACES, _ALIVE, _FRESH, *(f"{_LISTS}/{name}" for name in Statistics._fields))
 
 Embed = Callable[[Strings], tf.Tensor]  # items [B], the item tower's inputs among their columns -> float32 [B, dim]
 
@@ -96,17 +99,36 @@ def amend(model: Path, size: int, changes: Changes, side: ItemSide) -> dict[str,
     arrays: Variables = {name: variables[name].numpy() for name in _READ if name in variables}
     counts = {}
     if changes.fresh is not None:
-        known = set(arrays[_IDS][1 : size + 1].tolist())
         chosen = {one.item_id.encode(): one for one in changes.fresh if one.in_stock}
+        known = _known(arrays, size, list(chosen))
         new = [one for item_id, one in chosen.items() if item_id not in known]
         counts["fresh_in_index_already"] = len(chosen) - len(new)
         table, vectors = _embedded(new, side)
-        arrays |= _with_behind(arrays, size, table, vectors, side)
-        write_fresh_ids(model / "assets", table.ids.tolist())
+        if _HASHES in arrays:
+            arrays = _fresh_past(table, side)
+        else:
+            arrays |= _with_behind(arrays, size, table, vectors, side)
+            write_fresh_ids(model / "assets", table.ids.tolist())
     if _ALIVE in arrays:
         counts |= _bury(arrays, changes.tombstones, size)
     write_variables(model, variables | arrays)
     return counts
+
+
+def _known(arrays: Variables, size: int, ids: list[bytes]) -> set[bytes]:
+    """Which of some ids the version has in its index; the model of queries beside shards knows their hashes."""
+    if _HASHES not in arrays:
+        return set(arrays[_IDS][1 : size + 1].tolist())
+    hashes = word_hashes(tf.constant(ids, tf.string)).numpy()
+    there = np.isin(hashes, arrays[_HASHES])
+    return {one for one, is_there in zip(ids, there, strict=True) if is_there}
+
+
+def _fresh_past(table: Table, side: ItemSide) -> Variables:
+    """What a model that searches nothing holds of fresh items, in whose users' pasts they may be."""
+    assert side.vocabularies is not None
+    items = items_behind(hashed(table.ids, attribute_ids(table, side.vocabularies)))
+    return {f"{_FRESH_PAST}{name}": value for name, value in items._asdict().items()}
 
 
 def _embedded(new: list[Item], side: ItemSide) -> tuple[Table, list[np.ndarray]]:

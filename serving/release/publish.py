@@ -15,8 +15,8 @@ from serving.inputs import FILTER_LISTS, VECTOR_LISTS
 from serving.release.acceptance import ExactAnswers, Judge, ServedVersion, Verdict
 from serving.release.build_model import Builder
 from serving.release.fresh_items import Changes, StoredTower, amended_version, side_of
-from serving.release.item_vectors import PrecomputedVectors
 from serving.release.manifest import settled, sources
+from serving.release.stored_vectors import stored_files, stored_in
 from serving.release.tuning_sample import POOL
 from serving.release.versions import REJECTED, ModelFolder
 
@@ -51,8 +51,8 @@ class Release:
             return self._settle(aside, Staged(manifest, requests, built.exact))
 
     def _builder(self, job_dir: str) -> Builder:
-        precomputed = PrecomputedVectors(self._vectors, towers_hash(job_dir)) if self._vectors else None
-        return Builder(self._config, job_dir, self._data_dir, self._spec, precomputed)
+        files = stored_files(self._vectors, towers_hash(job_dir)) if self._vectors else []
+        return Builder(self._config, job_dir, self._data_dir, self._spec, [*map(stored_in, files)])
 
     def change(self, changes: Changes) -> int:
         """The version in place with other fresh items or tombstones; returns the exit status."""

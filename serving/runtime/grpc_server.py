@@ -78,6 +78,7 @@ class ModelServer:
         self.predictor = Predictor(self.manager, self.batcher, settings.limits, self.metrics, self._request_log)
         self.admission = Admission(settings.limits.max_concurrency)
         self._health = health.aio.HealthServicer()
+        self._ends = False
         self._loop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="grpc", daemon=True)
         self._thread.start()
@@ -104,6 +105,7 @@ class ModelServer:
         """
         if self._loop.is_closed():
             return
+        self._ends = True
         self._in_loop(self._health.enter_graceful_shutdown())
         other = threading.Thread(target=beside, name="end-of-the-other-port")
         other.start()
@@ -173,12 +175,16 @@ class ModelServer:
         if self.settings.warm_up:
             self.predictor.warm_up(servable)
 
+    def is_well(self, model: str = "") -> bool:
+        """What the health service says: whether every model has a version that answers, or one of them has."""
+        available = self.manager.available()
+        well = bool(available.get(model)) if model else bool(available) and all(available.values())
+        return well and not self._ends
+
     def _tell_health(self) -> None:
         """The server is well when every model has a version that answers; a model's own name can be asked too."""
-        available = self.manager.available()
-        whole = _health_of(bool(available) and all(available.values()))
-        told = {name: _health_of(bool(versions)) for name, versions in available.items()}
-        told |= dict.fromkeys(("", PREDICTION_SERVICE, MODEL_SERVICE), whole)
+        told = {name: _health_of(self.is_well(name)) for name in self.manager.available()}
+        told |= dict.fromkeys(("", PREDICTION_SERVICE, MODEL_SERVICE), _health_of(self.is_well()))
         self._in_loop(self._set_health(told))
 
     async def _set_health(self, told: dict[str, health_pb2.HealthCheckResponse.ServingStatus]) -> None:

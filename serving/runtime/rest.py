@@ -115,6 +115,8 @@ class RestServer:
             app.on_response_prepare.append(_allow_all_sites)
         if self._settings.metrics_path:
             app.router.add_get(self._settings.metrics_path, self._metrics)
+        app.router.add_get("/healthz", self._health)
+        app.router.add_get("/healthz/{model}", self._health)
         app.router.add_route("*", "/v1/{tail:.*}", self._answer)
         app.router.add_routes(self._routes)
         # aiohttp waits so long for handlers, then as long again for those it has cancelled.
@@ -147,6 +149,11 @@ class RestServer:
 
     async def _metrics(self, request: web.Request) -> web.Response:
         return web.Response(body=self._server.metrics.text(), headers={"Content-Type": CONTENT_TYPE})
+
+    async def _health(self, request: web.Request) -> web.Response:
+        """As gRPC's health service, for probes that speak no TLS."""
+        well = self._server.is_well(request.match_info.get("model", ""))
+        return _json({"status": "SERVING" if well else "NOT_SERVING"}, 200 if well else 503)
 
     async def _answer(self, request: web.Request) -> web.Response:
         path, is_get = request.path, request.method == "GET"

@@ -176,6 +176,12 @@ def _page_flags(group: Any) -> None:
         metavar="JSONL",
         help="users to pick from: one a line, with user_id and the lists that serving.client --user takes",
     )
+    _add(
+        group,
+        "ui_judgments",
+        metavar="JSONL",
+        help="judged queries, a line each of query, item_id, grade",
+    )
 
 
 def _running_flags(group: Any) -> None:

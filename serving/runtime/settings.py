@@ -41,8 +41,8 @@ def check_paths(flags: argparse.Namespace) -> None:
         raise UserError("--port 0 is no port: give --grpc_socket_path as well, or --port auto for a free one")
     if flags.ui and not flags.rest_api_port:
         raise UserError("--ui is served on the REST port: give --rest_api_port as well")
-    if not flags.ui and (flags.ui_catalog or flags.ui_users):
-        raise UserError("--ui_catalog and --ui_users are for the page: give --ui as well")
+    if not flags.ui and (flags.ui_catalog or flags.ui_users or flags.ui_judgments):
+        raise UserError("--ui_catalog, --ui_users and --ui_judgments are for the page: give --ui as well")
 
 
 def settings_of(flags: argparse.Namespace) -> Settings:

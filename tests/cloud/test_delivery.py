@@ -8,10 +8,12 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -67,6 +69,14 @@ def called(program: str) -> list[tuple[str, list[str]]]:
     ]
 
 
+def modules() -> Iterator[tuple[str, list[str]]]:
+    """(step, words behind `python -m`) of its calls, those within a container of the step's among them."""
+    for step in BUILD.steps:
+        for words in commands(step):
+            if words[0] in ("python", "docker") and "python" in words:
+                yield step.id, words[words.index("python") + 2 :]
+
+
 def test_the_order_of_the_steps() -> None:
     assert len(STEPS) == len(BUILD.steps)
     seen: set[str] = set()
@@ -75,7 +85,7 @@ def test_the_order_of_the_steps() -> None:
         assert 0 < step.timeout.total_seconds() <= BUILD.timeout.total_seconds(), step.id
         seen.add(step.id)
     begun = [step.id for step in BUILD.steps if list(step.wait_for) == ["-"]]
-    assert begun == ["test", "audit", "trainer-image", "beam-image", "serving-images"]
+    assert begun == ["test", "audit", "sbom", "pin"]
 
 
 def test_nothing_is_released_before_all_else_has_passed() -> None:
@@ -91,7 +101,7 @@ def test_what_is_trained_does_not_wait_for_what_is_slow() -> None:
     while step in STEPS:
         path.append(step)
         step = STEPS[step].wait_for[0]
-    assert path == ["gate", "evaluate", "train", "sample", "trainer-image"]
+    assert path == ["gate", "evaluate", "train", "sample", "trainer-image", "pin"]
 
 
 def test_substitutions_are_defined_and_documented_and_no_secret_is_among_them() -> None:
@@ -111,7 +121,7 @@ def test_scripts_are_of_the_shell(name: str) -> None:
 
 def test_commands_have_their_flags(tmp_path: Path) -> None:
     seen = set()
-    for step, (module, *flags) in called("python -m"):
+    for step, (module, *flags) in modules():
         seen.add(module)
         program = importlib.import_module(module)
         parse = getattr(program, "arguments", None) or program._arguments
@@ -174,7 +184,8 @@ def run_here(step: str, folder: Path, **changes: str) -> subprocess.CompletedPro
     """A step's script, here, with the tools of the folder."""
     path = f"{folder / 'tools'}:{os.environ['PATH']}"
     environment = {**os.environ, **variables(**changes), "PATH": path, "PYTHONPATH": str(ROOT)}
-    script = STEPS[step].script.replace("/tmp/", f"{folder}/").replace("/workspace/", f"{ROOT}/")
+    script = STEPS[step].script.replace("/tmp/", f"{folder}/")
+    script = script.replace("/workspace/models", f"{folder}/models").replace("/workspace/", f"{ROOT}/")
     for port in re.findall(r"--port (\d+)", script):
         script = script.replace(port, str(*free_ports(1)))
     return subprocess.run(["sh"], input=script, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
@@ -201,11 +212,10 @@ def test_the_server_answers(tmp_path: Path) -> None:
     """As in the new image; its export is made here by another model, in the folder that the flags name."""
     write_version(tmp_path / "small", 1, ["a", "b", "c"])
     (tmp_path / "tools").mkdir()
-    export = (
-        f'case "$2" in serving.export) mkdir -p {tmp_path}/models; mv {tmp_path}/small {tmp_path}/models/retrieval;; '
-    )
-    tool(tmp_path / "tools" / "python", export + f'*) exec {sys.executable} "$@";; esac')
-    done = run_here("serve", tmp_path)
+    tool(tmp_path / "tools" / "python", f'exec {sys.executable} "$@"')
+    tool(tmp_path / "tools" / "docker", f"mkdir {tmp_path}/models; mv {tmp_path}/small {tmp_path}/models/retrieval")
+    for step in ("export", "serve"):
+        done = run_here(step, tmp_path)
     assert done.returncode == 0, done.stderr
     (answers,) = re.findall(r"^rank .*\n((?:   \d .*\n)+)", done.stdout, re.MULTILINE)
     assert {line.split()[3] for line in answers.splitlines()} == {"a", "b", "c"}
@@ -218,8 +228,7 @@ def test_scann_in_tensorflow_serving_is_asked(answers: bool, tmp_path: Path) -> 
     tool(tmp_path / "tools" / "docker", f'echo "$*" >> {tmp_path}/asked')
     tool(tmp_path / "tools" / "timeout", 'shift; exec "$@"' if answers else "exit 124")
     done = run_here("serve-scann", tmp_path)
-    export, start, *rest = (tmp_path / "asked").read_text().splitlines()
-    assert export.endswith("/models/retrieval --index scann") and "python -m serving.export" in export
+    start, *rest = (tmp_path / "asked").read_text().splitlines()
     assert "--detach --name scann" in start and start.endswith("/tf-serving-scann:b1")
     if answers:
         assert done.returncode == 0 and rest[0].endswith("python -m serving.client shoes --target scann:8500")
@@ -239,16 +248,20 @@ def test_the_release(tmp_path: Path) -> None:
         template = ContainerSpec.from_json((tmp_path / f"{name}.json").read_text(), ignore_unknown_fields=False)
         assert template.image == template.default_environment.sdk_container_image == f"{variables()['_IMAGES']}/beam:b1"
         assert f"gs://bucket/templates/{name}.json" in asked
+    assert "gs://bucket/sbom/b1/" in asked
 
 
 def test_the_servers_are_rolled_over(tmp_path: Path) -> None:
-    image = f"{variables()['_IMAGES']}/server:b1"
+    image = f"{variables()['_IMAGES']}/server@sha256:5e"
+    asked = f'echo "$*" >> {tmp_path}/good/asked; case "$*" in *digest*) echo sha256:5e;; esac'
     for name in ("good", "bad"):
-        (tmp_path / name).mkdir()
-    done = run("serve-live", tmp_path / "good", _DEPLOY="true", _CLUSTER="shop")
+        (tmp_path / name / "tools").mkdir(parents=True)
+    tool(tmp_path / "good/tools/gcloud", asked)
+    tool(tmp_path / "good/tools/kubectl", f'echo "kubectl $*" >> {tmp_path}/good/asked')
+    done = run_here("serve-live", tmp_path / "good", _DEPLOY="true", _CLUSTER="shop")
     assert done.returncode == 0, done.stderr
-    credentials, change, wait = (tmp_path / "good/asked").read_text().splitlines()
-    assert credentials == "gcloud container clusters get-credentials shop --region europe-west4 --project my-project"
+    credentials, _, change, wait = (tmp_path / "good/asked").read_text().splitlines()
+    assert credentials == "container clusters get-credentials shop --region europe-west4 --project my-project"
     assert change == f"kubectl set image deployment/retrieval server={image}" and "rollout status" in wait
     deployment = next(yaml.safe_load_all((ROOT / "deploy/serving/kubernetes/deployment.yaml").read_text()))
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
@@ -259,12 +272,38 @@ def test_the_servers_are_rolled_over(tmp_path: Path) -> None:
     )
 
     asked = f'echo "$*" >> {tmp_path}/bad/asked'
-    (tmp_path / "bad/tools").mkdir()
     tool(tmp_path / "bad/tools/gcloud", asked)
     tool(tmp_path / "bad/tools/kubectl", f'{asked}; [ "$2" != status ]')
     done = run_here("serve-live", tmp_path / "bad", _DEPLOY="true", _CLUSTER="shop")
     assert done.returncode == 1
     assert (tmp_path / "bad/asked").read_text().splitlines()[-1] == "rollout undo deployment/retrieval"
+
+
+def test_base_images_are_pinned(tmp_path: Path) -> None:
+    """Every base image of every Dockerfile, whether it has a digest or not; without one from the registry, no build."""
+    (tmp_path / "tools").mkdir()
+    manifest = (
+        'echo "Name: $4"; echo "Digest:    sha256:$(printf "%s" "$4" | sha256sum | cut -c1-64)"; echo "  Digest: no"'
+    )
+    tool(tmp_path / "tools" / "docker", manifest)
+    deploy = shutil.copytree(ROOT / "deploy", tmp_path / "deploy")
+    script = STEPS["pin"].script
+    environment = {**os.environ, "PATH": f"{tmp_path / 'tools'}:{os.environ['PATH']}"}
+    given: dict[str, Any] = {"input": script, "env": environment, "cwd": tmp_path, "text": True, "capture_output": True}
+    texts = []
+    for _ in range(2):
+        subprocess.run(["sh"], check=True, **given)
+        texts.append({path: path.read_text() for path in deploy.rglob("*.Dockerfile")})
+    assert texts[0] == texts[1] and len(texts[0]) == len(DOCKERFILES)
+    for path, text in texts[0].items():
+        stages = {"build", *re.findall(r"^FROM \S+ AS (\S+)", text, re.MULTILINE)}
+        for image in re.findall(r"^FROM (\S+)", text, re.MULTILINE):
+            assert image in stages or re.search(r"@sha256:[0-9a-f]{64}$", image), (path.name, image)
+        before = (ROOT / path.relative_to(tmp_path)).read_text()
+        assert re.sub(r"@sha256:\w+", "", text) == re.sub(r"@sha256:\w+", "", before)
+    tool(tmp_path / "tools" / "docker", "exit 1")
+    done = subprocess.run(["sh"], check=False, **given)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and "gives no digest for" in done.stderr
 
 
 @pytest.mark.parametrize("step", ["release", "serve-live", "train-in-full"])

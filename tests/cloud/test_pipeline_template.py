@@ -35,7 +35,7 @@ def test_finishing_broken_off_and_repeated(tmp_path: Path, monkeypatch: pytest.M
     config = load_section(CONFIG, "preprocessing", PreprocessingConfig)
     staged = {"vocab-word.txt": "red\nshoe\n", "vocab-item.txt": "i1\n", "train-00000-of-00001.tfrecord.gz": ""}
     examples = '[["examples", "train", 3], ["examples", "validation", 1], ["examples", "eval", 1]]'
-    counts = f'{{"cuts": [4, 5], "times": [1, 9], "stray": 0, "counts": {examples}}}'
+    counts = f'{{"cuts": [4, 5], "times": [1, 9], "stray": 0, "counts": {examples}, "files": {{}}}}'
     folder = DataFolder(str(tmp_path))
     folder.prepare()
     for name, text in {**staged, "counts.json": counts}.items():

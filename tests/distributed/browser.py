@@ -60,6 +60,7 @@ def _unpack(aside: Path) -> None:
         with tarfile.open(browser / name) as tar:
             tar.extractall(browser, filter="data")
     (browser / "fonts.conf").write_text(_FONTS)
+    shutil.copy(aside / "node_modules" / "axe-core" / "axe.min.js", browser)
 
 
 class Page:
@@ -131,6 +132,21 @@ class Page:
         text = {"text": "\r"} if key == "Enter" else {}
         await self.call("Input.dispatchKeyEvent", type="keyDown", key=key, windowsVirtualKeyCode=code, **text)
         await self.call("Input.dispatchKeyEvent", type="keyUp", key=key, windowsVirtualKeyCode=code)
+
+    async def barriers(self) -> list[str]:
+        """What axe-core finds that keeps people out, of its two worst kinds."""
+        await self.evaluate((chromium() / "axe.min.js").read_text(encoding="utf-8") + ";0")
+        found = await self.evaluate("axe.run().then(found => found.violations)")
+        return [
+            f"{one['id']}: {one['help']} ({node['target'][0]}: {node['failureSummary']})"
+            for one in found
+            if one["impact"] in ("serious", "critical")
+            for node in one["nodes"]
+        ]
+
+    async def prefer(self, scheme: str) -> None:
+        """Light or dark."""
+        await self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
 
     async def picture(self, path: Path) -> None:
         """A PNG of what is seen."""

@@ -12,12 +12,12 @@ import pytest
 from environments import fresh, pip, run
 from processes import Processes
 
-from tests.packages import ROOT, Built, build
+from tests.packages import ROOT, Built, build, locked
 from tests.ports import free_ports
 from tests.serving.runtime.small_model import write_version
 
 START_ATTEMPTS = 40
-LOCK = dict(line.split("==") for line in (ROOT / "requirements.lock").read_text().split())
+LOCK = locked(ROOT / "requirements.lock")
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,9 @@ print(len(hits), {{hit.item_id for hit in hits}} <= set("abc"))
 
 def test_the_package_brings_what_the_pipeline_needs(built: Built, tmp_path: Path) -> None:
     python = fresh(tmp_path / "env")
-    pip(python, "install", "--constraint", ROOT / "requirements.lock", built.wheel)
+    versions = tmp_path / "versions"
+    versions.write_text("".join(f"{name}=={version}\n" for name, version in LOCK.items()))  # what is built has no hash
+    pip(python, "install", "--constraint", versions, built.wheel)
     run(python, "-m", "pip", "check", cwd=tmp_path)
     config = ROOT / "configs" / "demo.yaml"
     size = ("--items", 300, "--users", 60, "--days", 10)

@@ -6,7 +6,8 @@ import re
 from typing import NamedTuple
 
 from preprocessing.command.console import UserError, nearest
-from trainer.config import DistributionConfig, TrainerConfig
+from trainer.config import TrainerConfig
+from trainer.config_training import DistributionConfig
 
 # The GPU names of the API, by how people write them.
 GPUS = {
@@ -36,22 +37,26 @@ _TYPE = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)+")
 
 
 class Machines(NamedTuple):
-    """`replicas` machines of one type, `gpus` a machine."""
+    """`replicas` machines of one type, `gpus` a machine; with parameter servers they are its workers."""
 
     type: str
     gpu: str | None = None
     gpus: int = 0
     replicas: int = 1
     spot: bool = False
+    servers: int = 0
+    server_type: str = "n1-highmem-8"  # of the servers and of the chief, which trains nothing itself
 
     @property
     def devices(self) -> int:
-        """What trains at once, all machines together."""
-        return self.replicas * max(1, self.gpus)
+        """What makes a step together."""
+        return 1 if self.servers else self.replicas * max(1, self.gpus)
 
     @property
     def distribution(self) -> DistributionConfig:
         """The strategy that these machines train by."""
+        if self.servers:
+            return DistributionConfig(strategy="parameter_server")
         if self.replicas > 1:
             return DistributionConfig(strategy="multiworker")
         return DistributionConfig(strategy="mirrored" if self.gpus > 1 else "none")
@@ -67,6 +72,15 @@ class Machines(NamedTuple):
         if (self.gpu is None) != (self.gpus == 0):
             raise UserError("--gpu and --gpus belong together, as in --gpu L4 --gpus 2")
         self._check_family()
+        self._check_servers()
+
+    def _check_servers(self) -> None:
+        if self.servers < 0:
+            raise UserError(f"--servers {self.servers}: at least 0")
+        if self.servers and self.gpus > 1:
+            raise UserError(f"--servers {self.servers} --gpus {self.gpus}: a worker of parameter servers has one GPU")
+        if not _TYPE.fullmatch(self.server_type):
+            raise UserError(f"--server-type {self.server_type}: not a machine type, as in n1-highmem-8")
 
     def _check_family(self) -> None:
         wanted = next((gpu for family, gpu in _FAMILIES.items() if self.type.startswith(family)), None)

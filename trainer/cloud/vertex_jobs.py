@@ -53,7 +53,7 @@ def _job_spec(submission: Submission, module: str, config_path: str) -> api.Cust
 
 
 def _pools(submission: Submission, module: str, config_path: str) -> list[api.WorkerPoolSpec]:
-    """The first pool is one machine, which TF_CONFIG calls the chief; the second holds the workers."""
+    """The first pool is one machine, which TF_CONFIG calls the chief; then come the workers, then the servers (ps)."""
     machines = submission.machines
     args = ["--config", config_path, "--data", submission.data, "--job-dir", submission.job_dir]
     program: dict[str, api.ContainerSpec | api.PythonPackageSpec]
@@ -70,7 +70,11 @@ def _pools(submission: Submission, module: str, config_path: str) -> list[api.Wo
         machine.accelerator_type = getattr(api.AcceleratorType, GPUS[machines.gpu])
         machine.accelerator_count = machines.gpus
     disk = api.DiskSpec(boot_disk_type="pd-ssd", boot_disk_size_gb=submission.disk_gb)
-    counts = [1, machines.replicas - 1] if machines.replicas > 1 else [1]
+    if machines.servers:
+        server = api.MachineSpec(machine_type=machines.server_type)
+        pools = [(server, 1), (machine, machines.replicas), (server, machines.servers)]
+    else:
+        pools = [(machine, 1), (machine, machines.replicas - 1)][: min(2, machines.replicas)]
     return [
-        api.WorkerPoolSpec(machine_spec=machine, replica_count=count, disk_spec=disk, **program) for count in counts
+        api.WorkerPoolSpec(machine_spec=one, replica_count=count, disk_spec=disk, **program) for one, count in pools
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -33,16 +33,25 @@ def requests(
     return _read(data_dir, split, "requests", batch, features, limit)
 
 
-def catalog(data_dir: str, batch: int, features: Collection[str] | None = None) -> tf.data.Dataset:
-    """The live items in the files' order, parsed, the last batch as it falls out."""
-    return _read(data_dir, "catalog", "catalog", batch, features, -1)
+def catalog(
+    data_dir: str, batch: int, features: Collection[str] | None = None, files: Sequence[str] | None = None
+) -> tf.data.Dataset:
+    """The live items in the files' order, or those of some files, parsed, the last batch as it falls out."""
+    return _read(data_dir, "catalog", "catalog", batch, features, -1, files)
 
 
 def _read(
-    data_dir: str, split: str, kind: str, batch: int, names: Collection[str] | None, limit: int
+    data_dir: str,
+    split: str,
+    kind: str,
+    batch: int,
+    names: Collection[str] | None,
+    limit: int,
+    files: Sequence[str] | None = None,
 ) -> tf.data.Dataset:
     spec = select(read_spec(data_dir)[kind], names)
-    records = tf.data.TFRecordDataset(record_files(data_dir, split), COMPRESSION, num_parallel_reads=None).take(limit)
+    chosen = record_files(data_dir, split) if files is None else list(files)
+    records = tf.data.TFRecordDataset(chosen, COMPRESSION, num_parallel_reads=None).take(limit)
     parsed = records.batch(batch).map(lambda x: tf.io.parse_example(x, spec), tf.data.AUTOTUNE, deterministic=True)
     return parsed.prefetch(2)
 

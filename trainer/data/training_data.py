@@ -8,67 +8,40 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from preprocessing.data.spec import read_spec
-from trainer.config import DataConfig, TrainerConfig
+from trainer.config import TrainerConfig
 from trainer.data.catalog_requests import CatalogRequests, joined, of_mixture, request_names, share_of
-from trainer.data.dataset import COMPRESSION, Features, keyed_items, keyed_requests, record_files, select
+from trainer.data.dataset import Features, keyed_items, keyed_requests, select
+from trainer.data.record_stream import Number, Stream, counted_files
 
 _APART = 1_000_003  # between the seeds of two streams of the catalogue, which count up by epochs
-
-
-class Stream:
-    """An endless, shuffled stream of records: epoch after epoch, the order decided by the seed alone.
-
-    Batches are cut across the ends of epochs, so the record at which a step begins is arithmetic, and a
-    run resumes at any step by skipping what lies before it in the running epoch.
-    """
-
-    def __init__(self, files: list[str], records: int, config: DataConfig, seed: int) -> None:
-        self._files = files
-        self._records = records
-        self._config = config
-        self._seed = seed
-
-    def examples(self, start: int) -> tf.data.Dataset:
-        """Serialised examples from record `start` of the stream on."""
-        first, offset = divmod(start, self._records)
-        running = self._epoch(tf.constant(first, tf.int64)).skip(offset)
-        later = tf.data.Dataset.range(first + 1, tf.int64.max)
-        return running.concatenate(later.flat_map(self._epoch))
-
-    def _epoch(self, epoch: tf.Tensor) -> tf.data.Dataset:
-        order = tf.random.experimental.stateless_shuffle(
-            tf.constant(self._files), seed=tf.stack([tf.constant(self._seed, tf.int64), epoch])
-        )
-        records = tf.data.Dataset.from_tensor_slices(order).interleave(
-            lambda file: tf.data.TFRecordDataset(file, COMPRESSION),
-            cycle_length=self._config.readers,
-            block_length=16,
-            num_parallel_calls=min(self._config.readers, 2),
-            deterministic=True,
-        )
-        window = min(self._config.shuffle, self._records)
-        return records.shuffle(window, seed=self._seed + epoch, reshuffle_each_iteration=False)
 
 
 class Due(NamedTuple):
     """From which step on, and for whom, records are cut out of a stream."""
 
-    step: int
+    step: Number
     pipelines: int = 1
-    pipeline: int = 0
+    pipeline: Number = 0
     replicas: int = 1
+    alone: bool = False  # each pipeline makes steps of its own
+
+    def batch(self, count: int) -> int:
+        """Records a batch, of `count` a step."""
+        return count // self.replicas
 
     def step_size(self, count: int) -> int:
-        """Records a step, of all replicas: each has as many."""
-        return count // self.replicas * self.replicas
+        """Records a step, of all replicas: each has as many; of steps that all pipelines make alone, those of all."""
+        return self.batch(count) * (self.pipelines if self.alone else self.replicas)
 
     def numbered(self, stream: Stream, count: int) -> tf.data.Dataset:
-        """Batches of (places in the stream `[n]`, records `[n]`), `count` records a step."""
-        start = self.step * self.step_size(count)
-        records = stream.examples(start).enumerate(start)
-        if self.pipelines > 1:
-            records = records.shard(self.pipelines, self.pipeline)
-        return records.batch(count // self.replicas, drop_remainder=True)
+        """Batches of (places `[n]`, records `[n]`), `count` records a step; a place is step x size + place in it."""
+        size = self.step_size(count)
+        mine = size // self.pipelines
+        start = tf.cast(self.step, tf.int64) * mine
+        first = tf.cast(self.pipeline, tf.int64) * mine
+        records = stream.examples(start, self.pipelines, self.pipeline).enumerate(start)
+        batches = records.batch(self.batch(count), drop_remainder=True)
+        return batches.map(lambda number, records: (number // mine * size + first + number % mine, records))
 
     def records(self, stream: Stream, count: int) -> tf.data.Dataset:
         """The same without their places."""
@@ -98,29 +71,29 @@ class TrainingData:
         self.items = int(spec["items"])
         self._request_spec = select(spec["requests"], request_names)
         self._item_spec = select(spec["catalog"], {*item_names, "item_id"})
-        train, live = record_files(data_dir, "train"), record_files(data_dir, "catalog")
-        self._log = Stream(train, self.requests, config.data, config.seed)
-        self._shared = Stream(live, self.items, config.data, config.seed + 1)
+        train, live = counted_files(data_dir, "train"), counted_files(data_dir, "catalog")
+        self._log = Stream(train, config.data, config.seed)
+        self._shared = Stream(live, config.data, config.seed + 1)
         if config.data.from_older:
-            folders = config.data.older.folders
-            older = [file for folder in folders for file in record_files(folder, "train")]
-            count = sum(int(read_spec(folder)["examples"]["train"]) for folder in folders)
-            self._older = Stream(older, count, config.data, config.seed + 2 * _APART)
+            older = [file for folder in config.data.older.folders for file in counted_files(folder, "train")]
+            self._older = Stream(older, config.data, config.seed + 2 * _APART)
         if config.data.from_catalog:
-            self._asking = Stream(live, self.items, config.data, config.seed + _APART)
+            self._asking = Stream(live, config.data, config.seed + _APART)
             self._made = CatalogRequests(data_dir, spec, request_names, config.seed)
 
-    def batches(self, step: int = 0, pipelines: int = 1, pipeline: int = 0, replicas: int = 1) -> tf.data.Dataset:
+    def batches(
+        self, step: Number = 0, pipelines: int = 1, pipeline: Number = 0, replicas: int = 1, alone: bool = False
+    ) -> tf.data.Dataset:
         """The batches from `step` on that are due to one of several input pipelines.
 
         Args:
           step: steps done before.
-          pipelines: input pipelines in all (one a worker); each reads every file and keeps its share of records,
-            so that the records of a step do not depend on how many there are.
+          pipelines: input pipelines in all, one a worker; each reads its own files.
           pipeline: which of them this is.
           replicas: replicas in all; each gets a batch of its own.
+          alone: whether each pipeline makes steps of its own, of which `step` are done.
         """
-        due = Due(step, pipelines, pipeline, replicas)
+        due = Due(step, pipelines, pipeline, replicas, alone)
         data, negatives = self._config.data, self._config.loss.shared_negatives
         parts = {"requests": _parsed(due.records(self._log, data.from_log), self._request_spec)}
         if data.from_older:
@@ -135,9 +108,19 @@ class TrainingData:
         options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
         return batches.prefetch(data.prefetch).with_options(options)
 
-    def request_ids(self, step: int) -> list[str]:
-        """The requests of one step's batch, of all replicas."""
-        due, data = Due(step), self._config.data
+    def request_ids(self, step: int, pipelines: int = 1, replicas: int = 1) -> list[str]:
+        """The requests of one step's batches, of all replicas."""
+        batches = [
+            batch.numpy()
+            for pipeline in range(pipelines)
+            for part in self._ids(Due(step, pipelines, pipeline, replicas))
+            for batch in part.take(replicas // pipelines)
+        ]
+        return [one.decode(errors="replace") for batch in batches for one in batch]
+
+    def _ids(self, due: Due) -> list[tf.data.Dataset]:
+        """What `batches` reads, as names of requests."""
+        data = self._config.data
         logs = [due.records(self._log, data.from_log)]
         if data.from_older:
             logs.append(due.records(self._older, data.from_older))
@@ -145,7 +128,7 @@ class TrainingData:
         if data.from_catalog:
             asking = _parsed(due.records(self._asking, data.from_catalog), _only("item_id"))
             parts.append(asking.map(lambda one: request_names(one["item_id"])))
-        return [one.decode(errors="replace") for part in parts for one in next(iter(part)).numpy()]
+        return parts
 
     def _made_requests(self, due: Due, count: int) -> tf.data.Dataset:
         def make(places: tf.Tensor, records: tf.Tensor) -> Features:

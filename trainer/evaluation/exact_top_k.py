@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -22,14 +23,19 @@ class Ranking(NamedTuple):
     scores: np.ndarray  # float32 [n, K]
 
 
-def item_vectors(towers: TrainedTowers, data_dir: str, items: int, memory: int) -> np.ndarray:
-    """The catalogue's vectors `[items, d]` in the order of its files; past `memory` bytes, in a file without a name."""
+def item_vectors(
+    towers: TrainedTowers, data_dir: str, items: int, memory: int, files: Sequence[str] | None = None
+) -> np.ndarray:
+    """The vectors `[items, d]` of the catalogue, or of some of its files, in their order.
+
+    Past `memory` bytes they lie in a file without a name.
+    """
     shape = (items, towers.dim)
     if items * towers.dim * 4 <= memory:
         vectors = np.empty(shape, np.float32)
     else:
         vectors = np.memmap(tempfile.TemporaryFile(), np.float32, "w+", shape=shape)  # noqa: SIM115 (closed with it)
-    batches = catalog(data_dir, _BLOCK, towers.item_columns)
+    batches = catalog(data_dir, _BLOCK, towers.item_columns, files)
     embed = tf.function(towers.item, input_signature=[batches.element_spec])
     for number, batch in enumerate(batches):
         vectors[number * _BLOCK : (number + 1) * _BLOCK] = embed(batch)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from apache_beam.options.pipeline_options import PipelineOptions
 
 from trainer.evaluation.bm25 import Bm25
 from trainer.evaluation.catalogue import Catalogue
@@ -14,7 +15,8 @@ from trainer.evaluation.exact_top_k import Ranking, exact_top_k, item_vectors
 from trainer.evaluation.judgments import Judgments
 from trainer.evaluation.past_queries import PastQueries
 from trainer.evaluation.query_scores import QueryScorer, rank_requests, search
-from trainer.job.restore import restore
+from trainer.evaluation.top_k_by_workers import top_k_by_workers
+from trainer.job.restore import TrainedTowers, restore
 
 
 class Setting(NamedTuple):
@@ -26,6 +28,7 @@ class Setting(NamedTuple):
     judgments: Judgments | None
     k: int
     memory: int  # bytes
+    workers: PipelineOptions | None = None  # of Beam, where its workers search for jobs
 
     @property
     def unasked(self) -> list[bytes]:
@@ -66,11 +69,10 @@ def ask_job(name: str, job_dir: str, setting: Setting) -> Answers:
     """The best checkpoint of a job, by exact search."""
     towers = restore(job_dir, setting.data_dir)
     vectors, scores = encode(towers, setting.eval_requests)
-    items = item_vectors(towers, setting.data_dir, len(setting.catalogue), setting.memory // 2)
     nobodys = np.zeros([0, towers.dim], np.float32)
     if setting.unasked:
         nobodys = encode_queries(towers, setting.data_dir, setting.unasked)
-    together = exact_top_k(np.concatenate([vectors, nobodys]), items, setting.k, setting.memory // 2)
+    together = _nearest(np.concatenate([vectors, nobodys]), towers, job_dir, setting)
     count = len(vectors)
     ranking = Ranking(together.rows[:count], together.scores[:count])
     unasked = Ranking(together.rows[count:], together.scores[count:])
@@ -82,8 +84,17 @@ def ask_job_without_past(name: str, job_dir: str, setting: Setting) -> Answers:
     towers = restore(job_dir, setting.data_dir)
     queries, places = np.unique(setting.eval_requests.queries.astype(object), return_inverse=True)
     vectors = encode_queries(towers, setting.data_dir, [*queries.tolist(), *setting.unasked])
-    items = item_vectors(towers, setting.data_dir, len(setting.catalogue), setting.memory // 2)
-    found = exact_top_k(vectors, items, setting.k, setting.memory // 2)
+    found = _nearest(vectors, towers, job_dir, setting)
     ranking = Ranking(found.rows[places], found.scores[places])
     unasked = Ranking(found.rows[len(queries) :], found.scores[len(queries) :])
     return Answers(f"{name} without the past", ranking, None, unasked)
+
+
+def _nearest(queries: np.ndarray, towers: TrainedTowers, job_dir: str, setting: Setting) -> Ranking:
+    """The nearest items of queries `[n, d]`."""
+    memory = setting.memory // 2
+    if setting.workers is not None:
+        return top_k_by_workers(queries, job_dir, setting.data_dir, setting.k, setting.memory, setting.workers)
+    return exact_top_k(
+        queries, item_vectors(towers, setting.data_dir, len(setting.catalogue), memory), setting.k, memory
+    )

@@ -8,7 +8,7 @@ import numpy as np
 
 from preprocessing.data.spec import asked_by_people, read_spec
 from preprocessing.text.vocabulary_files import known_words
-from preprocessing.words.build_word_search import build_word_search
+from preprocessing.words.build_word_search import build_word_search, corrected_to
 from preprocessing.words.channel_fusion import Found, fuse_lists
 from preprocessing.words.choose_fusion import DEPTHS, MOST_REQUESTS, Chosen
 from preprocessing.words.config import WordsConfig
@@ -73,13 +73,13 @@ def _words(data_dir: str, catalogue: Catalogue, spec: dict, config: WordsConfig)
     texts = {"title": catalogue.titles, "brand": catalogue.brands}
     texts |= {"description": catalogue.descriptions} if config.fields.description else {}
     items = read_words({name: one.tolist() for name, one in texts.items()})
-    lists = ListsInGraph(build_word_lists(items, config.fields.boosts))
+    lists = build_word_lists(items, config.fields.boosts)
+    spellings = corrected_to(items.spellings, lists.terms, lists.weights, config)
     clicked: set[bytes] = set()
     for batch in requests(data_dir, "train", 4096, {"query"}, MOST_TRAINING):
         clicked.update(batch["query"].numpy().tolist())
-    return Words(
-        build_word_search(lists, items, config, limits), ways_to_tell(known_words(data_dir), clicked, *limits), limits
-    )
+    search = build_word_search(ListsInGraph(lists), spellings, config, limits)
+    return Words(search, ways_to_tell(known_words(data_dir), clicked, *limits), limits)
 
 
 def _fused(chosen: Chosen, kinds: np.ndarray, vector: Ranking, words: Ranking) -> Ranking:

@@ -13,6 +13,7 @@ from trainer.config_models import ItemTableConfig
 from trainer.towers.hashed_ids import HashedIds
 from trainer.towers.lists import Ids, Lists
 from trainer.towers.noise import Noise
+from trainer.towers.sharded_tables import Table, looked_up, parts_of
 
 _STDDEV = 0.1
 _MOST_BUCKETS = 2**24  # with a row each: a table of more is a config's mistake
@@ -27,7 +28,7 @@ class OutsideRows(tf.keras.layers.Layer):
     def __init__(self, vectors: np.ndarray, width: int, name: str) -> None:
         super().__init__(name=name, dtype="float32")
         variable = tf.Variable(vectors, trainable=False, dtype=tf.float32)
-        self._vectors_of = lambda ids: tf.gather(variable, ids)  # a layer finds its variables in attributes alone
+        self._vectors_of = lambda ids: looked_up(variable, ids)  # a layer finds its variables in attributes alone
         self.found = tf.constant(np.any(vectors, axis=1))
         self._projection = self.add_weight(f"{name}/projection", [vectors.shape[1], width])
 
@@ -78,13 +79,18 @@ class Tables(tf.keras.layers.Layer):
 
     @property
     def embeddings(self) -> list[tf.Variable]:
-        """The tables themselves, whose rows are trained one by one."""
-        return list(self._rows.values())
+        """The tables themselves, or their parts, whose rows are trained one by one."""
+        return [part for table in self._rows.values() for part in parts_of(table)]
 
     @property
     def names(self) -> list[str]:
-        """The vocabularies of `embeddings`, in their order."""
+        """The vocabularies of the tables, in their order."""
         return list(self._rows)
+
+    @property
+    def parts(self) -> dict[str, int]:
+        """In how many parts each table lies."""
+        return {name: len(parts_of(table)) for name, table in self._rows.items()}
 
     def fold(self) -> None:
         """Makes the tables those of a served tower, which needs no gradient.
@@ -134,11 +140,11 @@ class Tables(tf.keras.layers.Layer):
         unknown = self._noise.integers(shape, "unknown item", 1, 1 + self._item_buckets)
         return tf.where(self._noise.uniform(shape, "forgotten item") < rate, unknown, ids)
 
-    def gathered(self, name: str, table: tf.Tensor | tf.Variable, ids: tf.Tensor) -> tf.Tensor:
+    def gathered(self, name: str, table: Table, ids: tf.Tensor) -> tf.Tensor:
         """Of ids `[...]` what a table that runs beside the one of this name holds for them: `[..., d]`."""
         if self._hashed is not None and self._is_hashed(name):
             return self._hashed.summed(table, ids)
-        return tf.gather(table, ids)
+        return looked_up(table, ids)
 
     def _is_hashed(self, name: str) -> bool:
         return name == "item" and self._hashed is not None

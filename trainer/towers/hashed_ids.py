@@ -6,6 +6,8 @@ import zlib
 
 import tensorflow as tf
 
+from trainer.towers.sharded_tables import Table, looked_up
+
 _PRIME = 2**31 - 1  # above every id, so that products of an id and a multiplier fit 63 bits
 
 
@@ -37,8 +39,8 @@ class HashedIds:
         is_hashed = (ids > 0) & (ids <= self._buckets)
         return tf.where(is_hashed, hashed, own), is_hashed | self._first
 
-    def summed(self, table: tf.Tensor | tf.Variable, ids: tf.Tensor) -> tf.Tensor:
+    def summed(self, table: Table, ids: tf.Tensor) -> tf.Tensor:
         """The vectors `[..., width]` of ids `[...]`."""
         places, count = self.places(ids)
-        rows = tf.gather(table, places)
+        rows = looked_up(table, places)
         return tf.reduce_sum(rows * tf.cast(count, rows.dtype)[..., None], axis=-2)

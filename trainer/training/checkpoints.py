@@ -6,7 +6,7 @@ import math
 
 import tensorflow as tf
 
-from trainer.config import TrainingConfig
+from trainer.config_training import TrainingConfig
 from trainer.job.job_folder import Job
 from trainer.models.two_tower import TwoTower
 from trainer.training.optimizers import ClippedComposite

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import os
 from typing import NamedTuple
 
 import tensorflow as tf
 
-from preprocessing.command.console import UserError
-from trainer.config import DistributionConfig
+from trainer.config_training import DistributionConfig
+from trainer.training.cluster import read_task
+
+_PART_BYTES = 256 << 10  # of a table on a server: smaller ones cost more calls than they spare memory
 
 
 class Placement(NamedTuple):
@@ -37,22 +37,16 @@ def placement_of(config: DistributionConfig) -> Placement:
     if config.strategy == "mirrored":
         return Placement(tf.distribute.MirroredStrategy(list(config.devices) or None), True)
     if config.strategy == "multiworker":
-        task = _task()
-        strategy = tf.distribute.MultiWorkerMirroredStrategy()
-        return Placement(strategy, task["type"] == "chief" or (task["type"] == "worker" and _is_first(task)))
+        task = read_task(config.strategy)
+        return Placement(tf.distribute.MultiWorkerMirroredStrategy(), task.writes)
+    if config.strategy == "parameter_server":
+        return Placement(_on_servers(), True)
     return Placement(tf.distribute.get_strategy(), True)
 
 
-def _task() -> dict:
-    try:
-        cluster = json.loads(os.environ.get("TF_CONFIG", ""))
-        return {**cluster["task"], "cluster": cluster["cluster"]}
-    except (ValueError, KeyError, TypeError):
-        raise UserError(
-            "trainer.distribution.strategy is multiworker, but TF_CONFIG does not name a cluster and a task; "
-            'it looks like {"cluster": {"worker": ["host:port", ...]}, "task": {"type": "worker", "index": 0}}'
-        ) from None
-
-
-def _is_first(task: dict) -> bool:
-    return "chief" not in task["cluster"] and int(task["index"]) == 0
+def _on_servers() -> tf.distribute.Strategy:
+    """The chief's, of workers and parameter servers."""
+    cluster = tf.distribute.cluster_resolver.TFConfigClusterResolver()
+    servers = len(cluster.cluster_spec().job_tasks("ps"))
+    parts = tf.distribute.experimental.partitioners.MinSizePartitioner(_PART_BYTES, max_shards=servers)
+    return tf.distribute.ParameterServerStrategy(cluster, variable_partitioner=parts)

@@ -25,7 +25,11 @@ from trainer.training.tensorboard import Journal
 from trainer.training.validation import Validation
 
 
-class NotFinite(Exception):
+class Stopped(Exception):
+    """Training broke off; the job goes on from its last checkpoint."""
+
+
+class NotFinite(Stopped):
     """The loss or its gradient is no number any more."""
 
 
@@ -36,7 +40,7 @@ class Trainer:
         self, config: TrainerConfig, data_dir: str, job: Job, placement: Placement, spec: dict[str, Any]
     ) -> None:
         self._config, self._placement, self._data_dir = config, placement, data_dir
-        self._goes_on = config.init.job is not None
+        self._goes_on, self._pipelines = config.init.job is not None, 1
         words = outside_words(config, data_dir, job, placement.chief)
         with placement.strategy.scope():
             self.model = build_model(config, spec, words)
@@ -82,6 +86,7 @@ class Trainer:
             return iter(self.data.batches(step))
 
         def of_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
+            self._pipelines = context.num_input_pipelines
             return self.data.batches(step, context.num_input_pipelines, context.input_pipeline_id, replicas)
 
         return iter(self._placement.strategy.distribute_datasets_from_function(of_worker))
@@ -91,21 +96,26 @@ class Trainer:
 
     def _advance(self, batches: Iterator[Any], step: int, shown: Display) -> int:
         """Steps up to the next halt."""
-        training = self._config.training
-        everys = (training.steps_per_call, training.checkpoint_every_steps, self._config.validation.every_steps)
-        halt = min(self.steps, *((step // every + 1) * every for every in everys if every))
+        halt = self._halt(step, self._config.training.steps_per_call)
         if self._placement.strategy.num_replicas_in_sync > 1:
             halt = step + 1  # collectives of unlike sizes do not stand a loop around them
         begun = time.monotonic()
         done, losses, norm, finite = self.train(batches, tf.constant(halt - step))
         step += int(done)
         if not bool(finite):
-            raise NotFinite(self._not_finite(step - 1))
+            raise NotFinite(self._not_finite(f"step {step - 1} (requests {self._named(step - 1)})"))
         speed = int(done) * self._config.data.batch / (time.monotonic() - begun)
-        losses = {name: float(loss) for name, loss in losses.items()}
-        self._journal.steps(step, losses, float(norm), speed)
-        shown.step(step, losses["loss"], speed)
+        self._say(shown, step, {name: float(loss) for name, loss in losses.items()}, float(norm), speed)
         return step
+
+    def _halt(self, step: int, *everys: int) -> int:
+        """The next step behind which there is something to do: one of `everys`, a checkpoint, a validation, the end."""
+        everys = (*everys, self._config.training.checkpoint_every_steps, self._config.validation.every_steps)
+        return min(self.steps, *((step // every + 1) * every for every in everys if every))
+
+    def _say(self, shown: Display, step: int, losses: dict[str, float], norm: float, speed: float) -> None:
+        self._journal.steps(step, losses, norm, speed)
+        shown.step(step, losses["loss"], speed)
 
     @tf.function(reduce_retracing=True)
     def train(self, batches: Any, steps: tf.Tensor) -> tuple[tf.Tensor, dict[str, tf.Tensor], tf.Tensor, tf.Tensor]:
@@ -115,13 +125,17 @@ class Trainer:
         totals = {name: tf.zeros([]) for name in self.model.objective.parts}
         norm, finite, done = tf.zeros([]), tf.constant(True), tf.constant(0)
         while done < steps and finite:
-            losses, norm = self.replica_step(next(batches))
+            losses, norm = self._one_step(next(batches))
             finite = tf.math.is_finite(losses["loss"]) & tf.math.is_finite(norm)
             totals = {name: totals[name] + losses[name] for name in totals}
             self.model.noise.step.assign_add(1)
             done += 1
         means = {name: total / tf.cast(tf.maximum(done, 1), tf.float32) for name, total in totals.items()}
         return done, means, norm, finite
+
+    def _one_step(self, batch: Any) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+        """One step of the only replica: (losses, norm of the gradient)."""
+        return self.replica_step(batch)
 
     def _train_together(self, batch: Any) -> tuple[tf.Tensor, dict[str, tf.Tensor], tf.Tensor, tf.Tensor]:
         """The same, one step of all replicas."""
@@ -140,12 +154,15 @@ class Trainer:
         norm = self._optimizer.apply_gradients(zip(tape.gradient(losses["loss"], variables), variables, strict=True))
         return {name: summed(loss) for name, loss in losses.items()}, norm
 
-    def _not_finite(self, step: int) -> str:
-        ids = self.data.request_ids(step)
-        named = ", ".join(ids[:8]) + (f" and {len(ids) - 8} more" if len(ids) > 8 else "")
+    def _named(self, step: int) -> str:
+        """Some requests of a step."""
+        ids = self.data.request_ids(step, self._pipelines, self._placement.strategy.num_replicas_in_sync)
+        return ", ".join(ids[:8]) + (f" and {len(ids) - 8} more" if len(ids) > 8 else "")
+
+    def _not_finite(self, where: str) -> str:
         last = self.checkpoints.latest or "none yet"
         return (
-            f"the loss or its gradient was not finite at step {step} (requests {named}); the last good checkpoint is "
+            f"the loss or its gradient was not finite at {where}; the last good checkpoint is "
             f"{last}; a lower optimizer.embedding_rate or clip_norm, or a longer warm-up, is the usual cure"
         )
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import tensorflow as tf
 
 from preprocessing.command.experiment import resolved_yaml
-from trainer.config import TrainerConfig, ValidationConfig
+from trainer.config import TrainerConfig
+from trainer.config_training import ValidationConfig
 from trainer.models.two_tower import TwoTower
 from trainer.training.optimizers import ClippedComposite
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
 from preprocessing.data.spec import read_spec
-from trainer.config import ValidationConfig
+from trainer.config_training import ValidationConfig
 from trainer.data.dataset import KEYS, catalog, key_of, requests
 from trainer.models.two_tower import TwoTower
 

@@ -1,4 +1,4 @@
-"""What the page knows besides the models: the catalogue's records and users with their past, from JSON Lines."""
+"""What the page knows besides the models: the catalogue's records, users with their past, and judged queries."""
 
 from __future__ import annotations
 
@@ -58,6 +58,19 @@ def read_users(path: str) -> dict[str, User]:
         except ValueError as error:
             raise UserError(str(error)) from None
     return users
+
+
+def read_judgments(path: str) -> dict[str, dict[str, float]]:
+    """The grades of `--ui_judgments` by query and item; those of one user's query alone are left out."""
+    grades: dict[str, dict[str, float]] = {}
+    for number, line in _lines("--ui_judgments", path):
+        content = _object("--ui_judgments", path, number, line)
+        query, item_id, grade = (content.get(name) for name in ("query", "item_id", "grade"))
+        if not isinstance(query, str) or not isinstance(item_id, str) or not isinstance(grade, int | float):
+            raise UserError(f"--ui_judgments {path}, line {number}: each line has query, item_id and a grade")
+        if content.get("user_id") is None:
+            grades.setdefault(query, {})[item_id] = float(grade)
+    return grades
 
 
 def _lines(flag: str, path: str) -> Iterator[tuple[int, bytes]]:

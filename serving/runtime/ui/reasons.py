@@ -14,6 +14,7 @@ import tensorflow as tf
 from tensorflow.core.framework import types_pb2
 
 from preprocessing.text import analyser
+from serving.retriever.fuse_lists import VECTOR
 from serving.retriever.request import User
 from serving.runtime.model_files import read_bytes
 from serving.runtime.predictor import Predictor, signature_of
@@ -32,7 +33,15 @@ HORIZONS = {
 _PAST = tuple(one.name for one in dataclasses.fields(User))
 _FRESH = "assets/fresh.txt"  # as serving.release.fresh_items writes it, which would bring Beam into the server
 _TEXTS = ("title", "brand", "category_leaf", "category_top")  # where the query's words are looked for
+_TOGETHER = 32  # queries in one call
 Row = Mapping[str, Any]
+NO_CONDITIONS: Row = {
+    "required_terms": (),
+    "allowed_leaves": (),
+    "allowed_brands": (),
+    "excluded_items": (),
+    "price_range": (math.nan, math.nan),
+}
 
 
 @dataclass(frozen=True)
@@ -44,6 +53,7 @@ class Asked:
     k: int
     conditions: Row  # by the names of `retrieve`'s inputs
     timeout: float
+    item_id: str = ""  # whose neighbours are wanted, instead of what answers the query
 
     def row(self, without: Sequence[str] = ()) -> Row:
         """The inputs of `retrieve`, some lists of the past left out."""
@@ -61,21 +71,35 @@ class Reasons:
         """The hits of the version that a ModelSpec names, best first, and what they took."""
         with self._predictor.use(spec) as servable:
             begun = time.perf_counter()
-            found = self._call(servable, "retrieve", [asked.row()], asked.timeout)
+            if asked.item_id:
+                row = {"item_id": asked.item_id, "k": asked.k, **asked.conditions}
+                found = self._call(servable, "similar", [row], asked.timeout)
+            else:
+                found = self._call(servable, "retrieve", [asked.row()], asked.timeout)
             answered = time.perf_counter()
-            ids = [one.decode("utf-8", "replace") for one in found["item_ids"][0]]
-            named = zip(ids, found["scores"][0].tolist(), found["channels"][0].tolist(), strict=True)
-            hits = [{"item_id": one, "score": score, "channels": channels} for one, score, channels in named]
-            hits = [hit for hit in hits if hit["item_id"]]
+            hits = _hits(found)
             horizons = self._explain(servable, asked, hits)
             return {
                 "model": servable.name,
                 "version": servable.version,
                 "hits": hits,
+                "known": bool(found["known"][0]) if asked.item_id else True,
                 "horizons": horizons,
                 "retrieve_ms": (answered - begun) * 1e3,
                 "reasons_ms": (time.perf_counter() - answered) * 1e3,
             }
+
+    def answers(self, spec: Any, queries: Sequence[str], k: int, timeout: float) -> dict[str, Any]:
+        """The first k ids that a version gives nobody in particular for each of some queries."""
+        found: dict[str, list[str]] = {}
+        with self._predictor.use(spec) as servable:
+            for begin in range(0, len(queries), _TOGETHER):
+                some = queries[begin : begin + _TOGETHER]
+                rows = [Asked(query, User(), k, NO_CONDITIONS, timeout).row() for query in some]
+                ids = self._call(servable, "retrieve", rows, timeout)["item_ids"].tolist()
+                for query, row in zip(some, ids, strict=True):
+                    found[query] = [one.decode("utf-8", "replace") for one in row if one]
+            return {"model": servable.name, "version": servable.version, "answers": found}
 
     def _explain(self, servable: Servable, asked: Asked, hits: list[dict[str, Any]]) -> list[str]:
         """Adds to the hits what is known of their items and why they came; returns the horizons that there were."""
@@ -115,6 +139,14 @@ class Reasons:
     def _call(self, servable: Servable, name: str, rows: Sequence[Row], timeout: float) -> dict[str, np.ndarray]:
         signature = signature_of(servable, name)
         return self._predictor.run(servable, signature, _arrays(signature, rows), timeout)
+
+
+def _hits(found: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
+    """The items of one answer; neighbours are found by vector alone."""
+    ids = [one.decode("utf-8", "replace") for one in found["item_ids"][0]]
+    channels = found["channels"][0].tolist() if "channels" in found else [VECTOR] * len(ids)
+    named = zip(ids, found["scores"][0].tolist(), channels, strict=True)
+    return [{"item_id": one, "score": score, "channels": by} for one, score, by in named if one]
 
 
 class Words:

@@ -13,10 +13,12 @@ from preprocessing.shuffle.packing import pack
 def test_shards_are_read_by_tensorflow_in_order_and_repeat(tmp_path: Path) -> None:
     places = [bytes([number * 80, 0, 0, 0, 0, 0, 0, 0]) for number in range(3)]
     batches = [pack([(places[1], b"second"), (places[2], b"")]), pack([(places[0], b"first" * 1000)])]
-    paths = []
+    written = []
     for folder, given, ranges in (("a", batches, 1), ("b", batches[::-1], 1), ("c", batches, 4)):
         (tmp_path / folder).mkdir()
-        paths += list(WriteShard(str(tmp_path / folder)).process((("train", 2, 8, ranges), given)))
+        written += list(WriteShard(str(tmp_path / folder)).process((("train", 2, 8, ranges), given)))
+    paths = [path for path, _ in written]
+    assert [count for _, count in written] == [3, 3, 3]
     assert Path(paths[0]).name == "train-00002-of-00008.tfrecord.gz"
     records = list(tf.data.TFRecordDataset(paths[0], "GZIP").as_numpy_iterator())
     assert records == [b"first" * 1000, b"second", b""]

@@ -11,11 +11,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from preprocessing.words import word_lists
-from preprocessing.words.build_word_search import build_word_search
+from preprocessing.words.build_word_search import build_word_search, corrected_to
 from preprocessing.words.config import FieldsConfig, WordsConfig
-from preprocessing.words.item_words import read_words, word_hashes
+from preprocessing.words.item_words import ItemWords, read_words, word_hashes
 from preprocessing.words.lists_in_graph import ListsInGraph
-from preprocessing.words.word_lists import WordLists, build_word_lists, part_of, terms_of
+from preprocessing.words.word_lists import (
+    WordLists,
+    build_word_lists,
+    count_words,
+    lists_of_part,
+    terms_in,
+    terms_of,
+)
 from preprocessing.words.word_search import WordSearch
 from tests.preprocessing.words.plain_bm25 import Item, ragged, words_of
 
@@ -35,13 +42,20 @@ def scores(lists: WordLists, query: str) -> np.ndarray:
     return search.scores_of(search.asked(ragged([query])), tf.range(lists.items))[0].numpy()
 
 
+def part_of(words: ItemWords, rows: np.ndarray) -> WordLists:
+    """The lists of some items, made by what is known of all."""
+    whole = terms_in(count_words(words, DESCRIBED), len(words), DESCRIBED)
+    return lists_of_part(count_words(words.part(rows), DESCRIBED), len(rows), whole)
+
+
 @settings(deadline=None, max_examples=30)
 @given(items=items_of, kept=st.integers(1, 2**14 - 1))
 def test_a_part_is_weighed_as_the_whole(items: list[Item], kept: int) -> None:
     """Each item has the score that it has in the whole catalogue; a word that only others have is known still."""
-    whole = build_word_lists(words_of(items), DESCRIBED)
+    words = words_of(items)
+    whole = build_word_lists(words, DESCRIBED)
     rows = np.array([row for row in range(len(items)) if kept >> row & 1], np.int64)
-    part = part_of(whole, rows)
+    part = part_of(words, rows)
     assert part.items == len(rows) and np.array_equal(part.terms, whole.terms)
     for query in ("red", "blue shoe", "acme bag unheard"):
         assert np.array_equal(scores(part, query), scores(whole, query)[rows])
@@ -50,11 +64,12 @@ def test_a_part_is_weighed_as_the_whole(items: list[Item], kept: int) -> None:
 def test_a_part_has_long_terms_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(word_lists, "BEST", 3)
     monkeypatch.setattr(word_lists, "LONG", 6)
-    whole = build_word_lists(words_of([Item("red" + " bag" * (row % 4)) for row in range(12)]), DESCRIBED)
+    words = words_of([Item("red" + " bag" * (row % 4)) for row in range(12)])
+    whole = build_word_lists(words, DESCRIBED)
     assert whole.offsets[0] == 2 * 3  # "red" where nothing else is said, and "bag" where it is said most
     assert sorted(whole.rows[:6].reshape(2, 3).tolist()) == [[0, 4, 8], [3, 7, 11]]
-    assert part_of(whole, np.arange(6)).offsets[0] == 0
-    assert part_of(whole, np.arange(5, 12)).rows[:3].tolist() == [3, 0, 4]  # "red" alone is long, short titles first
+    assert part_of(words, np.arange(6)).offsets[0] == 0
+    assert part_of(words, np.arange(5, 12)).rows[:3].tolist() == [3, 0, 4]  # "red" alone is long, short titles first
 
 
 def test_a_word_of_a_description_is_another_term() -> None:
@@ -91,7 +106,8 @@ def test_a_search_is_built_as_its_config_says(tmp_path: Path) -> None:
     lists = ListsInGraph(build_word_lists(read, FieldsConfig().boosts))
 
     def found(config: WordsConfig, query: str) -> list[int]:
-        search = build_word_search(lists, read, config, (256, 32))
+        spellings = corrected_to(read.spellings, lists.terms.numpy(), lists.weights.numpy(), config)
+        search = build_word_search(lists, spellings, config, (256, 32))
         rows = search.search(search.asked(ragged([query])), tf.constant(2))[1].numpy()[0]
         return [row for row in rows.tolist() if row >= 0]
 

@@ -14,7 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from preprocessing.data.features import HORIZONS, ITEM_IDS
+from serving.catalogue.attribute_ids import attribute_ids
 from serving.config import ServingConfig
+from serving.graph.hashed_past import HashedPast, hashed
+from serving.graph.query_encoder import QueryEncoder
 from serving.graph.signatures import Embedder
 from serving.inputs import SIGNAL_LISTS, VECTOR_LISTS
 from serving.release.build_model import Builder
@@ -54,9 +57,10 @@ class Case(NamedTuple):
     embedder: Embedder
     columns: frozenset[str]
     embed: Callable[..., tf.Tensor]
+    embed_hashed: Callable[..., tf.Tensor]  # by the hashes of ids, as the model beside shards knows them
 
     def vectors(self, **inputs: Any) -> np.ndarray:
-        """`query` and lists of rows, padded here -> `[B, dim]`."""
+        """`query` and lists of rows, padded here -> `[B, dim]`, in both ways the same."""
         queries = inputs.pop("query")
         signals = {name: inputs.pop(name) for name in SIGNAL_LISTS.values() if name in inputs}
         padded = {name: np.full((len(queries), WIDTH), b"", object) for name in VECTOR_LISTS}
@@ -64,7 +68,10 @@ class Case(NamedTuple):
             for number, row in enumerate(rows):
                 padded[name][number, : len(row)] = row
         padded |= {name: _padded(signals.get(name, []), len(queries)) for name in SIGNAL_LISTS.values()}
-        return self.embed({"query": tf.constant(queries, tf.string)} | {n: tf.constant(v) for n, v in padded.items()})
+        asked = {"query": tf.constant(queries, tf.string)} | {n: tf.constant(v) for n, v in padded.items()}
+        found = self.embed(asked)
+        assert np.array_equal(self.embed_hashed(asked), found)
+        return found
 
 
 def _padded(rows: list[list[int]], count: int) -> np.ndarray:
@@ -82,9 +89,16 @@ def case(request: pytest.FixtureRequest, data: str, tmp_path_factory: pytest.Tem
     builder = Builder(ServingConfig(index="brute_force"), job, data, json.loads(Path(data, "spec.json").read_text()))
     table, _ = builder.embed(folder)
     embedder = builder.embedder(builder.items(table, folder), table, WIDTHS)
-    encoder = embedder.query_encoder
+    encoder, vocabularies = embedder.query_encoder, builder.towers.vocabularies
+    known = hashed(table.ids, attribute_ids(table, vocabularies))
+    past = HashedPast(encoder.tower.columns, vocabularies, known)
+    embeds = [_embed(one) for one in (encoder, QueryEncoder(encoder.tower, encoder.texts, past))]
+    return Case(restore(job, data), embedder, encoder.tower.columns, *embeds)
+
+
+def _embed(encoder: QueryEncoder) -> Callable[..., np.ndarray]:
     embed = tf.function(lambda inputs: encoder(inputs)[0], reduce_retracing=True, autograph=False)
-    return Case(restore(job, data), embedder, encoder.tower.columns, lambda inputs: embed(inputs).numpy())
+    return lambda inputs: embed(inputs).numpy()
 
 
 @pytest.fixture(scope="module")

@@ -18,10 +18,10 @@ from serving.batch.__main__ import main as batch
 from serving.client import Answer, RetrievalError, Retriever, User
 from serving.config import ServingConfig
 from serving.export import export
-from serving.release.shards import shard_numbers
 from serving.retriever.sharded import read_shard_map
 from serving.runtime.config_files import ModelConfig
 from serving.runtime.grpc_server import ModelServer
+from serving.sharding.shards import shard_numbers
 from tests.ports import free_ports
 from tests.serving.conftest import Client
 from tests.serving.experiment import untrained_job

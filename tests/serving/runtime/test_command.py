@@ -50,6 +50,8 @@ def test_the_client_shows_a_table_and_json(served: tuple[subprocess.Popen[str], 
     assert lines[0].split() == ["rank", "score", "found", "by", "item", "title"]
     assert [line.split()[0] for line in lines[1:]] == ["1", "2", "3"]
     assert all("Title" in line or "item299" in line for line in lines[1:])
+    similar = run("serving.client", "--similar", "item7", "--target", target, "--k", "3", "--catalog", str(catalog))
+    assert (similar.returncode, len(similar.stdout.splitlines())) == (0, 4) and "item7 " not in similar.stdout
     answer = json.loads(run("serving.client", "red shoes", "--target", target, "--user", str(user), "--json").stdout)
     assert (len(answer["hits"]), answer["partial"], answer["missing"]) == (10, False, {})
 
@@ -64,6 +66,7 @@ def test_the_client_shows_a_table_and_json(served: tuple[subprocess.Popen[str], 
         (["--price-min", "9", "--price-max", "4"], "the lower end comes first"),
         (["--tls-cert", "x"], "--tls-ca"),
         (["--target", ","], "at least one target"),
+        (["--similar", "item7"], "ask by a query or by --similar ID"),
     ],
 )
 def test_mistakes_of_the_clients_user(
@@ -73,6 +76,19 @@ def test_mistakes_of_the_clients_user(
     assert (found.returncode, found.stdout) == (2, "")
     assert words in found.stderr
     assert found.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--similar", "nobody"], "--similar nobody: this version has no such item"),
+        (["--similar", "item7", "--user", "x.json"], "--user belongs to a query"),
+        ([], "ask by a query or by --similar ID"),
+    ],
+)
+def test_mistakes_about_an_item(served: tuple[subprocess.Popen[str], str], arguments: list[str], words: str) -> None:
+    found = run("serving.client", *arguments, "--target", served[1])
+    assert (found.returncode, found.stdout, found.stderr.count("\n")) == (2, "", 1) and words in found.stderr
 
 
 def test_nobody_answers() -> None:

@@ -16,10 +16,10 @@ from google.protobuf import text_format
 from tensorflow.core.protobuf import config_pb2
 
 from serving.config import ServingConfig
-from serving.release.shards import QUERY, shard_name
 from serving.runtime.config_files import read_metrics_path, read_models
 from serving.runtime.server_flags import arguments
 from serving.runtime.settings import settings_of
+from serving.sharding.shards import QUERY, shard_name
 
 DEPLOY = Path(__file__).parents[3] / "deploy" / "serving"
 OLDEST, NEWEST = "1.29", "1.37"
@@ -53,6 +53,11 @@ def test_selectors_ports_and_grace_fit_together() -> None:
         mounts, volumes = {m["name"] for m in server["volumeMounts"]}, {v["name"] for v in spec["volumes"]}
         claims = {claim["metadata"]["name"] for claim in one["spec"].get("volumeClaimTemplates", [])}
         assert mounts == volumes | claims, name
+        for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+            asked = server[probe]["httpGet"]  # gRPC's probes speak no TLS
+            model = one["metadata"]["name"]
+            assert asked["port"] == "http" and asked["path"] in ("/healthz", f"/healthz/{model}", f"/v1/models/{model}")
+        assert server["readinessProbe"]["httpGet"]["path"] == f"/healthz/{one['metadata']['name']}", name
         assert spec["terminationGracePeriodSeconds"] > 5 + arguments([]).drain_seconds, name
 
 

@@ -23,6 +23,8 @@ from serving.runtime.config_files import read_credentials
 from serving.runtime.grpc_server import ModelServer
 from serving.runtime.lanes import Lane, Task
 from serving.runtime.predictor import RequestLimits
+from serving.runtime.rest import RestServer, RestSettings
+from tests.serving.runtime.http import Http
 from tests.serving.runtime.serving_stubs import TIMEOUT, Stubs, request_of
 from tests.serving.runtime.test_batching import until
 
@@ -170,6 +172,22 @@ def test_the_end_waits_for_what_has_begun(models: Path, serve: Serve) -> None:
         stopped.result()
 
 
+def check_probes(server: ModelServer) -> None:
+    """The manifests' probes ask the port that has no TLS; who ends, or has no such model, is not ready."""
+    rest = RestServer(server, RestSettings())
+    rest.start()
+    try:
+        http = Http(rest.port)
+        for path in ("/healthz", "/healthz/retrieval"):
+            assert http.get(path) == (200, {"status": "SERVING"})
+        assert http.get("/healthz/other") == (503, {"status": "NOT_SERVING"})
+        server._ends = True
+        assert http.get("/healthz/retrieval")[0] == http.get("/healthz")[0] == 503
+    finally:
+        server._ends = False
+        rest.stop()
+
+
 def test_tls_and_mutual_tls(models: Path, serve: Serve, tmp_path: Path) -> None:
     authority, stranger = trustme.CA(), trustme.CA()
     server_cert, client_cert = authority.issue_cert("localhost"), authority.issue_cert("client")
@@ -183,6 +201,7 @@ def test_tls_and_mutual_tls(models: Path, serve: Serve, tmp_path: Path) -> None:
         text = "".join(f"{name}: {value!r}\n" for name, value in fields.items())
         config.write_text(text + f"client_verify: {str(verify).lower()}\n")
         server = serve(models, credentials=read_credentials(str(config)))
+        check_probes(server)
         target, ca = f"localhost:{server.port}", authority.cert_pem.bytes()
         mutual = grpc.ssl_channel_credentials(
             ca, client_cert.private_key_pem.bytes(), client_cert.cert_chain_pems[0].bytes()

@@ -109,6 +109,22 @@ def test_several_machines(printed: Printed, tmp_path: Path) -> None:
     assert resolved(tmp_path, *flags).distribution.strategy == "multiworker"
 
 
+def test_parameter_servers(printed: Printed, tmp_path: Path) -> None:
+    """Pools in the order by which Vertex AI names them in TF_CONFIG: chief, worker, ps. The batch is each worker's."""
+    flags = ("--machine-type", "n1-standard-8", "--gpu", "T4", "--gpus", "1", "--replicas", "3", "--servers", "2")
+    flags += ("--server-type", "n1-highmem-16")
+    chief, workers, servers = custom(printed(*flags)).job_spec.worker_pool_specs
+    assert [pool.replica_count for pool in (chief, workers, servers)] == [1, 3, 2]
+    assert [pool.machine_spec.machine_type for pool in (chief, workers, servers)] == [
+        "n1-highmem-16",
+        "n1-standard-8",
+        "n1-highmem-16",
+    ]
+    assert [pool.machine_spec.accelerator_count for pool in (chief, workers, servers)] == [0, 1, 0]
+    assert chief.container_spec == workers.container_spec == servers.container_spec
+    assert resolved(tmp_path, *flags).distribution.strategy == "parameter_server"
+
+
 def test_the_sdist_in_another_image(printed: Printed) -> None:
     job = custom(printed("--package", "gs://bucket/dist/multigrain-0.1.0.tar.gz"))
     (pool,) = job.job_spec.worker_pool_specs
@@ -156,6 +172,13 @@ MISTAKES = {
         ["--replicas", "3"],
         "trainer.data.batch (512) cannot be dealt out evenly over 3 devices; 513",
     ),
+    "fewer servers than none": (["--servers", "-1"], "--servers -1: at least 0"),
+    "workers with several GPUs": (
+        ["--gpu", "T4", "--gpus", "2", "--servers", "1"],
+        "--servers 1 --gpus 2: a worker of parameter servers has one GPU",
+    ),
+    "an odd type of server": (["--servers", "1", "--server-type", "large"], "--server-type large: not a machine type"),
+    "a search on servers": (["--tune", "--servers", "1"], "--tune does not go with --servers"),
     "a board without an account": (
         ["--tensorboard", "projects/p/locations/r/tensorboards/1"],
         "needs --service-account",

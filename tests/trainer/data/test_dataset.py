@@ -58,18 +58,39 @@ def test_the_seed_decides(data: str) -> None:
     assert steps(training(data, seed=1).batches(0), 2) != steps(training(data, seed=2).batches(0), 2)
 
 
-def test_workers_share_the_same_steps(data: str) -> None:
+def test_workers_share_an_epoch(data: str, spec: dict[str, Any]) -> None:
+    """Each half of a step, and none what another has."""
+    half = spec["examples"]["train"] // 2
+    workers = [steps(training(data).batches(0, pipelines=2, pipeline=w, replicas=2), half // 32) for w in (0, 1)]
+    assert {len(step["ids"]) for worker in workers for step in worker} == {32}
+    assert {len(step["keys"]) for worker in workers for step in worker} == {16}
+    ids = [one for worker in workers for step in worker for one in step["ids"]]
+    assert len(set(ids)) == len(ids) == 2 * 32 * (half // 32)
+
+
+def test_replicas_of_one_process_share_the_steps_of_one(data: str) -> None:
     alone = steps(training(data).batches(2), 3)
-    workers = [steps(training(data).batches(2, pipelines=2, pipeline=w, replicas=2), 3) for w in (0, 1)]
-    for step, parts in zip(alone, zip(*workers, strict=True), strict=True):
+    together = steps(training(data).batches(2, replicas=2), 6)
+    for number, step in enumerate(alone):
         for name in ("ids", "keys"):
-            assert sorted(step[name]) == sorted(parts[0][name] + parts[1][name])
-            assert len(parts[0][name]) == len(parts[1][name])
+            assert step[name] == together[2 * number][name] + together[2 * number + 1][name]
+
+
+def test_a_worker_resumes_at_any_step(data: str) -> None:
+    of_worker = {"pipelines": 2, "pipeline": 1, "replicas": 2}
+    whole = steps(training(data).batches(0, **of_worker), 9)
+    assert steps(training(data).batches(5, **of_worker), 4) == whole[5:]
 
 
 def test_the_requests_of_a_step_have_names(data: str) -> None:
     ids = training(data).request_ids(5)
     assert [one.encode() for one in ids] == steps(training(data).batches(5), 1)[0]["ids"]
+
+
+def test_the_requests_of_a_step_of_several_workers_have_names(data: str) -> None:
+    read = [steps(training(data).batches(5, 2, worker, 4), 2) for worker in (0, 1)]
+    expected = [one for worker in read for step in worker for one in step["ids"]]
+    assert [one.encode() for one in training(data).request_ids(5, pipelines=2, replicas=4)] == expected
 
 
 def test_files_are_read_in_order(data: str, spec: dict[str, Any]) -> None:

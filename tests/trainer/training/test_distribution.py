@@ -7,7 +7,9 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,9 +18,11 @@ import tensorflow as tf
 from preprocessing.command.console import UserError
 from tests.ports import free_ports
 from tests.trainer.conftest import ROOT, command, finish, flags, write_config
-from trainer.config import DistributionConfig
+from trainer.config_training import DistributionConfig
+from trainer.data.catalog_requests import joined
 from trainer.task import main
 from trainer.training.distribution import placement_of
+from trainer.training.loop import Trainer
 
 # Replicas draw noise of their own; without it they must agree with one device.
 STILL = ("dnn.id_dropout=0", "training.steps=8", "loss.hard_negatives.count=0", "optimizer.warmup_steps=0")
@@ -62,10 +66,19 @@ def test_two_devices_of_one_process(settings: str, data: str, tmp_path: Path) ->
     agree(weights(tmp_path / "alone"), weights(tmp_path / "job"))
 
 
-def test_two_worker_processes(settings: str, data: str, tmp_path: Path) -> None:
+def batches_of_both(self: Trainer, step: int) -> Iterator[Any]:
+    """What two workers read, each from its own files, as one batch."""
+    parts = tuple(self.data.batches(step, 2, worker, 2) for worker in (0, 1))
+    both = tf.data.Dataset.zip(parts)
+    return iter(both.map(lambda one, other: {kind: joined(one[kind], other[kind]) for kind in one}))
+
+
+def test_two_worker_processes(settings: str, data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With levels, which the other strategy is not asked for: the gathering is the same."""
     levels = "loss.levels={purchase: 2, click: 1, exposure: 0.5}"
-    main(list(flags(settings, data, tmp_path / "alone", *STILL, levels)))
+    with monkeypatch.context() as patched:
+        patched.setattr(Trainer, "batches", batches_of_both)
+        main(list(flags(settings, data, tmp_path / "alone", *STILL, levels)))
     cluster = {"worker": [f"127.0.0.1:{port}" for port in free_ports(2)]}
     overrides = (*STILL, levels, "distribution.strategy=multiworker")
     workers = [

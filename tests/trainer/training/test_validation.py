@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from trainer.config import TrainerConfig, ValidationConfig
+from trainer.config import TrainerConfig
+from trainer.config_training import ValidationConfig
 from trainer.data.dataset import catalog, key_of, requests
 from trainer.models.build import build_model
 from trainer.training.validation import Validation

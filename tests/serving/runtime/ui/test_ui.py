@@ -18,22 +18,22 @@ from serving.runtime.grpc_server import ModelServer
 from serving.runtime.rest import RestServer, RestSettings
 from serving.runtime.server_flags import arguments
 from serving.runtime.settings import check_paths
-from serving.runtime.ui.files import read_catalogue, read_users
+from serving.runtime.ui.files import read_catalogue, read_judgments, read_users
 from serving.runtime.ui.reasons import Words
 from serving.runtime.ui.routes import Ui
 from tests.serving.runtime.conftest import Serve
 from tests.serving.runtime.http import Http
 from tests.serving.runtime.serving_stubs import Stubs, retrieve_inputs
 from tests.serving.runtime.small_model import write_version
-from tests.serving.runtime.ui.page import USERS, title_of, write_files
+from tests.serving.runtime.ui.page import JUDGED, USERS, title_of, write_files
 
-PAGE = Path(__file__).parents[4] / "serving" / "runtime" / "ui" / "page.html"
+PARTS = Path(__file__).parents[4] / "serving" / "runtime" / "ui" / "page"
 
 
 def with_page(server: ModelServer, folder: Path) -> RestServer:
     """A REST port with the page."""
-    catalogue, users = write_files(folder)
-    ui = Ui(server, read_catalogue(str(catalogue)), read_users(str(users)), timeout=30)
+    catalogue, users, judgments = map(str, write_files(folder))
+    ui = Ui(server, read_catalogue(catalogue), read_users(users), 30, read_judgments(judgments))
     rest = RestServer(server, RestSettings(), ui.routes())
     rest.start()
     return rest
@@ -53,14 +53,17 @@ def search(http: Http, **body: Any) -> dict[str, Any]:
 
 
 def test_the_page_is_whole(http: Http) -> None:
-    assert http.text("/ui") == PAGE.read_text(encoding="utf-8")
-    assert not re.search(r"""https?:|src=|@import|url\(|href="(?!data:)""", PAGE.read_text(encoding="utf-8"))
+    page = http.text("/ui")
+    for part in PARTS.iterdir():
+        if part.suffix != ".html":
+            assert part.read_text(encoding="utf-8") in page, part.name
+    assert not re.search(r"""https?:|src=|@import|url\(|href="(?!data:)""", page)
 
 
 def test_choices(http: Http) -> None:
     status, choices = http.get("/ui/choices")
     assert (status, choices["users"], choices["all_users"], choices["items"]) == (200, ["ann", "bob"], 2, 299)
-    assert choices["models"] == [{"model": "retrieval", "versions": [1]}]
+    assert choices["models"] == [{"model": "retrieval", "versions": [1]}] and choices["judged"] == len(JUDGED)
 
 
 def test_hits_are_those_of_retrieve(http: Http, stubs: Stubs) -> None:
@@ -76,7 +79,46 @@ def test_hits_are_those_of_retrieve(http: Http, stubs: Stubs) -> None:
             assert (hit["title"], hit["brand"], hit["category_top"]) == (title_of(number), "acme", "things")
             assert hit["terms"] == (["red", "thing"] if number % 3 == 0 else ["thing"])
     assert answer["past"] == {"realtime_items": [title_of(7), title_of(8)], "long_click_items": [title_of(3)]}
+    assert answer["lists"] == {name: USERS["ann"][name] for name in ("realtime_items", "long_click_items")}
     assert answer["retrieve_ms"] > 0
+
+
+def test_a_past_written_by_hand_is_the_same_as_the_users(http: Http) -> None:
+    past = {"long_order_items": ["item30", "item31"], "history_queries": ["green things"]}
+    assert search(http, past=past)["hits"] == search(http, user="bob")["hits"]
+    status, answer = http.post("/ui/search", {"query": "x", "model": "retrieval", "past": {"seen": ["item1"]}})
+    assert status == 400 and "past: an object of lists named history_queries" in answer["error"]
+
+
+def test_neighbours_of_an_item(http: Http, stubs: Stubs) -> None:
+    answer = search(http, item="item7", k=5, allowed_brands=["item3", "item4", "item7"][:2])
+    assert {hit["item_id"] for hit in answer["hits"]} == {"item3", "item4"} and answer["known"]
+    assert all(hit["channels"] == 1 and hit["terms"] == [] for hit in answer["hits"]) and answer["horizons"] == []
+    nobody = search(http, item="nobody", user="ann")
+    assert not nobody["known"] and nobody["hits"] == [] and nobody["past"] == {}
+
+
+def test_judged_queries(http: Http, stubs: Stubs) -> None:
+    """Each query's figures by its own answer, worked out by hand; and the grades on the items of a search."""
+    status, answer = http.post("/ui/judged", {"model": "retrieval"})
+    assert (status, answer["version"], [row["query"] for row in answer["queries"]]) == (200, 1, list(JUDGED))
+    for row in answer["queries"]:
+        found = stubs.predict("retrieve", **retrieve_inputs([row["query"]], 10))["item_ids"][0].tolist()
+        grades = [JUDGED[row["query"]].get(one.decode(), 0) for one in found]
+        assert row["precision"] == sum(grade >= 2 for grade in grades) / 10
+        gains = [(2**grade - 1) / np.log2(place + 2) for place, grade in enumerate(grades)]
+        best = [
+            (2**grade - 1) / np.log2(n + 2) for n, grade in enumerate(sorted(JUDGED[row["query"]].values())[::-1][:10])
+        ]
+        assert row["ndcg"] == pytest.approx(sum(gains) / sum(best))
+    assert any(0 < row["ndcg"] < 1 for row in answer["queries"])
+    for name in ("precision", "ndcg"):
+        assert answer["mean"][name] == pytest.approx(np.mean([row[name] for row in answer["queries"]]))
+    query = next(iter(JUDGED))
+    for hit in search(http, query=query)["hits"]:
+        assert hit.get("grade") == JUDGED[query].get(hit["item_id"])
+    assert http.post("/ui/judged", {"model": "other"})[0] == 404
+    assert http.post("/ui/judged", {"model": "retrieval", "k": 3})[0] == 400
 
 
 def test_a_horizon_adds_what_the_score_loses_without_it(http: Http, stubs: Stubs) -> None:
@@ -97,7 +139,7 @@ def test_a_horizon_adds_what_the_score_loses_without_it(http: Http, stubs: Stubs
 
 def test_nobody_in_particular_has_no_horizons(http: Http) -> None:
     answer = search(http, k=5)
-    assert (answer["horizons"], answer["past"]) == ([], {})
+    assert (answer["horizons"], answer["past"], answer["lists"]) == ([], {}, {})
     assert not any("changes" in hit for hit in answer["hits"])
 
 
@@ -184,6 +226,19 @@ def test_mistakes_in_a_catalogue(tmp_path: Path, lines: bytes, words: str) -> No
     (tmp_path / "c.jsonl").write_bytes(lines)
     with pytest.raises(UserError, match=words):
         read_catalogue(str(tmp_path / "c.jsonl"))
+
+
+@pytest.mark.parametrize("line", [{"query": "a", "item_id": "b"}, {"query": 1, "item_id": "b", "grade": 2}])
+def test_mistakes_in_judgments(tmp_path: Path, line: dict[str, Any]) -> None:
+    (tmp_path / "j.jsonl").write_text(json.dumps({"query": "a", "item_id": "b", "grade": 1}) + "\n" + json.dumps(line))
+    with pytest.raises(UserError, match="line 2: each line has query, item_id and a grade"):
+        read_judgments(str(tmp_path / "j.jsonl"))
+
+
+def test_judgments_of_one_user_are_not_everybodys(tmp_path: Path) -> None:
+    lines = [{"query": "a", "item_id": "b", "grade": 1}, {"query": "a", "item_id": "c", "grade": 3, "user_id": "ann"}]
+    (tmp_path / "j.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    assert read_judgments(str(tmp_path / "j.jsonl")) == {"a": {"b": 1.0}}
 
 
 @pytest.mark.parametrize(

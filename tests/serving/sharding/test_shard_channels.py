@@ -17,8 +17,9 @@ from serving.graph.saved_model import ServedModel
 from serving.release import build_model
 from serving.release.channel_weights import VECTORS_ALONE, Weighed
 from serving.retriever.fuse_lists import Listed, Rule, fuse, merged
+from serving.sharding import deal_items, weigh_shards
 from tests.serving.conftest import Client
-from tests.serving.market import Shelf, shelf
+from tests.serving.market import Shelf, deal_out, shelf
 
 WEIGHED = Weighed(VECTORS_ALONE._replace(fusion=Fusion("scores", ((0.4, 0.6),))), None)
 
@@ -27,8 +28,12 @@ WEIGHED = Weighed(VECTORS_ALONE._replace(fusion=Fusion("scores", ((0.4, 0.6),)))
 def folders(
     job: str, data: str, config: Callable[..., ServingConfig], tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, Path]:
-    """One model and three shards of the same catalogue, with fresh items and tombstones."""
+    """One model and three shards of the same catalogue, with fresh items and tombstones.
+
+    The shards come from files of a few items, read in blocks of a few.
+    """
     place, items = tmp_path_factory.mktemp("channels"), shelf(data)
+    pieces = str(deal_out(data, place / "data", files=3))
     settings = config("index=brute_force", "channels.words.on=true", "gate.max_regression=1")
     fresh, gone = place / "new.jsonl", place / "gone.txt"
     titles = [items.titles[number].decode() for number in range(6)]
@@ -37,8 +42,11 @@ def folders(
     gone.write_text("\n".join(one.decode() for one in items.ids[10:14]))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(build_model.Builder, "weighed", lambda *_: WEIGHED)
+        patch.setattr(weigh_shards, "_weighed", lambda _: (WEIGHED.chosen, np.zeros(0, np.int64)))
+        patch.setattr(deal_items, "_BATCH", 16)
+        patch.setattr(deal_items, "_BLOCK", 32)
         for name, shards in (("one", None), ("shards", 3)):
-            assert export(settings, job, data, str(place / name), shards=shards) == 0
+            assert export(settings, job, data if shards is None else pieces, str(place / name), shards=shards) == 0
             assert export(settings, None, data, str(place / name), str(fresh), str(gone)) == 0
     return place / "one", place / "shards"
 

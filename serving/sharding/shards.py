@@ -30,20 +30,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from preprocessing.command.console import UserError
 from preprocessing.words.channel_fusion import CONSTANT, LEAST_DEPTH, Fusion
-from preprocessing.words.choose_fusion import described as described_channels
-from preprocessing.words.lists_in_graph import ListsInGraph
-from preprocessing.words.word_lists import WordLists, part_of
-from serving.catalogue.data_records import Requests
-from serving.catalogue.table import Table
-from serving.graph.shard_lists import ShardLists
-from serving.graph.signatures import Searcher, save
-from serving.release.acceptance import ExactAnswers
-from serving.release.build_model import Builder, Clock, Queries, encoded, exact_answers
-from serving.release.channel_weights import Weighed
 from serving.release.fresh_items import Changes, StoredTower, amended_version, side_of
-from serving.release.manifest import describe_build
 from serving.release.versions import ModelFolder
 
 SHARDS = "shards.json"
@@ -55,7 +43,7 @@ class Shard(NamedTuple):
 
     name: str
     described: dict[str, Any]  # for its manifest
-    exact: ExactAnswers | None  # what its index must find; none where the index was measured before
+    built: Path | None  # where it was built, with what its index must find; none where that was measured before
 
     @property
     def needs_scann(self) -> bool:
@@ -78,73 +66,14 @@ class Sharded(NamedTuple):
 
     shards: list[Shard]
     fusion: dict[str, Any] | None  # for `shards.json`; none where vectors alone are asked
-    channels: dict[str, Any] | None  # for the manifest of queries; none where they were weighed before
+    described: dict[str, Any]  # for the manifest of queries
 
 
-class Whole(NamedTuple):
-    """What every shard takes of the whole catalogue."""
-
-    table: Table
-    words: WordLists
-    weighed: Weighed
-    queries: Queries
-    requests: Requests
-    widths: Mapping[str, int]
-
-
-def build_shards(builder: Builder, aside: Path, pool: Requests, widths: Mapping[str, int], shards: int) -> Sharded:
-    """Saves `<aside>/query` and `<aside>/shard-*`, one after the other, so that one index at a time is in memory."""
-    table, vectors = builder.embed(aside)
-    items, samples = builder.items(table, aside), builder.samples(pool)
-    embedder = builder.embedder(items, table, widths)
-    queries = Queries(*encoded(embedder.query_encoder, *samples))
-    signatures = embedder.signatures()
-    save(embedder, str(aside / QUERY), signatures)
-    builder.write_extras(aside / QUERY, signatures, samples[0], widths)
-    words = builder.word_lists(table)
-    search = builder.word_search(ListsInGraph(words), table)
-    weighed = builder.weighed(pool, table, vectors, embedder, search)
-    whole = Whole(table, words, weighed, queries, samples[0], widths)
-    numbers = shard_numbers(table.ids, shards)
-    built = []
-    for number in range(shards):
-        rows = np.flatnonzero(numbers == number)
-        if not len(rows):
-            raise UserError(f"--shards {shards}: no item of the {len(table)} falls into shard {number}; ask for fewer")
-        path = aside / shard_name(number, shards)
-        built.append(_build_shard(builder, path, table.part(rows), rows, vectors[rows], whole))
-    return Sharded(built, _rule(weighed.chosen.fusion), described_channels(weighed.chosen))
-
-
-def _rule(fusion: Fusion) -> dict[str, Any] | None:
+def fusion_rule(fusion: Fusion) -> dict[str, Any] | None:
     """A fusion as `shards.json` has it."""
     if not fusion.asks_words:
         return None
     return {"by": fusion.by, "constant": CONSTANT, "depth": LEAST_DEPTH, "weights": [*map(list, fusion.weights)]}
-
-
-def _build_shard(
-    builder: Builder, path: Path, table: Table, rows: np.ndarray, vectors: np.ndarray, whole: Whole
-) -> Shard:
-    """Saves the shard of some of the catalogue's rows `[n]`, with their table and vectors."""
-    items = builder.items(table, path.parent)
-    unique = f"{path.parent.parent.name}/{path.name}/{path.parent.name}"
-    words = part_of(whole.words, rows)
-    found = builder.searched(vectors, table, words, items, whole.queries, unique, Clock())
-    lists = None
-    if whole.weighed.chosen.fusion.asks_words:
-        search = builder.word_search(found.retrieval.filter.lists, whole.table)
-        lists = ShardLists(items, builder.channels(found.retrieval, search, whole.weighed, whole.widths), rows)
-    searcher = Searcher(items, found.retrieval, whole.widths, lists)
-    signatures = searcher.signatures(filtered=True)
-    save(searcher, str(path), signatures)
-    exact = exact_answers(path, vectors, whole.queries.tuned_by, found.tuned, builder.target_recall)
-    described = describe_build(found.retrieval.index, found.tuned, builder.target_recall) | {
-        "int8_compared": found.compared,
-        "side_index": {"fresh": 0, "tombstones": 0},
-        "warmup_requests": builder.write_extras(path, signatures, whole.requests, whole.widths, found.tuned),
-    }
-    return Shard(path.name, described, exact)
 
 
 def amend_shards(output: Path, listed: dict[str, Any], changes: Changes, aside: Path) -> Sharded:
@@ -165,7 +94,7 @@ def amend_shards(output: Path, listed: dict[str, Any], changes: Changes, aside: 
             model = aside / place["name"]
             described = amended_version(folder.model(version), folder.manifest(version), part, model, side)
             amended.append(Shard(place["name"], described, None))
-    return Sharded(amended, listed.get("fusion"), None)
+    return Sharded(amended, listed.get("fusion"), {})
 
 
 def _part_of(changes: Changes, number: int, shards: int) -> Changes:

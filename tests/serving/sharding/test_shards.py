@@ -16,7 +16,7 @@ from serving.config import ServingConfig
 from serving.export import export
 from serving.graph.saved_model import ServedModel
 from serving.inputs import VECTOR_LISTS
-from serving.release.shards import shard_numbers
+from serving.sharding.shards import shard_numbers
 from tests.serving.conftest import Client
 from tests.serving.market import shelf
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from preprocessing.command.console import UserError
-from serving.catalogue.data_records import Requests
+from serving.catalogue.data_records import Requests, catalog_files
 from serving.graph.saved_model import ServedModel
+from serving.graph.towers import towers_hash
 from serving.release.acceptance import (
     answered_share,
     call_with,
@@ -25,21 +28,27 @@ from serving.release.acceptance import (
 from serving.release.fresh_items import Changes
 from serving.release.manifest import settled, sources
 from serving.release.publish import Release, served_widths
-from serving.release.shards import (
+from serving.release.stored_vectors import stored_files
+from serving.release.tuning_sample import POOL
+from serving.release.versions import ModelFolder
+from serving.retriever.fuse_lists import Listed, Rule, fuse, merged
+from serving.sharding.build_shards import begin, build_shards
+from serving.sharding.plan import Plan
+from serving.sharding.query_model import MODEL
+from serving.sharding.shard_model import read_exact
+from serving.sharding.shards import (
     QUERY,
     SHARDS,
     Shard,
     Sharded,
     amend_shards,
-    build_shards,
     prune_shards,
     publish_shards,
     read_listed,
 )
-from serving.release.tuning_sample import POOL
-from serving.release.versions import ModelFolder
-from serving.retriever.fuse_lists import Listed, Rule, fuse, merged
+from serving.sharding.workers import Workers
 
+BUILDING = ".building"
 _BATCH = 32
 Inputs = dict[str, np.ndarray]
 Models = Mapping[str, tuple[str, bool]]  # name -> where a model lies, whether it needs ScaNN's ops; the query's first
@@ -48,15 +57,34 @@ Models = Mapping[str, tuple[str, bool]]  # name -> where a model lies, whether i
 class ShardedRelease(Release):
     """Writes versions of a catalogue in shards."""
 
-    def build_shards(self, job_dir: str, shards: int) -> int:
-        """One version of every shard's model and of the query model; returns the exit status."""
+    def build_shards(self, job_dir: str, shards: int, flags: Sequence[str] = ()) -> int:
+        """One version of every shard's model and of the query model, by Beam's workers; returns the exit status."""
+        if shards > self._spec["items"]:
+            raise UserError(
+                f"--shards {shards}: --data {self._data_dir} has {self._spec['items']} items; ask for fewer"
+            )
+        workers = Workers(flags, sum(tf.io.gfile.stat(path).length for path in catalog_files(self._data_dir)))
         widths = served_widths(self._config, self._spec["history"])
-        builder = self._builder(job_dir)
+        plan = self._plan(job_dir, shards, widths)
+        towers = plan.builder().towers
+        common = sources(self._config, towers.vocabularies.encoding, job_dir, self._data_dir, widths)
+        begin(plan.folder, {name: common[name] for name in ("towers_hash", "data_hash", "config")} | {"shards": shards})
         requests = self._requests(widths, POOL * self._config.tuning.queries)
+        built = build_shards(plan, requests, workers)
         with self._folder.staging() as aside:
-            built = build_shards(builder, aside, requests, widths, shards)
-            common = sources(self._config, builder.towers.vocabularies.encoding, job_dir, self._data_dir, widths)
-            return self._settle_shards(aside, built, common, requests)
+            os.rename(plan.query / MODEL, aside / QUERY)
+            for shard, folder in zip(built.shards, plan.models, strict=True):
+                os.rename(folder / MODEL, aside / shard.name)
+            status = self._settle_shards(aside, built, common, requests)
+        shutil.rmtree(plan.folder)
+        return status
+
+    def _plan(self, job_dir: str, shards: int, widths: dict[str, int]) -> Plan:
+        """What workers are told, wherever they run: no path hangs on this process."""
+        vectors = stored_files(self._vectors, towers_hash(job_dir)) if self._vectors else []
+        places = [job_dir, self._data_dir, *vectors]
+        job, data, *tables = (one if "://" in one else os.path.abspath(one) for one in places)
+        return Plan(self._config, job, data, tables, self._folder.path.absolute() / BUILDING, shards, widths)
 
     def change(self, changes: Changes) -> int:
         """The version in place with other fresh items or tombstones; returns the exit status."""
@@ -77,7 +105,7 @@ class ShardedRelease(Release):
         version = self._folder.claim_version(max(ModelFolder(str(output / name)).next_version() for name in names))
         items = sum(shard.described["items"] for shard in shards)
         whole = {"shards": len(shards), "items": items, "dim": shards[0].described["dim"]}
-        whole |= {} if built.channels is None else {"channels": built.channels}
+        whole |= built.described
         described = {QUERY: whole, **{shard.name: shard.described for shard in shards}}
         manifests = {
             name: settled(common | described[name] | {"model": name}, version, aside / name, figures, reasons)
@@ -101,8 +129,8 @@ class ShardedRelease(Release):
     def _judge(
         self, aside: Path, built: Sharded, requests: Requests, widths: dict[str, int]
     ) -> tuple[dict[str, Any], list[str]]:
-        shards = built.shards
-        reasons = [one for shard in shards for one in _shard_reasons(aside / shard.name, shard)]
+        shards, target = built.shards, self._config.tuning.target_recall
+        reasons = [one for shard in shards for one in _shard_reasons(aside / shard.name, shard, target)]
         if reasons:
             return {}, reasons
         config = self._config.gate
@@ -133,16 +161,17 @@ class ShardedRelease(Release):
             return None
 
 
-def _shard_reasons(path: Path, shard: Shard) -> list[str]:
+def _shard_reasons(path: Path, shard: Shard, target: float) -> list[str]:
     """What speaks against a staged shard."""
-    if shard.exact is None:
+    if shard.built is None:
         return []
+    exact = read_exact(shard.built, target)
     try:
         with ServedModel(str(path), shard.needs_scann) as model:
-            recalls = index_recalls(model, shard.exact)
+            recalls = index_recalls(model, exact)
     except Exception as error:  # whatever goes wrong here would go wrong where it is served
         return [f"{shard.name} does not load or answer: {line_of(error)}"]
-    return [f"{shard.name}: {reason}" for reason in short_of(recalls, shard.exact.target)]
+    return [f"{shard.name}: {reason}" for reason in short_of(recalls, target)]
 
 
 def _offline_recall(

@@ -1,0 +1,1 @@
+"""A catalogue over several models: built part by part by Beam workers, published under one number."""
