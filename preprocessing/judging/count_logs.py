@@ -10,6 +10,7 @@ import apache_beam as beam
 import numpy as np
 import orjson
 from apache_beam.io.filesystems import FileSystems
+from apache_beam.options.pipeline_options import GoogleCloudOptions
 
 from preprocessing.command.console import UserError
 from preprocessing.command.runners import beam_options, new_pipeline, run_to_end
@@ -34,7 +35,12 @@ def count_logs(
     sources = [source for source in sources_of(config.input, folder, flags) if source.stream != "catalog"]
     if not sources:
         raise UserError(f"--input {folder} is a catalogue alone; judgments need searches and actions")
-    pipeline = new_pipeline(beam_options(flags, own_flags, sum(source.size for source in sources)))
+    options = beam_options(flags, own_flags, sum(source.size for source in sources))
+    if options.view_as(GoogleCloudOptions).template_location is not None:
+        raise UserError(
+            "judgments are made where the job is launched, which has to wait: leave out --template_location"
+        )
+    pipeline = new_pipeline(options)
     partitions = Partitions.of(sources, config.output.partition_mb)
     users, items = (Dealing.of(count, partitions.keys) for count in partitions[:2])
     parsed = [

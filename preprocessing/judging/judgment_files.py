@@ -31,17 +31,18 @@ def check_output(folder: str) -> None:
     """A folder with other things in it is left alone."""
     found = FileSystems.match([FileSystems.join(folder, "*")])[0].metadata_list
     names = {file.path.rstrip("/").rpartition("/")[2] for file in found}
-    foreign = sorted(name for name in names - {JUDGMENTS, OPENSEARCH, SUMMARY} if not name.startswith(STAGING))
+    ours = (JUDGMENTS, OPENSEARCH, SUMMARY, STAGING)  # also what a run that was killed has half written
+    foreign = sorted(name for name in names if not name.startswith(ours))
     if foreign or (names & {JUDGMENTS, OPENSEARCH} and SUMMARY not in names):
         what = foreign[0] if foreign else sorted(names)[0]
         raise UserError(f"--output {folder} holds {what}, which this command did not write; name another folder")
 
 
 def write_judgments(folder: str, judged: Sequence[Judged], summary: dict[str, Any]) -> None:
-    """Each file is there whole or not at all; the summary comes last."""
+    """Each file is there whole or not at all; the summary comes first, and says whose folder it is."""
+    write_file(FileSystems.join(folder, SUMMARY), [json.dumps(summary, indent=1).encode()])
     write_file(FileSystems.join(folder, JUDGMENTS), map(_line, judged))
     write_file(FileSystems.join(folder, OPENSEARCH), _workbench(judged))
-    write_file(FileSystems.join(folder, SUMMARY), [json.dumps(summary, indent=1).encode()])
 
 
 def _line(one: Judged) -> bytes:

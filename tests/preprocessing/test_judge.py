@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from benchmarks.judge import COEC, PBM, RATE, compare
 from preprocessing.command.console import UserError
 from preprocessing.judge import main
+from preprocessing.judging import judgment_files
 from preprocessing.simulate import simulate
 from tests.packages import ROOT
 
@@ -85,6 +87,7 @@ def test_clicks_are_counted_by_page_and_judged(tmp_path: Path, capsys: pytest.Ca
         (["--grades", "0,1,2"], "each higher than the one before, and over 0"),
         (["--input", "{empty}"], "no click on what a search showed"),
         (["--input", "{broken}"], "searches: 8 of 16 records cannot be read, mostly for 'unparsable'"),
+        (["--template_location=anywhere"], "leave out --template_location"),
         (["--output", "{full}"], "holds thesis.txt, which this command did not write"),
     ],
 )
@@ -103,6 +106,27 @@ def test_a_mistake_is_told_in_a_line(change: list[str], said: str, tmp_path: Pat
         main(flags)
     assert not list((tmp_path / "out").rglob("*.*"))
     assert [path.name for path in (tmp_path / "full").iterdir()] == ["thesis.txt"]
+
+
+def test_a_run_that_was_killed_is_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    raw, output = write(tmp_path / "raw", SEARCHES, ACTIONS), tmp_path / "judged"
+    flags = ["--config", DEMO, "--input", raw, "--output", str(output), "--set", "preprocessing.input.catalog=null"]
+    whole, files = judgment_files.write_file, list[str]()
+
+    def dying(path: str, chunks: Iterable[bytes]) -> None:
+        if files:
+            raise OSError("the machine is gone")
+        files.append(path)
+        whole(path, chunks)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(judgment_files, "write_file", dying)
+        with pytest.raises(OSError, match="the machine is gone"):
+            main(flags)
+    (output / "judgments.jsonl.gz.1234.part").write_text("half")
+    assert main(flags) == 0
+    (output / "judgments.jsonl.gz.1234.part").unlink()
+    assert {path.name for path in output.iterdir()} == {"judge.json", "judgments.jsonl.gz", "opensearch.json"}
 
 
 def test_models_are_nearer_to_the_truth_than_click_rates(tmp_path: Path) -> None:
