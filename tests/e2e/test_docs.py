@@ -12,7 +12,6 @@ from typing import NamedTuple
 import pytest
 
 from preprocessing.command.runners import beam_options
-from preprocessing.pipeline import OWN_FLAGS
 from tests.e2e.commands import commands, parser_of
 from tests.e2e.market import ROOT
 from tests.e2e.pages import PAGES, blocks, name_of, shell_commands
@@ -67,8 +66,8 @@ def test_a_command_exists_and_takes_its_flags(line: Line) -> None:
         assert {flag.split("=")[0] for flag in line.flags if flag.startswith("--")} <= known.keys()
         return
     _, others = parser.parse_known_args(list(line.flags))
-    if line.module == "preprocessing.pipeline":
-        beam_options(others, OWN_FLAGS, 0)
+    if line.module in ("preprocessing.pipeline", "serving.export"):
+        beam_options(others, (), 0)
     else:
         assert not others
 
