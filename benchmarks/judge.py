@@ -1,7 +1,7 @@
 """python -m benchmarks.judge: how well judgments from clicks rank items as a simulated market's truth does.
 
-Of each query whose truth is known, the items that were shown often enough are ranked by their clicks a showing, by COEC
-and by the position-based model. Figures are means over queries of Spearman's rank correlation with the true grades,
+Of each query whose truth is known, the items that were shown often enough are ranked by how often they were shown, by
+their clicks a showing, by COEC and by the position-based model. Figures are means over queries of Spearman's rank correlation with the true grades,
 with bootstrap intervals over queries, also of what each model has beyond the click rate. Queries with fewer than five
 such items, or with one grade alone, say nothing and are left out. The last line of stdout is one JSON object.
 
@@ -32,7 +32,8 @@ from preprocessing.simulate import simulate
 
 _FEWEST, _RESAMPLES = 5, 2_000
 _ITEMS, _USERS = 20_000, 5_000  # the default market's
-RATE, COEC, PBM = ROWS = ("clicks a showing", "COEC", "position-based model")
+# How often an item was shown is what the shop's ranking of then thought of it: no judgment, but what one is up against.
+SHOWN, RATE, COEC, PBM = ROWS = ("times shown", "clicks a showing", "COEC", "position-based model")
 
 
 def compare(raw: str, least_shown: int) -> dict[str, Any]:
@@ -41,6 +42,7 @@ def compare(raw: str, least_shown: int) -> dict[str, Any]:
         pairs, counts, _ = count_logs(PreprocessingConfig(), raw, f"{folder}/counts", [], [])
     shown = counts.of_pairs(counts.shown)
     ranked = {
+        SHOWN: shown,
         RATE: counts.of_pairs(counts.clicked) / np.maximum(shown, 1.0),
         COEC: scores(counts, expected_clicks(counts, "coec")),
         PBM: scores(counts, expected_clicks(counts, "pbm")),
