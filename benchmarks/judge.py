@@ -1,9 +1,10 @@
 """python -m benchmarks.judge: how well judgments from clicks rank items as a simulated market's truth does.
 
 Of each query whose truth is known, the items that were shown often enough are ranked by how often they were shown, by
-their clicks a showing, by COEC and by the position-based model. Figures are means over queries of Spearman's rank correlation with the true grades,
-with bootstrap intervals over queries, also of what each model has beyond the click rate. Queries with fewer than five
-such items, or with one grade alone, say nothing and are left out. The last line of stdout is one JSON object.
+their clicks a showing, by COEC and by the position-based model. Figures are means over queries of Spearman's rank
+correlation with the true grades, with bootstrap intervals over queries, also of what each has beyond the click rate.
+Queries with fewer than five such items, or with one grade alone, say nothing and are left out. The last line of stdout
+is one JSON object.
 
 examples:
   python -m benchmarks.judge

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,22 +39,29 @@ def embed_catalogue(
     Returns:
       The table of N items, and their vectors `[N, dim]`, mapped from `path`.
     """
-    builder = TableBuilder()
-    wanted = item_inputs(encoder.vocabularies.encoding)
-    embed = tf.function(encoder, reduce_retracing=True, autograph=False)
+    builder, files = TableBuilder(), catalog_files(data_dir)
     with open(path, "wb") as file, progress("items embedded", total=spec["items"]) as bar:
-        for batch in catalog_batches(catalog_files(data_dir), _BLOCK, encoder.vector_width, descriptions):
-            items = {name: batch[name] for name in wanted}
-            file.write(embedded(embed, items, encoder.dim, stored).tobytes())
+        for batch, vectors in embedded_batches(files, _BLOCK, encoder, stored, descriptions):
+            file.write(vectors.tobytes())
             builder.add(batch)
-            bar.advance(len(batch["item_id"]))
+            bar.advance(len(vectors))
     table = builder.table(f"--data {data_dir}: catalog-*.tfrecord.gz")
     if not len(table):
         raise UserError(f"--data {data_dir}: its catalogue is empty; there is nothing to index")
     return table, np.memmap(path, np.float32, "c", shape=(len(table), encoder.dim))
 
 
-def embedded(embed: Callable[[Strings], tf.Tensor], items: Strings, dim: int, stored: StoredVectors) -> np.ndarray:
+def embedded_batches(
+    files: Sequence[str], size: int, encoder: ItemEncoder, stored: StoredVectors, descriptions: bool
+) -> Iterator[tuple[Strings, np.ndarray]]:
+    """The items of a catalogue's files, `size` at a time, and their vectors float32 `[size, dim]`."""
+    wanted = item_inputs(encoder.vocabularies.encoding)
+    embed = tf.function(encoder, reduce_retracing=True, autograph=False)
+    for batch in catalog_batches(files, size, encoder.vector_width, descriptions):
+        yield batch, _embedded(embed, {name: batch[name] for name in wanted}, encoder.dim, stored)
+
+
+def _embedded(embed: Callable[[Strings], tf.Tensor], items: Strings, dim: int, stored: StoredVectors) -> np.ndarray:
     """float32 `[B, dim]` of items, the stored ones' as they are."""
     if stored.is_empty:
         return checked_vectors(embed(items), items)

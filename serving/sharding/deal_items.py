@@ -8,15 +8,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import tensorflow as tf
 
 from preprocessing.words.word_lists import count_words
 from serving.catalogue.attribute_ids import attribute_ids
-from serving.catalogue.data_records import Strings, catalog_batches
 from serving.catalogue.table import Table, TableBuilder
 from serving.graph.hashed_past import hashed
-from serving.inputs import item_inputs
-from serving.release.item_vectors import embedded
+from serving.release.item_vectors import embedded_batches
 from serving.release.stored_vectors import Stored, StoredVectors, stored_in
 from serving.sharding.array_folders import made_whole, read_array, write_arrays
 from serving.sharding.plan import Plan
@@ -73,13 +70,10 @@ class DealItems:
     def _blocks(self, path: str, stored: StoredVectors) -> Iterator[Block]:
         encoder = self.plan.builder().item_encoder
         described = self.plan.config.channels.words.fields.description > 0
-        wanted = item_inputs(encoder.vocabularies.encoding)
-        embed = tf.function(encoder, reduce_retracing=True, autograph=False)
         builder, vectors, first = TableBuilder(), list[np.ndarray](), 0
         source = f"--data {self.plan.data_dir}: {Path(path).name}"
-        for batch in catalog_batches([path], _BATCH, encoder.vector_width, described):
-            items: Strings = {name: batch[name] for name in wanted}
-            vectors.append(embedded(embed, items, encoder.dim, stored))
+        for batch, found in embedded_batches([path], _BATCH, encoder, stored, described):
+            vectors.append(found)
             builder.add(batch)
             if len(vectors) * _BATCH >= _BLOCK:
                 block = Block(first, builder.table(source), np.concatenate(vectors))
