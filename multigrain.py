@@ -20,6 +20,7 @@ MODULES = {
     "adapt": "preprocessing.adapt",
     "pipeline": "preprocessing.pipeline",
     "compare": "preprocessing.compare",
+    "judge": "preprocessing.judge",
     "train": "trainer.task",
     "tune": "trainer.tune",
     "submit": "trainer.submit",

@@ -1,15 +1,14 @@
 """python -m benchmarks.large_catalogue: a catalogue of millions of items, exported in shards by workers, and served.
 
 The catalogue is that of a job's data, cloned: each item again with words, brand and shop of others of its leaf. The
-export is the command itself, with the flags of Beam that are given behind `--`. Then each shard and the model of
-queries is loaded by a server of its own, and the library's client asks them. What it finds is held against the exact
-answers over the vectors that the workers embedded. The last line of stdout is one JSON object.
+export is the command itself, with the flags of Beam that are given. Then each shard and the model of queries is loaded
+by a server of its own, and the library's client asks them. What it finds is held against the exact answers over the
+vectors that the workers embedded. The last line of stdout is one JSON object.
 
 examples:
   python -m benchmarks.large_catalogue --job-dir out/mgdspr --data out/data --items 1000000 --shards 2
-  python -m benchmarks.large_catalogue --job-dir out/mgdspr --data out/data --items 10000000 --shards 4 -- \\
-      $(cat flink.flags)
-  (python tests/distributed/start_flink.py flink.flags runs a cluster here until it is stopped)
+  python -m benchmarks.large_catalogue --job-dir out/mgdspr --data out/data --items 10000000 $(cat flink.flags)
+  (`python tests/distributed/start_flink.py flink.flags` runs a cluster here until it is stopped)
 """
 
 from __future__ import annotations
@@ -114,9 +113,7 @@ def _bytes(folder: Path) -> int:
 
 def main(argv: list[str] | None = None) -> int:
     """The command."""
-    argv = sys.argv[1:] if argv is None else argv
-    own, beam_flags = (argv[: argv.index("--")], argv[argv.index("--") + 1 :]) if "--" in argv else (argv, [])
-    flags = Flags(prog="python -m benchmarks.large_catalogue", description=__doc__)
+    flags = Flags(prog="python -m benchmarks.large_catalogue", description=__doc__, others=True)
     flags.add_argument("--job-dir", required=True)
     flags.add_argument("--data", type=Path, required=True)
     flags.add_argument("--items", type=int, default=10_000_000)
@@ -124,7 +121,7 @@ def main(argv: list[str] | None = None) -> int:
     flags.add_argument("--set", action="append", default=["serving.scann.int8=true", "serving.portable.int8=true"])
     flags.add_argument("--queries", type=int, default=200)
     flags.add_argument("--output", type=Path, default=Path("out/benchmarks/large_catalogue"))
-    given = flags.parse_args(own)
+    given, beam_flags = flags.parse_known_args(argv)
     folder = given.output.absolute()
     data, models, kept = (folder / name for name in ("data", "models", "kept"))
     for old in (models, kept):

@@ -47,8 +47,7 @@ class JoinUsers(beam.DoFn):
         from preprocessing.joins import encode_strings
 
         self._count_grains = encode_strings.count_grains
-        places = {stream: kind._fields.index("user_id") for stream, kind in _EVENTS.items()}
-        self._owners = {side: _owner(place, self._users) for side, place in {**places, HEAVY: 0, USERS: 0}.items()}
+        self._owners = {**owners_of(self._users), USERS: _owner(0, self._users)}
         self._kept: KeyedBatches[int] = KeyedBatches(1)
         self._logs: KeyedBatches[int] = KeyedBatches(1, Traffic(LOGS))
         self._lookups = Lookups(self._items, self._config.stages)
@@ -68,7 +67,7 @@ class JoinUsers(beam.DoFn):
         yield from _tagged(LOOKUPS, self._lookups.drain(key))
 
     def _join(self, key: int, rank: int, sides: Sides, cuts: Cuts) -> Iterator[Any]:
-        users = self._gather(sides)
+        users = events_of_users(sides, self._config.join.max_user_events)
         pasts = {past.user_id: past for batch in sides.get(USERS, ()) for past in unpack(PastUser._make, batch)}
         counts: collections.Counter[tuple[str, ...]] = collections.Counter()
         logs = []
@@ -96,16 +95,24 @@ class JoinUsers(beam.DoFn):
         if past is not None and past.newest >= Horizon.of(cuts, self._config).events:
             self._kept.add(key, past, weight=1 + len(past.events) // _BYTES_A_RECORD)
 
-    def _gather(self, sides: Sides) -> dict[str, UserEvents]:
-        users: dict[str, UserEvents] = collections.defaultdict(lambda: UserEvents(self._config.join.max_user_events))
-        for stream, kind in _EVENTS.items():
-            for batch in sides.get(stream, ()):
-                for event in unpack(_maker(kind), batch):
-                    users[event.user_id].add(event)
-        for batch in sides.get(HEAVY, ()):
-            for user_id, stream, times, event in unpack(tuple, batch):
-                users[user_id].add(_maker(_EVENTS[stream])(event), times)
-        return dict(users)
+
+def owners_of(users: Dealing) -> dict[str, PartitionsOf]:
+    """Which partitions the events of each side go to."""
+    places = {stream: kind._fields.index("user_id") for stream, kind in _EVENTS.items()}
+    return {side: _owner(place, users) for side, place in {**places, HEAVY: 0}.items()}
+
+
+def events_of_users(sides: Sides, cap: int) -> dict[str, UserEvents]:
+    """The events of a partition's users, of each the newest."""
+    users: dict[str, UserEvents] = collections.defaultdict(lambda: UserEvents(cap))
+    for stream, kind in _EVENTS.items():
+        for batch in sides.get(stream, ()):
+            for event in unpack(_maker(kind), batch):
+                users[event.user_id].add(event)
+    for batch in sides.get(HEAVY, ()):
+        for user_id, stream, times, event in unpack(tuple, batch):
+            users[user_id].add(_maker(_EVENTS[stream])(event), times)
+    return dict(users)
 
 
 def _training_queries(logs: Iterable[UserLog], cuts: Cuts) -> collections.Counter[str]:

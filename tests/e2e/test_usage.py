@@ -66,6 +66,11 @@ USAGES: dict[str, tuple[str, str, str]] = {
         f"{{here}} {{here}} --config {ROOT}/configs/demo.yaml --set preprocessing.compare.lenghts=1",
         "did you mean 'lengths'",
     ),
+    "grades out of order": (
+        "preprocessing.judge",
+        f"--config {ROOT}/configs/demo.yaml --input {{here}}/log --output {{here}}/judged --grades 2,1,3",
+        "--grades 2,1,3: each higher than the one before",
+    ),
     "records of a broken run": ("trainer.task", f"{MGDSPR} --data {{here}} --job-dir {{here}}/job", "no _SUCCESS"),
     "a model of another project": (
         "trainer.task",

@@ -89,3 +89,19 @@ def test_a_broken_file_is_told_in_a_line(content: bytes, said: str, tmp_path: Pa
     source = find("searches", str(tmp_path), "searches*")
     with pytest.raises(UserError, match=f"searches: {said} {source.paths[0]}"):
         list(records_in("searches", source.paths[0]))
+
+
+@given(
+    place=st.integers(0, 4_000), byte=st.integers(0, 255), codec=st.sampled_from(["null", "deflate", "xz", "snappy"])
+)
+def test_a_damaged_byte_gives_records_or_a_line(
+    place: int, byte: int, codec: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    content = bytearray(written(searches(60), codec=codec, sync_interval=500))
+    content[place % len(content)] = byte
+    path = tmp_path_factory.getbasetemp() / "damaged.avro"
+    path.write_bytes(content)
+    try:
+        list(records_in("searches", str(path)))
+    except UserError as told:
+        assert str(told).startswith(f"searches: cannot read {path}: ")
