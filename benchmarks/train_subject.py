@@ -36,7 +36,9 @@ class Subject(Protocol):
 class Model:
     """A model of this project, by the loop of `trainer.task`."""
 
-    def __init__(self, name: str, data_dir: str, batch: int, steps: int) -> None:
+    def __init__(
+        self, name: str, data_dir: str, batch: int, steps: int, training: dict[str, bool] | None = None
+    ) -> None:
         import tensorflow as tf
 
         from preprocessing.data.spec import read_spec
@@ -46,7 +48,7 @@ class Model:
         from trainer.training.loop import Trainer
 
         self._tf = tf
-        config = TrainerConfig.model_validate({"model": name, "data": {"batch": batch}})
+        config = TrainerConfig.model_validate({"model": name, "data": {"batch": batch}, "training": training or {}})
         tf.keras.utils.set_random_seed(config.seed)
         self._folder = tempfile.TemporaryDirectory()
         placement = placement_of(config.distribution)

@@ -231,6 +231,16 @@ class TrainerConfig(Section):
         return self
 
     @model_validator(mode="after")
+    def _padded_is_on_one_device(self) -> TrainerConfig:
+        if not self.training.padded:
+            return self
+        if self.distribution.strategy != "none":
+            raise ValueError(f"training.padded is for one device: not with strategy {self.distribution.strategy}")
+        if self.loss.kind == "tfrs":
+            raise ValueError("training.padded: the library's own loss (loss.kind: tfrs) knows no places without items")
+        return self
+
+    @model_validator(mode="after")
     def _ranges_are_of_keys(self) -> TrainerConfig:
         for key, given in self.tune.ranges.items():
             annotation_of(TrainerConfig, key)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from preprocessing.command.experiment import Section
 
@@ -34,7 +34,14 @@ class TrainingConfig(Section):
     keep_checkpoints: int = Field(2, gt=0)
     histograms: bool = True
     mixed_precision: bool = False  # bfloat16 matrix products, for a GPU
-    xla: bool = False  # compiles again for every new shape: pays where lists are capped to few widths
+    padded: bool = False  # lists of few widths in place of ragged ones: for devices that know no lists
+    xla: bool = False  # of padded lists: the towers and the loss, forward and backward, as one compiled call
+
+    @model_validator(mode="after")
+    def _what_is_compiled_is_padded(self) -> TrainingConfig:
+        if self.xla and not self.padded:
+            raise ValueError("xla compiles a step once for every shape: set padded, so that there are few")
+        return self
 
 
 class DistributionConfig(Section):

@@ -87,7 +87,6 @@ def train(config: TrainerConfig, data_dir: str, job_dir: str, placement: Placeme
     spec = read_spec(data_dir)
     placement = placement or placement_of(config.distribution)
     tf.keras.utils.set_random_seed(config.seed)
-    tf.config.optimizer.set_jit("autoclustering" if config.training.xla else False)
     tf.keras.mixed_precision.set_global_policy("mixed_bfloat16" if config.training.mixed_precision else "float32")
     job = Job(job_dir)
     check_older(config.data.older.folders, data_dir)

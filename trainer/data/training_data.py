@@ -11,8 +11,10 @@ from preprocessing.data.spec import read_spec
 from trainer.config import TrainerConfig
 from trainer.data.catalog_requests import CatalogRequests, joined, of_mixture, request_names, share_of
 from trainer.data.dataset import Features, keyed_items, keyed_requests, select
+from trainer.data.padding import Widths
 from trainer.data.record_stream import Number, Stream, counted_files
 
+_MEASURED = 4  # batches that the widths of padded lists are taken from
 _APART = 1_000_003  # between the seeds of two streams of the catalogue, which count up by epochs
 
 
@@ -93,7 +95,17 @@ class TrainingData:
           replicas: replicas in all; each gets a batch of its own.
           alone: whether each pipeline makes steps of its own, of which `step` are done.
         """
-        due = Due(step, pipelines, pipeline, replicas, alone)
+        batches = self._ragged(Due(step, pipelines, pipeline, replicas, alone))
+        if self._config.training.padded:
+            widths = Widths(self._ragged(Due(0)).take(_MEASURED))
+            batches = batches.map(widths.padded, tf.data.AUTOTUNE, deterministic=True)
+        options = tf.data.Options()
+        options.deterministic = True
+        options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+        return batches.prefetch(self._config.data.prefetch).with_options(options)
+
+    def _ragged(self, due: Due) -> tf.data.Dataset:
+        """The batches, their lists as records have them."""
         data, negatives = self._config.data, self._config.loss.shared_negatives
         parts = {"requests": _parsed(due.records(self._log, data.from_log), self._request_spec)}
         if data.from_older:
@@ -102,11 +114,7 @@ class TrainingData:
             parts["made"] = self._made_requests(due, data.from_catalog)
         if negatives:
             parts["catalog"] = _parsed(due.records(self._shared, negatives), self._item_spec)
-        batches = tf.data.Dataset.zip(parts).map(self._batch, tf.data.AUTOTUNE, deterministic=True)
-        options = tf.data.Options()
-        options.deterministic = True
-        options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
-        return batches.prefetch(data.prefetch).with_options(options)
+        return tf.data.Dataset.zip(parts).map(self._batch, tf.data.AUTOTUNE, deterministic=True)
 
     def request_ids(self, step: int, pipelines: int = 1, replicas: int = 1) -> list[str]:
         """The requests of one step's batches, of all replicas."""

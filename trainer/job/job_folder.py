@@ -19,7 +19,7 @@ from trainer.config import TrainerConfig
 
 CONFIG, DATA = "config.yaml", "data.json"
 # May differ when a job is resumed: on other machines it is the same job, and it knows nothing of a search around it.
-_FREE = ("distribution", "tune")
+_FREE = ("distribution", "tune", "training.padded", "training.xla")
 
 
 class Job:

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from trainer.config import HardNegativeMask
-from trainer.losses.negatives import places_of
+from trainer.data.padding import Padded
+from trainer.losses.negatives import either, held, places_of
 from trainer.losses.replicas import gathered
 
 QUERY_KEY = "query_key"
@@ -46,6 +47,8 @@ class FalseNegatives:
           requests: the features of `columns`, keyed.
           keys: `[C]`, those of the pool.
         """
+        if any(isinstance(requests.get(f"{stage}_key"), Padded) for stage in (*_CHOSEN, "shown")):
+            return self._padded_places(requests, keys)
         found = [tf.zeros([0, 2], tf.int32)]
         if "request" in self._mask:
             found.append(places_of(*_listed(requests, _CHOSEN), keys))
@@ -54,6 +57,25 @@ class FalseNegatives:
         if "query" in self._mask:
             found.append(places_of(*_of_same_query(requests[QUERY_KEY], _listed(requests, _CHOSEN)), keys))
         return tf.concat(found, axis=0)
+
+    def _padded_places(self, requests: Mapping[str, Any], keys: tf.Tensor) -> tf.Tensor:
+        """The same of padded lists, on one replica: bool `[B, C]`."""
+        found = [tf.zeros([1, 1], tf.bool)]  # nothing
+        if "request" in self._mask:
+            found.append(_of_padded(requests, _CHOSEN, keys))
+        if "shown" in self._mask:
+            found.append(_of_padded(requests, ("shown",), keys))
+        if "query" in self._mask:
+            queries = requests[QUERY_KEY]
+            alike = (queries[:, None] == queries) & (queries != 0)
+            chosen = _of_padded(requests, _CHOSEN, keys)
+            found.append(tf.matmul(tf.cast(alike, tf.float32), tf.cast(chosen, tf.float32)) > 0)
+        return either(found)
+
+
+def _of_padded(requests: Mapping[str, Any], stages: Collection[str], keys: tf.Tensor) -> tf.Tensor:
+    """Where the pool holds the items of some stages: bool `[B, C]`."""
+    return held(tf.concat([requests[f"{stage}_key"].values for stage in stages], axis=1), keys)
 
 
 def _listed(requests: Mapping[str, Any], stages: Collection[str]) -> Listed:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -63,6 +65,23 @@ def places_of(rows: tf.Tensor, own_keys: tf.Tensor, keys: tf.Tensor) -> tf.Tenso
     return tf.stack([requests, tf.gather(order, hits.values)], axis=1)
 
 
+def held(lists: tf.Tensor, keys: tf.Tensor) -> tf.Tensor:
+    """What `places_of` says of padded lists of keys `[B, S]`: bool `[B, C]`, by comparing all with all.
+
+    No number of hits decides a shape, and a compiler never makes the `[B, S, C]` of it.
+    """
+    return tf.reduce_any(lists[:, :, None] == keys, axis=1)
+
+
+def either(found: Sequence[tf.Tensor]) -> tf.Tensor:
+    """Some `places_of` `[n, 2]`, or some bool `[B, C]`, as one."""
+    if found[0].dtype == tf.bool:
+        return functools.reduce(tf.logical_or, found)
+    return tf.concat(found, axis=0)
+
+
 def without(logits: tf.Tensor, places: tf.Tensor) -> tf.Tensor:
-    """Logits `[B, C]` with those at `places` `[n, 2]` out of the softmax."""
+    """Logits `[B, C]` with those at `places` `[n, 2]`, or where these are a true bool `[B, C]`, out of the softmax."""
+    if places.dtype == tf.bool:
+        return logits + tf.where(places, NEVER, 0.0)
     return tf.tensor_scatter_nd_add(logits, places, tf.fill([tf.shape(places)[0]], NEVER))

@@ -9,15 +9,16 @@ import tensorflow as tf
 
 from preprocessing.data.features import STAGES
 from trainer.config import LossConfig
+from trainer.data.padding import ABSENT, Padded
 from trainer.losses.false_negatives import FalseNegatives
 from trainer.losses.hard_negatives import hardest, mixed_negatives
 from trainer.losses.levels import OwnItems, level_loss
-from trainer.losses.negatives import Pool, log_expected_count, places_of, without
+from trainer.losses.negatives import NEVER, Pool, either, held, log_expected_count, places_of, without
 from trainer.losses.position_weights import PositionWeights
 from trainer.losses.ranking import ranking_losses
 from trainer.losses.replicas import gathered, replica_number, replicas, summed
 from trainer.losses.retrieval import hinge_losses, log_sums, softmax_losses
-from trainer.losses.same_leaf import leaf_places, log_weights
+from trainer.losses.same_leaf import leaf_places, log_weights, padded_leaf_places
 from trainer.losses.tfrs_retrieval import TfrsRetrieval
 from trainer.towers.noise import Noise
 
@@ -32,6 +33,17 @@ class Encoded(NamedTuple):
     log_prob: tf.Tensor  # [n]
     rows: tf.Tensor  # [n], the request of each; -1 for items of the catalogue
     leaves: tf.Tensor  # [n], ids, where the objective `reads_leaves`
+    there: tf.Tensor | None = None  # bool [n], of padded lists: where an item is; S places a request, stage by stage
+
+    @property
+    def count(self) -> tf.Tensor:
+        """How many they are."""
+        return tf.size(self.keys) if self.there is None else tf.reduce_sum(tf.cast(self.there, tf.int32))
+
+    @property
+    def weight(self) -> tf.Tensor:
+        """`[n]`: 1, 0 where a list has ended."""
+        return tf.ones(tf.shape(self.keys)) if self.there is None else tf.cast(self.there, tf.float32)
 
 
 class Objective(tf.keras.layers.Layer):
@@ -111,7 +123,9 @@ class Objective(tf.keras.layers.Layer):
         pool, correction = self._pool(queries, own, chosen, catalog)
         temperature = self._config.temperature
         scores = tf.matmul(queries, pool.vectors, transpose_b=True) / temperature
-        scores = without(scores, self._own_places(own, pool, tf.shape(queries)[0]))
+        if own.there is not None:
+            scores = without(scores, (pool.keys == ABSENT)[None])
+        scores = without(scores, self._own_places(own, pool, stages, tf.shape(queries)[0]))
         mine = tf.gather(queries, own.rows)
         logits = tf.reduce_sum(mine * own.vectors, axis=1) / temperature - correction
         if self._config.kind == "hinge":
@@ -119,29 +133,45 @@ class Objective(tf.keras.layers.Layer):
             return tf.reduce_sum(self._weights(stages) * losses)
         hard = scores
         if self._config.hard_negatives.count:
-            hard = without(scores, self._called_relevant(chosen, pool, requests))
+            hard = without(scores, self._called_relevant(chosen, pool, stages, requests))
         if self._config.same_leaf_negatives:
-            places = leaf_places(chosen.rows, chosen.leaves, pool.leaves)
+            places = self._same_leaf(chosen, pool, stages, tf.shape(queries)[0])
             scores += log_weights(places, scores, pool.log_count, self._config.same_leaf_negatives)
         others = self._others(logits, own.rows, scores, hard, pool.log_count)
         if not self._config.levels:
             return tf.reduce_sum(self._weights(stages) * softmax_losses(logits, others))
-        sizes = [tf.size(stages[stage].keys) for stage in self._own_stages]
-        items = OwnItems(logits, others, own.rows, tf.repeat(tf.range(len(sizes)), sizes))
-        return level_loss(items, tf.shape(queries)[0], self._config.levels)
+        return level_loss(self._own_items(logits, others, own, stages), tf.shape(queries)[0], self._config.levels)
+
+    def _own_items(self, logits: tf.Tensor, others: tf.Tensor, own: Encoded, stages: Mapping[str, Encoded]) -> OwnItems:
+        numbers = [tf.fill(tf.shape(stages[stage].keys), number) for number, stage in enumerate(self._own_stages)]
+        by_stage = tf.concat(numbers, axis=0)
+        if own.there is not None:  # where no item is, there is none of any level
+            logits, by_stage = tf.where(own.there, logits, NEVER), tf.where(own.there, by_stage, len(STAGES))
+        return OwnItems(logits, others, own.rows, by_stage)
 
     def _weights(self, stages: dict[str, Encoded]) -> tf.Tensor:
         """`[P]`, of each positive by its stage; over all replicas they sum to 1."""
-        filled = [tf.fill(tf.shape(stages[stage].keys), weight) for stage, weight in self._stage_weights.items()]
+        filled = [stages[stage].weight * weight for stage, weight in self._stage_weights.items()]
         weights = tf.concat(filled, axis=0)
         return weights / tf.maximum(summed(tf.reduce_sum(weights)), 1.0)
 
-    def _called_relevant(self, chosen: Encoded, pool: Pool, requests: Mapping[str, Any]) -> tf.Tensor:
-        """Where the pool holds what must not be mixed: `[n, 2]`."""
+    def _called_relevant(
+        self, chosen: Encoded, pool: Pool, stages: Mapping[str, Encoded], requests: Mapping[str, Any]
+    ) -> tf.Tensor:
+        """Where the pool holds what must not be mixed: `[n, 2]`, of padded lists bool `[B, C]`."""
         places = self._false_negatives.places(requests, pool.keys)
         if "leaf" not in self._config.hard_negatives.mask:
             return places
-        return tf.concat([places, leaf_places(chosen.rows, chosen.leaves, pool.leaves)], axis=0)
+        batch = tf.shape(requests[f"{self._pool_stages[0]}_key"].values)[0] if chosen.there is not None else 0
+        return either([places, self._same_leaf(chosen, pool, stages, batch)])
+
+    def _same_leaf(
+        self, chosen: Encoded, pool: Pool, stages: Mapping[str, Encoded], requests: tf.Tensor | int
+    ) -> tf.Tensor:
+        """Where the pool holds what is of a leaf that was chosen."""
+        if chosen.there is None:
+            return leaf_places(chosen.rows, chosen.leaves, pool.leaves)
+        return padded_leaf_places(_grid([stages[stage].leaves for stage in self._pool_stages], requests), pool.leaves)
 
     def _others(
         self, logits: tf.Tensor, rows: tf.Tensor, scores: tf.Tensor, hard: tf.Tensor, log_count: tf.Tensor
@@ -161,19 +191,23 @@ class Objective(tf.keras.layers.Layer):
         config = self._config
         brought = brought._replace(rows=_request_numbers(brought.rows, queries))
         sources = [one for one in (catalog, brought if config.in_batch else None) if one is not None]
-        vectors, keys, log_prob, owners, leaves = (gathered(part) for part in _together(sources))
+        vectors, keys, log_prob, owners, leaves = (gathered(part) for part in _together(sources)[:5])
         if config.kind == "hinge" or not config.correction:
             return Pool(vectors, keys, owners, leaves, tf.zeros_like(log_prob)), tf.zeros_like(own.log_prob)
         requests = tf.cast(tf.shape(queries)[0] * replicas(), tf.float32)
         drawn = tf.size(catalog.keys) * replicas() if catalog is not None else 0
         # Of what the batch brings a request's own is masked: on average a share of 1/B.
-        others = summed(tf.cast(tf.size(brought.keys), tf.float32)) * (1 - 1 / requests) if config.in_batch else 0.0
+        others = summed(tf.cast(brought.count, tf.float32)) * (1 - 1 / requests) if config.in_batch else 0.0
         counts = (log_expected_count(odds, drawn, self._items, others) for odds in (log_prob, own.log_prob))
         log_count, correction = counts
         return Pool(vectors, keys, owners, leaves, log_count), correction
 
-    def _own_places(self, own: Encoded, pool: Pool, requests: tf.Tensor) -> tf.Tensor:
+    def _own_places(self, own: Encoded, pool: Pool, stages: Mapping[str, Encoded], requests: tf.Tensor) -> tf.Tensor:
         """Where a request would meet its own items in the pool: those slots, or every copy of those items."""
+        if own.there is not None:
+            if not self._config.mask_accidental_hits:
+                return tf.range(requests)[:, None] == pool.owners
+            return held(_grid([stages[stage].keys for stage in self._own_stages], requests), pool.keys)
         if self._config.mask_accidental_hits:
             return places_of(own.rows, own.keys, pool.keys)
         rows = tf.range(requests)
@@ -184,7 +218,7 @@ class Objective(tf.keras.layers.Layer):
         queries: tf.Tensor,
         stages: dict[str, Encoded],
         catalog: Encoded | None,
-        shown_positions: tf.RaggedTensor | None,
+        shown_positions: tf.RaggedTensor | Padded | None,
     ) -> tf.Tensor:
         """The mean over requests, of all replicas."""
         batch = tf.shape(queries)[0]
@@ -192,20 +226,26 @@ class Objective(tf.keras.layers.Layer):
         scores, masks = {}, {}
         for name, items in stages.items():
             flat = tf.reduce_sum(tf.gather(queries, items.rows) * items.vectors, axis=1)
-            lists = tf.RaggedTensor.from_value_rowids(flat, items.rows, nrows=tf.cast(batch, items.rows.dtype))
-            scores[name], masks[name] = lists.to_tensor(), tf.sequence_mask(lists.row_lengths())
+            scores[name], masks[name] = _by_request(flat, items, batch)
         if catalog is not None:
             count = self._config.ranking.random_items
             scores["random"] = tf.matmul(queries, catalog.vectors[:count], transpose_b=True)
             there = tf.ones_like(scores["random"])
             for items in stages.values():
-                there = without(there, places_of(items.rows, items.keys, catalog.keys[:count]))
+                there = without(there, _where(items, catalog.keys[:count], batch))
             masks["random"] = there > 0
         looked_at = None
         if self._position_weights is not None and shown_positions is not None:
-            looked_at = shown_positions.with_values(self._position_weights(shown_positions.values)).to_tensor()
+            looked_at = self._looked_at(shown_positions)
         losses = ranking_losses(scores, masks, self._config.ranking, looked_at)
         return tf.reduce_sum(losses) / tf.cast(batch * replicas(), tf.float32)
+
+    def _looked_at(self, positions: tf.RaggedTensor | Padded) -> tf.Tensor:
+        """How likely each item that was shown was seen: `[B, n]`."""
+        assert self._position_weights is not None
+        if isinstance(positions, Padded):
+            return self._position_weights(positions.values)
+        return positions.with_values(self._position_weights(positions.values)).to_tensor()
 
     def _by_tfrs(self, queries: tf.Tensor, positives: Encoded, weights: tf.Tensor) -> tf.Tensor:
         odds = tf.exp(positives.log_prob) if self._config.correction else None
@@ -215,7 +255,32 @@ class Objective(tf.keras.layers.Layer):
 
 def _together(parts: Iterable[Encoded]) -> Encoded:
     """Some items one below the other."""
-    return Encoded(*(tf.concat(columns, axis=0) for columns in zip(*parts, strict=True)))
+    parts = list(parts)
+    there = None
+    if any(part.there is not None for part in parts):
+        there = tf.concat([part.weight > 0 for part in parts], axis=0)
+    columns = [tf.concat(column, axis=0) for column in zip(*(part[:5] for part in parts), strict=True)]
+    return Encoded(*columns)._replace(there=there)
+
+
+def _by_request(values: tf.Tensor, items: Encoded, requests: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Values of items `[n]` as `[B, S]`, and which of these there are."""
+    if items.there is not None:
+        return _grid([values], requests), _grid([items.there], requests)
+    lists = tf.RaggedTensor.from_value_rowids(values, items.rows, nrows=tf.cast(requests, items.rows.dtype))
+    return lists.to_tensor(), tf.sequence_mask(lists.row_lengths())
+
+
+def _where(items: Encoded, keys: tf.Tensor, requests: tf.Tensor) -> tf.Tensor:
+    """Where keys `[C]` are of a request's items."""
+    if items.there is not None:
+        return held(_grid([items.keys], requests), keys)
+    return places_of(items.rows, items.keys, keys)
+
+
+def _grid(stages: Iterable[tf.Tensor], requests: tf.Tensor | int) -> tf.Tensor:
+    """Places of padded lists `[B * S]`, stage by stage, as `[B, S of all stages]`."""
+    return tf.concat([tf.reshape(one, [requests, -1]) for one in stages], axis=1)
 
 
 def _request_numbers(rows: tf.Tensor, queries: tf.Tensor) -> tf.Tensor:

@@ -7,6 +7,7 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
+from trainer.data.padding import Padded
 from trainer.losses.objective import Encoded, Objective
 from trainer.towers.lists import concat_features
 from trainer.towers.noise import Noise
@@ -70,7 +71,12 @@ class TwoTower(tfrs.Model):
         by_stage = tf.split(vectors, [*sizes, tf.shape(vectors)[0] - tf.add_n(sizes)])
         encoded = {
             name: Encoded(
-                one, stage.keys, stage.log_prob, stage.requests, self._leaves(requests, f"{name}_leaf", stage.keys)
+                one,
+                stage.keys,
+                stage.log_prob,
+                stage.requests,
+                self._leaves(requests, f"{name}_leaf", stage.keys),
+                stage.there,
             )
             for (name, stage), one in zip(stages.items(), by_stage, strict=False)
         }
@@ -86,4 +92,6 @@ class TwoTower(tfrs.Model):
         if not self.objective.reads_leaves:
             return tf.zeros_like(keys)
         found = features[name]
+        if isinstance(found, Padded):
+            return tf.reshape(found.values, [-1])
         return found.values if isinstance(found, tf.RaggedTensor) else found

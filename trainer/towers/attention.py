@@ -5,7 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from trainer.towers.layer_norm import LayerNormalization
-from trainer.towers.sequences import Sequences
+from trainer.towers.sequences import AnySequences
 
 _NEVER = -1e9
 
@@ -81,19 +81,19 @@ class _Heads(tf.keras.layers.Layer):
                 matrix.build(shape)
         super().build(shape)
 
-    def _side_by_side(self, rows: tf.Tensor, sequences: Sequences) -> tf.Tensor:
+    def _side_by_side(self, rows: tf.Tensor, sequences: AnySequences) -> tf.Tensor:
         """What the heads find for each place: `[u, T, d]` of rows `[n, d]`."""
         query, key, value = tf.unstack(sequences.by_head(self._project(rows), 3, self._heads))  # [u, heads, T, size]
         scores = tf.matmul(query * self._size**-0.5, key, transpose_b=True)
         found = tf.matmul(masked_softmax(scores, sequences.mask[:, None, None]), value)
-        longest = tf.shape(sequences.members)[1]
+        longest = tf.shape(sequences.mask)[1]
         return tf.reshape(tf.transpose(found, [0, 2, 1, 3]), [-1, longest, self._heads * self._size])
 
 
 class SelfAttention(_Heads):
     """Multi-head self-attention within sequences."""
 
-    def call(self, rows: tf.Tensor, sequences: Sequences) -> tf.Tensor:
+    def call(self, rows: tf.Tensor, sequences: AnySequences) -> tf.Tensor:
         """Rows of the sequences' members `[n, d]` -> `[n, d]`."""
         return self._output(sequences.by_member(self._side_by_side(rows, sequences)))
 
@@ -104,7 +104,7 @@ class AskedSelfAttention(_Heads):
     Q . (H O)^T = (Q O^T) . H^T, and of queries and of what they find there are fewer than of rows.
     """
 
-    def call(self, queries: tf.Tensor, rows: tf.Tensor, sequences: Sequences, zero_vector: bool) -> tf.Tensor:
+    def call(self, queries: tf.Tensor, rows: tf.Tensor, sequences: AnySequences, zero_vector: bool) -> tf.Tensor:
         """Queries of each sequence `[u, g, d]`, rows of the members `[n, d]` -> `[u, g, d]`."""
         flat, shape = [-1, self._heads * self._size], tf.shape(queries)
         matrix = tf.cast(self._output.kernel, queries.dtype)
@@ -124,8 +124,8 @@ class TransformerBlock(tf.keras.layers.Layer):
         self._output = tf.keras.layers.Dense(dim, name="output")
         self._positions = self.add_weight(f"{name}/positions", [longest, dim], initializer="zeros")
 
-    def call(self, rows: tf.Tensor, sequences: Sequences) -> tf.Tensor:
+    def call(self, rows: tf.Tensor, sequences: AnySequences) -> tf.Tensor:
         """Rows of the sequences' members `[n, d]` -> `[n, d]`."""
-        rows = rows + tf.gather(tf.cast(self._positions, rows.dtype), sequences.places[:, 1])
+        rows = rows + tf.gather(tf.cast(self._positions, rows.dtype), sequences.numbered())
         met = self._norms[0](rows + self._attention(rows, sequences))
         return self._norms[1](met + self._output(self._hidden(met)))

@@ -11,7 +11,7 @@ import tensorflow as tf
 from preprocessing.command.console import UserError
 from trainer.config_models import ItemTableConfig
 from trainer.towers.hashed_ids import HashedIds
-from trainer.towers.lists import Ids, Lists
+from trainer.towers.lists import AnyLists, Ids, Lists
 from trainer.towers.noise import Noise
 from trainer.towers.sharded_tables import Table, looked_up, parts_of
 
@@ -120,7 +120,7 @@ class Tables(tf.keras.layers.Layer):
         lists = Lists.of(ids)
         return self.mean_of(name, lists.members(ids)[0], lists)
 
-    def mean_of(self, name: str, members: tf.Tensor, lists: Lists) -> tf.Tensor:
+    def mean_of(self, name: str, members: tf.Tensor, lists: AnyLists) -> tf.Tensor:
         """The mean vector of each list of which the members `[n]` are given: `[lists, width]`."""
         if self._served and not self._is_hashed(name):
             return lists.mean_of_rows(self._rows[name].read_value(), members)

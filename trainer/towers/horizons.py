@@ -10,9 +10,10 @@ from trainer.config_models import HorizonsConfig, LongConfig, RealtimeConfig, Sh
 from trainer.towers.action_signals import ActionSignals
 from trainer.towers.attention import AskedSelfAttention, grouped_attention, query_attention
 from trainer.towers.embeddings import Tables
-from trainer.towers.lists import Lists, one_below_other
+from trainer.towers.lists import AnyLists, Lists, one_below_other
 from trainer.towers.lstm import Lstm
 from trainer.towers.noise import Noise
+from trainer.towers.padded_lists import PaddedSequences
 from trainer.towers.sequences import Sequences
 
 
@@ -34,7 +35,7 @@ class BehaviourItems(tf.keras.layers.Layer):
         parts = tf.split(self._project.kernel, widths)
         self._projected = self.tables.projected(dict(zip(self._attributes, parts, strict=True)))
 
-    def call(self, features: dict[str, Any], horizon: str, training: bool = False) -> tuple[tf.Tensor, Lists]:
+    def call(self, features: dict[str, Any], horizon: str, training: bool = False) -> tuple[tf.Tensor, AnyLists]:
         """-> `[n, d]` of all requests, each newest first; an item counts, whatever attribute it has not."""
         lists = Lists.of(features[f"{horizon}_item"])
         names = (*self._attributes, *self._signals)
@@ -76,9 +77,9 @@ class Realtime(tf.keras.layers.Layer):
         today = Sequences.of(lists, backwards=True)  # as it went
         for number, lstm in enumerate(self._lstms):
             inputs = self._noise.dropout(rows, self._config.dropout, f"lstm {number}") if training else rows
-            outputs = lstm(today.side_by_side(inputs), training=training)
+            outputs = lstm(today.side_by_side(inputs), training=training, by_cell=isinstance(today, PaddedSequences))
             rows = rows + tf.cast(today.by_member(outputs), rows.dtype)
-        found = self._attention(tf.gather(grains, today.lists), rows, today, self._zero_vector)
+        found = self._attention(today.asking(grains), rows, today, self._zero_vector)
         return today.by_list(found, grains)
 
 
@@ -96,7 +97,7 @@ class ShortTerm(tf.keras.layers.Layer):
         """H_short `[B, g, d]` for Q_mgs `[B, g, d]`."""
         rows, lists = self._items(features, "short", training=training)
         before = Sequences.of(lists)
-        asking = tf.gather(grains, before.lists)
+        asking = before.asking(grains)
         if self._attention is not None:
             found = self._attention(asking, rows, before, self._zero_vector)
         else:

@@ -7,7 +7,11 @@ from typing import NamedTuple, TypeAlias
 
 import tensorflow as tf
 
-Ids: TypeAlias = tf.Tensor | tf.RaggedTensor
+from trainer.data.padding import Padded
+from trainer.towers.padded_lists import PaddedLists, padded_below_other
+
+Ids: TypeAlias = tf.Tensor | tf.RaggedTensor | Padded
+AnyLists: TypeAlias = "Lists | PaddedLists"
 
 
 class Lists(NamedTuple):
@@ -18,8 +22,10 @@ class Lists(NamedTuple):
     places: tf.Tensor | None  # int32 [n, 2], of padded lists: list and place in it
 
     @classmethod
-    def of(cls, ids: Ids) -> Lists:
+    def of(cls, ids: Ids) -> AnyLists:
         """Of ids `[..., (L)]`: in ragged ones each counts, in padded ones what is not 0, wherever it stands."""
+        if isinstance(ids, Padded):
+            return PaddedLists.of(ids)
         if isinstance(ids, tf.RaggedTensor):
             inner = _innermost(ids)
             return cls(tf.cast(inner.value_rowids(), tf.int32), inner.nrows(tf.int32), None)
@@ -51,25 +57,36 @@ class Lists(NamedTuple):
         return tf.math.unsorted_segment_sum(tf.ones_like(self.numbers), self.numbers, self.count) > 0
 
 
-def one_below_other(groups: Sequence[Lists]) -> Lists:
+def one_below_other(groups: Sequence[AnyLists]) -> AnyLists:
     """Lists whose members, too, are put one group below the other."""
-    first = tf.cumsum([group.count for group in groups], exclusive=True)
-    numbers = [group.numbers + before for group, before in zip(groups, tf.unstack(first), strict=True)]
-    return Lists(tf.concat(numbers, axis=0), tf.add_n([group.count for group in groups]), None)
+    ragged = [group for group in groups if isinstance(group, Lists)]
+    if not ragged:
+        return padded_below_other([group for group in groups if isinstance(group, PaddedLists)])
+    first = tf.cumsum([group.count for group in ragged], exclusive=True)
+    numbers = [group.numbers + before for group, before in zip(ragged, tf.unstack(first), strict=True)]
+    return Lists(tf.concat(numbers, axis=0), tf.add_n([group.count for group in ragged]), None)
 
 
 def by_outer_list(values: tf.Tensor, ids: Ids) -> tf.Tensor:
     """Values of the innermost lists of ids `[B, (n), (L)]`, `[count, ...]` -> `[B, n, ...]`, zero behind."""
     if isinstance(ids, tf.RaggedTensor):
         return ids.with_values(values).to_tensor()
-    outer = tf.shape(ids)[:2]
+    outer = tf.shape(ids.lengths if isinstance(ids, Padded) else ids)[:2]
     return tf.reshape(values, tf.concat([outer, values.shape[1:]], axis=0))
 
 
 def concat_features(parts: Iterable[dict[str, Ids]]) -> dict[str, Ids]:
     """Feature dictionaries one below the other; they share their names."""
     parts = list(parts)
-    return {name: tf.concat([part[name] for part in parts], axis=0) for name in parts[0]}
+    return {name: _concat([part[name] for part in parts]) for name in parts[0]}
+
+
+def _concat(parts: list[Ids]) -> Ids:
+    if isinstance(parts[0], Padded):  # of one width
+        return Padded(
+            tf.concat([one.values for one in parts], axis=0), tf.concat([one.lengths for one in parts], axis=0)
+        )
+    return tf.concat(parts, axis=0)
 
 
 def _innermost(ids: tf.RaggedTensor) -> tf.RaggedTensor:

@@ -20,9 +20,16 @@ class Lstm(tf.keras.layers.Layer):
             self.cell.build(shape)
         super().build(shape)
 
-    def call(self, rows: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """`[B, T, d]` -> `[B, T, d]`, T at least 1; what stands behind a row changes nothing before it."""
+    def call(self, rows: tf.Tensor, training: bool = False, by_cell: bool = False) -> tf.Tensor:
+        """`[B, T, d]` -> `[B, T, d]`, T at least 1; what stands behind a row changes nothing before it.
+
+        `by_cell`: in Keras's own loop over the cell, which XLA compiles; it has no kernel of the op.
+        """
         steps = tf.transpose(rows, [1, 0, 2])
+        if by_cell:
+            start = [tf.zeros_like(steps[0])] * 2
+            _, outputs, _ = tf.keras.backend.rnn(self.cell, steps, start, time_major=True)
+            return tf.transpose(outputs, [1, 0, 2])
         matrix = tf.concat([self.cell.kernel, self.cell.recurrent_kernel], axis=0)
         if training:
             outputs = _trained(steps, matrix, self.cell.bias)

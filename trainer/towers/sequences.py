@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import tensorflow as tf
 
-from trainer.towers.lists import Lists
+from trainer.towers.lists import AnyLists
+from trainer.towers.padded_lists import PaddedLists, PaddedSequences
+
+AnySequences: TypeAlias = "Sequences | PaddedSequences"
 
 
 class Sequences(NamedTuple):
@@ -19,8 +22,10 @@ class Sequences(NamedTuple):
     members: tf.Tensor  # int32 [u, T], that at each place; behind a list's end any other
 
     @classmethod
-    def of(cls, lists: Lists, backwards: bool = False) -> Sequences:
+    def of(cls, lists: AnyLists, backwards: bool = False) -> AnySequences:
         """Of lists of whatever length; `backwards` each from its end."""
+        if isinstance(lists, PaddedLists):
+            return PaddedSequences(lists.masks[0], backwards)
         numbers, number, lengths = tf.unique_with_counts(lists.numbers)
         place = tf.range(tf.maximum(tf.reduce_max(lengths), 1))
         mask = place < lengths[:, None]
@@ -31,6 +36,14 @@ class Sequences(NamedTuple):
             members = last[:, None] - place
             places = tf.stack([number, tf.gather(last, number) - tf.range(tf.shape(number)[0])], axis=1)
         return cls(numbers, mask, places, tf.clip_by_value(members, 0, tf.shape(number)[0] - 1))
+
+    def asking(self, values: tf.Tensor) -> tf.Tensor:
+        """Values `[B, ...]` of all lists -> of the sequences' lists `[u, ...]`."""
+        return tf.gather(values, self.lists)
+
+    def numbered(self) -> tf.Tensor:
+        """int32 `[n]`: the place of each member in its list."""
+        return self.places[:, 1]
 
     def side_by_side(self, values: tf.Tensor) -> tf.Tensor:
         """Values of the members `[n, ...]` -> `[u, T, ...]`, behind a list's end something that nobody may look at."""

@@ -48,6 +48,9 @@ class Trainer:
             self.steps = steps_of(config, self.data.requests)
             self._optimizer = build_optimizer(self.model, config.optimizer, self.steps)
         self.checkpoints = Checkpoints(job, self.model, self._optimizer, config.training, placement.chief)
+        self._gradients = self._losses_and_gradients
+        if config.training.xla:
+            self._gradients = tf.function(self._losses_and_gradients, jit_compile=True)
         self._validates = bool(config.validation.every_steps and spec["examples"]["validation"])
         if self._validates and placement.chief:
             self._validation = Validation(self.model, data_dir, config.validation)
@@ -148,11 +151,15 @@ class Trainer:
 
     def replica_step(self, batch: Any) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
         """One step of one replica: (losses, norm of the gradient). TFRS's `train_step` makes the same."""
+        losses, gradients = self._gradients(batch)
+        norm = self._optimizer.apply_gradients(zip(gradients, self.model.trainable_variables, strict=True))
+        return {name: summed(loss) for name, loss in losses.items()}, norm
+
+    def _losses_and_gradients(self, batch: Any) -> tuple[dict[str, tf.Tensor], list[Any]]:
+        """Forward and backward: what `training.xla` compiles. Which rows a step touches, no compiler can know."""
         with tf.GradientTape() as tape:
             losses = self.model.compute_losses(batch, training=True)
-        variables = self.model.trainable_variables
-        norm = self._optimizer.apply_gradients(zip(tape.gradient(losses["loss"], variables), variables, strict=True))
-        return {name: summed(loss) for name, loss in losses.items()}, norm
+        return losses, tape.gradient(losses["loss"], self.model.trainable_variables)
 
     def _named(self, step: int) -> str:
         """Some requests of a step."""
