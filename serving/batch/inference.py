@@ -23,7 +23,7 @@ from serving.retriever.request import User
 from serving.retriever.retries import RETRYABLE, RetrievalError
 
 _BLOCK = 256  # rows: what one costs beside its rows no longer shows
-CONCURRENT = 16  # enough for a server to fill its batches
+_CONCURRENT = 16  # enough for a server to fill its batches
 _ATTEMPTS = 3
 
 
@@ -180,8 +180,19 @@ class Servers:
         return f"--shard-map {self.shard_map}" if self.shard_map else f"--target {' '.join(self.targets)}"
 
 
-class ServerRetriever(BlockHandler):
-    """Queries -> an answer table."""
+class Told(NamedTuple):
+    """What servers say to the rows of a table."""
+
+    kept: pyarrow.Table  # those that are answered
+    hits: list[Sequence[Hit]]  # of each
+    items: pyarrow.Array  # of all hits, one behind the other
+    scores: np.ndarray
+    counts: np.ndarray  # int64, hits of each row
+    refused: Refused
+
+
+class ServersHandler(BlockHandler):
+    """Asks servers, several rows at once."""
 
     def __init__(self, servers: Servers, max_batch: int) -> None:
         super().__init__(max_batch)
@@ -190,17 +201,27 @@ class ServerRetriever(BlockHandler):
     def load_model(self) -> Any:
         return self._servers.opened()
 
-    def answer(self, table: pyarrow.Table, model: Retriever) -> tuple[pyarrow.Table, Refused]:
-        with concurrent.futures.ThreadPoolExecutor(CONCURRENT) as pool:
-            answers = list(pool.map(lambda row: ask(model, row), table.to_pylist()))
+    @staticmethod
+    def told(table: pyarrow.Table, ask: Callable[[dict[str, Any]], Sequence[Hit] | str]) -> Told:
+        """Asks for each row: its hits, or why servers refuse it."""
+        with concurrent.futures.ThreadPoolExecutor(_CONCURRENT) as pool:
+            answers = list(pool.map(ask, table.to_pylist()))
         refused = {row: answer for row, answer in enumerate(answers) if isinstance(answer, str)}
         kept = table.filter(pyarrow.array([not isinstance(answer, str) for answer in answers]))
         hits = [answer for answer in answers if not isinstance(answer, str)]
         items = pyarrow.array([hit.item_id for found in hits for hit in found], pyarrow.string())
         scores = np.array([hit.score for found in hits for hit in found], np.float32)
-        channels = np.array([hit.channels for found in hits for hit in found], np.int32)
-        counts = np.array([len(found) for found in hits], np.int64)
-        return answer_table(kept[ID], kept[CONTENT], kept["query"], items, scores, channels, counts), refused
+        return Told(kept, hits, items, scores, np.array([len(found) for found in hits], np.int64), refused)
+
+
+class ServerRetriever(ServersHandler):
+    """Queries -> an answer table."""
+
+    def answer(self, table: pyarrow.Table, model: Retriever) -> tuple[pyarrow.Table, Refused]:
+        told = self.told(table, lambda row: ask(model, row))
+        channels = np.array([hit.channels for found in told.hits for hit in found], np.int32)
+        keys = told.kept[ID], told.kept[CONTENT], told.kept["query"]
+        return answer_table(*keys, told.items, told.scores, channels, told.counts), told.refused
 
 
 def ask(retriever: Retriever, row: dict[str, Any]) -> Sequence[Hit] | str:

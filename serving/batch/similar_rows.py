@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,18 +13,10 @@ import pyarrow.compute
 
 from preprocessing.logs.records import Rejected, optional_identifier
 from serving.batch.answer_files import Keys, answer_lists
-from serving.batch.inference import (
-    CONCURRENT,
-    BlockHandler,
-    Refused,
-    SavedModelHandler,
-    Servers,
-    answers_in_time,
-    too_wide,
-)
+from serving.batch.inference import Refused, SavedModelHandler, ServersHandler, answers_in_time, too_wide
 from serving.batch.rows import CONTENT, ID, Row, column_of, conditions_of, k_of, padded, price_ranges, schema_of
 from serving.inputs import FILTER_LISTS, PRICE_RANGE
-from serving.retriever.answers import Answer
+from serving.retriever.answers import Hit
 from serving.retriever.blocking import Retriever
 
 ITEMS = schema_of("item_id", FILTER_LISTS)
@@ -75,29 +66,18 @@ class ModelNeighbours(SavedModelHandler):
         return neighbour_table(kept[ID], kept[CONTENT], items, found["scores"][there], counts), refused
 
 
-class ServerNeighbours(BlockHandler):
+class ServerNeighbours(ServersHandler):
     """Asks servers."""
 
-    def __init__(self, servers: Servers, max_batch: int) -> None:
-        super().__init__(max_batch)
-        self._servers = servers
-
-    def load_model(self) -> Any:
-        return self._servers.opened()
-
     def answer(self, table: pyarrow.Table, model: Retriever) -> tuple[pyarrow.Table, Refused]:
-        with concurrent.futures.ThreadPoolExecutor(CONCURRENT) as pool:
-            answers = list(pool.map(lambda row: _ask(model, row), table.to_pylist()))
-        refused = {row: answer for row, answer in enumerate(answers) if isinstance(answer, str)}
-        kept = table.filter(pyarrow.array([not isinstance(answer, str) for answer in answers]))
-        hits = [answer.hits for answer in answers if isinstance(answer, Answer)]
-        items = pyarrow.array([hit.item_id for found in hits for hit in found], pyarrow.string())
-        scores = np.array([hit.score for found in hits for hit in found], np.float32)
-        counts = np.array([len(found) for found in hits], np.int64)
-        return neighbour_table(kept[ID], kept[CONTENT], items, scores, counts), refused
+        told = self.told(table, lambda row: _ask(model, row))
+        keys = told.kept[ID], told.kept[CONTENT]
+        return neighbour_table(*keys, told.items, told.scores, told.counts), told.refused
 
 
-def _ask(retriever: Retriever, row: dict[str, Any]) -> Answer | str:
+def _ask(retriever: Retriever, row: dict[str, Any]) -> Sequence[Hit] | str:
     conditions = {name: row[name] for name in FILTER_LISTS} | {PRICE_RANGE: tuple(row[PRICE_RANGE])}
     answer = answers_in_time(lambda: retriever.similar(row["item_id"], row["k"], **conditions))
-    return answer if isinstance(answer, str) or answer.known else _UNKNOWN
+    if isinstance(answer, str):
+        return answer
+    return answer.hits if answer.known else _UNKNOWN
