@@ -64,6 +64,7 @@ NOT_RUN = {
     "python -m benchmarks.": "takes minutes to hours",
     "python -m preprocessing.pipeline --config c.yaml": "needs a cluster, or logs of one day after another",
     "python -m serving.export --job-dir out/job --data out/data --output /mnt/models": "needs a cluster",
+    "python tests/distributed/start_flink.py": "tests/distributed starts such clusters",
     "python -m preprocessing.compare data/": "needs two days; docs/operations.md has one that runs",
     "python -m trainer.task --config configs/mgdspr.yaml --data out/data --job-dir out/try/": "takes a training each",
     "python -m trainer.submit": "tests/trainer/cloud/test_submit.py sends the same to a stand-in of Vertex AI",
