@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import shutil
 from collections.abc import Iterator
@@ -48,19 +49,20 @@ def write_clones(data: Path, to: Path, items: int, seed: int = 17) -> None:
             os.link(path, to / path.name)
     shutil.copytree(data / "vocab", to / "vocab", copy_function=os.link)
     files = -(-items // _A_FILE)
-    tasks = [(data, to, number, files, items, seed) for number in range(files)]
-    with ProcessPoolExecutor(os.cpu_count()) as pool:
-        list(pool.map(_write_file, tasks))
+    tasks = [(data, to / f"catalog-{number:05d}-of-{files:05d}.tfrecord.gz") for number in range(files)]
+    ranges = [range(begin, min(begin + _A_FILE, items)) for begin in range(0, items, _A_FILE)]
+    spawned = multiprocessing.get_context("spawn")  # TensorFlow's threads do not outlive a fork
+    with ProcessPoolExecutor(os.cpu_count(), spawned) as pool:
+        list(pool.map(_write_file, tasks, ranges, [[seed, number] for number in range(files)]))
     spec = json.loads((data / SPEC).read_text())
     (to / SPEC).write_text(json.dumps(spec | {"items": items}))
     (to / SUCCESS).write_bytes(b"")
 
 
-def _write_file(task: tuple[Path, Path, int, int, int, int]) -> None:
-    data, to, number, files, items, seed = task
-    base, first = _read(data), number * _A_FILE
-    path = to / f"catalog-{number:05d}-of-{files:05d}.tfrecord.gz"
-    write_file(str(path), _records(base, first, min(first + _A_FILE, items), np.random.default_rng([seed, number])))
+def _write_file(files: tuple[Path, Path], numbers: range, seed: list[int]) -> None:
+    """From a data folder a file of its items and clones by their numbers."""
+    data, path = files
+    write_file(str(path), _records(_read(data), numbers.start, numbers.stop, np.random.default_rng(seed)))
 
 
 def _read(data: Path) -> Items:
