@@ -39,7 +39,7 @@ def _exact(parts: Sequence[np.ndarray], queries: np.ndarray, k: int, alive: np.n
                 scores[:, ~alive[rows]] = -np.inf
             best, found = _merged(best, found, scores, rows)
         first += len(part)
-    order = np.argsort(-best, axis=1, kind="stable")
+    order = np.lexsort((found, -best), axis=1)  # of equal scores the earlier row
     best, found = (np.take_along_axis(one, order, axis=1) for one in (best, found))
     return np.where(np.isfinite(best), found, -1)
 

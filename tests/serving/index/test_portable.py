@@ -77,6 +77,7 @@ def test_loads_where_scann_cannot_be_imported(exported: Callable[[str], Path], k
         f"retrieve {(channels + answers).format(k=3)}",
         f"search {answers.format(k=3)}",
         f"serving_default {(channels + answers).format(k=10)}",
+        "similar ('embedding', (2, 16)) ('item_ids', (2, 3)) ('known', (2,)) ('scores', (2, 3))",
     ]
 
 
