@@ -243,6 +243,7 @@ def _parts(rows: list[Any]) -> Iterator[list[Any]]:
 def serving(bigquery: BigQuery, patch: pytest.MonkeyPatch) -> Iterator[None]:
     """Both clients of this process come here."""
     import apache_beam.io.gcp.bigquery as connector
+    from apache_beam.internal.gcp import auth
     from apache_beam.io.gcp.internal.clients.bigquery import BigqueryV2
 
     server = _Server(bigquery)
@@ -251,6 +252,9 @@ def serving(bigquery: BigQuery, patch: pytest.MonkeyPatch) -> Iterator[None]:
     patch.setenv("BIGQUERY_EMULATOR_HOST", url)
     patch.setenv("NO_GCE_CHECK", "true")
     patch.setattr(google.auth, "default", lambda *_, **__: (AnonymousCredentials(), PROJECT))
+    # Beam keeps what a process found first, also that there is none.
+    for name, value in {"_credentials_init": False, "_credentials": None}.items():
+        patch.setattr(auth._Credentials, name, value)
     patch.setattr(BigqueryV2, "BASE_URL", f"{url}/bigquery/v2/")
     patch.setattr(connector.bq_storage, "BigQueryReadClient", _reader(bigquery))
     try:
