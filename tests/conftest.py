@@ -16,13 +16,11 @@ settings.load_profile("any machine")
 
 # Files of a minute or more: were one the last, the other worker would wait for it.
 LONGEST_FIRST = (
-    "test_docs_run.py",
     "test_demo.py",
     "test_item_vectors.py",
     "test_first_day.py",
     "test_shard_channels.py",
     "test_distribution.py",
-    "test_parameter_servers.py",
     "test_fit.py",
     "test_tune.py",
     "test_task.py",

@@ -25,7 +25,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import google_crc32c
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 _OBJECT = re.compile(r"/storage/v1/b/([^/]+)/o/([^/]+)")
 _COPY = re.compile(r"/storage/v1/b/([^/]+)/o/([^/]+)/(?:rewriteTo|copyTo)/b/([^/]+)/o/([^/]+)")
@@ -168,6 +168,8 @@ class _Handler(BaseHTTPRequestHandler):
         url = urlsplit(target)
         query, path, storage = dict(parse_qsl(url.query)), url.path, self.server.storage
         self.server.seen.append(f"{method} {target}")
+        if method == "POST" and path == "/token":
+            return _json({"access_token": "token", "token_type": "Bearer", "expires_in": 3600})
         if method == "POST" and path == "/batch/storage/v1":
             return self._batch(headers, body)
         if method == "POST" and (found := _COPY.fullmatch(path)):
@@ -283,7 +285,7 @@ class _Server(ThreadingHTTPServer):
     def __init__(self, storage: Storage, folder: Path) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.storage, self.seen = storage, list[str]()
-        self.certificate = _certificate(folder)
+        self.certificate, self.account = _certificate(folder), _account(folder, f"{self.url}/token")
         self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.tls.load_cert_chain(self.certificate)
 
@@ -304,6 +306,7 @@ class _Server(ThreadingHTTPServer):
             "no_proxy": "127.0.0.1",
             "CURL_CA_BUNDLE": self.certificate,
             "GOOGLE_AUTH_TOKEN_FOR_TESTING": "token",
+            "GOOGLE_APPLICATION_CREDENTIALS": self.account,  # without any, Beam asks for them again for half a minute
             "NO_GCE_CHECK": "true",
         }
 
@@ -326,11 +329,23 @@ def _certificate(folder: Path) -> str:
         .sign(key, hashes.SHA256())
     )
     path = folder / "google.pem"
-    secret = key.private_bytes(
+    path.write_bytes(made.public_bytes(serialization.Encoding.PEM) + _secret(key))
+    return str(path)
+
+
+def _account(folder: Path, tokens: str) -> str:
+    """A service account's file, whose tokens come from `tokens`."""
+    secret = _secret(rsa.generate_private_key(65537, 2048)).decode()
+    path = folder / "account.json"
+    account = {"type": "service_account", "project_id": "shop-1", "client_email": "a@shop-1", "token_uri": tokens}
+    path.write_text(json.dumps(account | {"private_key": secret}))
+    return str(path)
+
+
+def _secret(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -> bytes:
+    return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    path.write_bytes(made.public_bytes(serialization.Encoding.PEM) + secret)
-    return str(path)
 
 
 @contextmanager

@@ -42,7 +42,7 @@ def row_of(answers: dict[str, np.ndarray], row: int, k: int) -> dict[str, np.nda
 
 
 def exact_in_batches(client: Client) -> bool:
-    """ScaNN's op adds up its hashed scores another way where a batch is of another size, and so reorders other items."""
+    """ScaNN's op adds up hashed scores another way where a batch is of another size, and so reorders other items."""
     return client.manifest["index"]["kind"] != "scann"
 
 

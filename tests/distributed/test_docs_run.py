@@ -17,11 +17,10 @@ import pytest
 
 import preprocessing  # noqa: F401 (sets up TensorFlow's environment)
 from preprocessing.command.console import run_command
-from preprocessing.command.experiment import SECTIONS, load_section
-from preprocessing.config import PreprocessingConfig
 from tests.e2e.commands import commands
 from tests.e2e.market import ROOT
 from tests.e2e.pages import PAGES, blocks, name_of, shell_commands
+from tests.e2e.typed_pages import CHAINS, NOT_RUN
 from tests.ports import free_ports
 
 COMMANDS = commands()
@@ -56,38 +55,6 @@ FILES = {
         for n in range(10)
         for item in range(n, n + 2)
     ),
-}
-# Commands that no test can run, by how they begin; those of this project are read by their own parsers in test_docs.py.
-NOT_RUN = {
-    ".venv/bin/python -m pytest": "runs tests, of which this is one",
-    "make ": "makes an environment of its own; test_demo.py runs what it runs",
-    "python -m benchmarks.": "takes minutes to hours",
-    "python -m preprocessing.pipeline --config c.yaml": "needs a cluster, or logs of one day after another",
-    "python -m serving.export --job-dir out/job --data out/data --output /mnt/models": "needs a cluster",
-    "python tests/distributed/start_flink.py": "tests/distributed starts such clusters",
-    "python -m preprocessing.compare data/": "needs two days; docs/operations.md has one that runs",
-    "python -m trainer.task --config configs/mgdspr.yaml --data out/data --job-dir out/try/": "takes a training each",
-    "python -m trainer.submit": "tests/trainer/cloud/test_submit.py sends the same to a stand-in of Vertex AI",
-    "python -m serving.batch --mode retrieve --input queries.jsonl --target": "needs servers on three machines",
-    "docker ": "needs Docker; tests/cloud reads the files",
-    "gcloud ": "needs an account; tests/cloud reads the files",
-    "curl -sf -X PUT search:9200": "needs OpenSearch",
-    "for file in out/feed/feed-00001/": "needs OpenSearch, or Vespa",
-    "vespa ": "needs Vespa",
-    "sed ": "tests/cloud/test_template.py fills the template in",
-}
-CHAINS = {
-    "the demo's market": (
-        "README.md",
-        "docs/diagnose.md",
-        "docs/models.md",
-        "docs/export.md",
-        "docs/serving.md",
-        "docs/batch.md",
-        "docs/vectors.md",
-        "docs/operations.md",
-    ),
-    "a shop's own logs": ("docs/data.md",),
 }
 
 
@@ -192,33 +159,3 @@ def test_the_pages_can_be_typed_from_top_to_bottom(chain: str, reader: Reader) -
                     reader.type(command)
             elif block.language == "python":
                 reader.run(block.text)
-
-
-def typed(page: Path) -> list[str]:
-    """The commands of a page, each in one line."""
-    found = [one for block in blocks(page) if block.language == "bash" for one in shell_commands(block.text)]
-    return [" ".join(one.split()) for one in found]
-
-
-def test_what_is_not_run_stands_on_a_page_and_every_other_page_is_read() -> None:
-    every = {name_of(page): typed(page) for page in PAGES}
-    stale = [start for start in NOT_RUN if not any(one.startswith(start) for page in every.values() for one in page)]
-    assert stale == []
-    read = {name for chain in CHAINS.values() for name in chain}
-    others = [one for name, page in every.items() if name not in read for one in page]
-    assert [one for one in others if not one.startswith(tuple(NOT_RUN))] == []
-
-
-@pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_configs_are_configs_and_pictures_hold_no_command(page: Path, tmp_path: Path) -> None:
-    for number, block in enumerate(blocks(page)):
-        if block.language == "yaml":
-            path = tmp_path / f"{number}.yaml"
-            path.write_text(block.text)
-            assert block.text.split(":")[0] in SECTIONS
-            load_section(str(path), "preprocessing", PreprocessingConfig)
-        elif block.language == "":
-            begins = [
-                line for line in block.text.splitlines() if line.startswith(("python ", "make ", "pip ", "curl "))
-            ]
-            assert begins == [], f"{name_of(page)}: mark the block as bash"

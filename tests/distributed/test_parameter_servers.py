@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from preprocessing.command.console import UserError
 from preprocessing.data.spec import read_spec
 from tests.ports import free_ports
 from tests.trainer.conftest import command, finish, flags, write_config
@@ -22,8 +21,6 @@ from trainer.config_training import DistributionConfig
 from trainer.data.dataset import catalog
 from trainer.job.job_folder import Job
 from trainer.job.restore import restore
-from trainer.task import main
-from trainer.training.cluster import read_task
 from trainer.training.distribution import placement_of
 from trainer.training.loop import Trainer
 
@@ -44,6 +41,11 @@ class Cluster:
         told = json.dumps({"cluster": self._cluster, "task": {"type": kind, "index": number}, "environment": "cloud"})
         self.started.append(command(*self.arguments, TF_CONFIG=told))
         return self.started[-1]
+
+
+@pytest.fixture
+def data(market: Path) -> str:
+    return str(market / "data")
 
 
 @pytest.fixture
@@ -140,31 +142,3 @@ def test_a_lost_server_ends_the_job(cluster: Cluster, tmp_path: Path) -> None:
     assert chief.returncode == 1 and "Traceback" not in said
     lost = [line for line in said.splitlines() if "a parameter server is lost" in line]
     assert len(lost) == 1 and "start all machines again: the job goes on from" in lost[0], said
-
-
-@pytest.mark.parametrize(
-    ("task", "said"),
-    [
-        ({"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 0}}, "a chief, workers and servers"),
-        ({"cluster": {"chief": ["a:1"], "worker": ["b:1"]}, "task": {"type": "chief", "index": 0}}, "ps has none"),
-        (
-            {
-                "cluster": {"chief": ["a:1"], "worker": ["b:1"], "ps": ["c:1"]},
-                "task": {"type": "evaluator", "index": 0},
-            },
-            "'evaluator' has nothing to do",
-        ),
-        ({"cluster": {"chief": ["a:1"]}, "task": {"type": "worker", "index": 3}}, "does not name a cluster and a task"),
-    ],
-)
-def test_clusters_that_are_none(task: dict, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TF_CONFIG", json.dumps(task))
-    with pytest.raises(UserError, match=said):
-        read_task("parameter_server")
-
-
-@pytest.mark.parametrize(("more", "said"), [(("--seeds", "2"), "--seeds"), (("--init-from", "job0"), "--init-from")])
-def test_what_does_not_go_with_it(more: tuple[str, ...], said: str, data: str, tmp_path: Path) -> None:
-    settings = write_config(tmp_path, model="dnn")
-    with pytest.raises(UserError, match=f"{said} does not go with trainer.distribution.strategy parameter_server"):
-        main([*flags(settings, data, tmp_path / "job", "distribution.strategy=parameter_server"), *more])
