@@ -125,6 +125,13 @@ MMSE_PARTS = (
     Row("mmse-no-catalog", "no random items in the softmax", "mmse", ("loss.catalog_negatives=0", _without("random"))),
     Row("mmse-no-ranking", "no ranking loss", "mmse", ("loss.ranking.weight=0",), main=True),
     Row("mmse-levels", "a softmax a level", "mmse", ("loss.levels={purchase: 2, click: 1, exposure: 0.25}",)),
-    Row("mmse-position", "what was shown in vain weighed by its position", "mmse", ("loss.ranking.position=true",)),
+    Row("mmse-no-position", "what was shown in vain weighed alike", "mmse", ("loss.ranking.position=false",)),
+    Row(
+        "mmse-strong-ranking",
+        "the same, and the ranking loss five times as heavy",
+        "mmse",
+        ("loss.ranking.position=false", "loss.ranking.weight=0.5"),
+        main=True,
+    ),
 )
 ROWS = MODELS + MGDSPR_PARTS + MMSE_PARTS
