@@ -11,6 +11,7 @@ BM25 = "BM25"
 _CLICKED = "recall@10/clicked"
 _FOUND = ("recall@10/ordered", _CLICKED)
 _ELSEWHERE = (f"{_CLICKED}/{PAST_ELSEWHERE}",)
+_IN_ORDER = ("pairwise/clicked>shown",)
 _RELEVANT = ("p_good_share@10",)
 
 
@@ -38,9 +39,11 @@ CLAIMS = (
     Claim("temperature 2 on raw inner products is more relevant", "raw-2", "raw", _RELEVANT),
     Claim("mixed hard negatives are more relevant", "raw-2-mixed", "raw-2", _RELEVANT),
     Claim("fused similarities find more than one fused representation", "mmse", "mmse-representations", _FOUND),
-    Claim("the ranking loss orders a request's stages", "mmse", "mmse-no-ranking", ("pairwise/clicked>shown",)),
+    Claim("a heavy ranking loss orders a request's stages", "mmse-strong-ranking", "mmse-no-ranking", _IN_ORDER),
+    Claim("and finds more", "mmse-strong-ranking", "mmse-no-ranking", _FOUND),
+    Claim("so does the light one of the config", "mmse", "mmse-no-ranking", _IN_ORDER),
     Claim("and finds more", "mmse", "mmse-no-ranking", _FOUND),
-    Claim("MMSE orders a request's stages better than MGDSPR", "mmse", "mgdspr", ("pairwise/clicked>shown",)),
+    Claim("MMSE orders a request's stages better than MGDSPR", "mmse", "mgdspr", _IN_ORDER),
     Claim("and what was ordered above what was only clicked", "mmse", "mgdspr", ("pairwise/ordered>clicked",)),
     Claim("and finds more", "mmse", "mgdspr", _FOUND),
     Claim("vectors find items that nobody clicked better than words", "mgdspr", "BM25", (f"{_CLICKED}/unseen items",)),
