@@ -46,6 +46,7 @@ CLAIMS = (
     Claim("MMSE orders a request's stages better than MGDSPR", "mmse", "mgdspr", _IN_ORDER),
     Claim("and what was ordered above what was only clicked", "mmse", "mgdspr", ("pairwise/ordered>clicked",)),
     Claim("and finds more", "mmse", "mgdspr", _FOUND),
+    Claim("MMSE finds more than alpha-DNN with ids, attributes and behaviours", "mmse", "dnn", _FOUND),
     Claim("vectors find items that nobody clicked better than words", "mgdspr", "BM25", (f"{_CLICKED}/unseen items",)),
 )
 
