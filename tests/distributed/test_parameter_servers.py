@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -131,6 +132,16 @@ def alone(job: Path, data: str) -> Trainer:
     return Trainer(Job(str(job)).config(), data, Job(str(job)), placement, read_spec(data))
 
 
+@pytest.fixture
+def one_core() -> Iterator[None]:
+    """What is started meanwhile has one core: threads that wait for each other have no other to go on."""
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(cores)})
+    yield
+    os.sched_setaffinity(0, cores)
+
+
+@pytest.mark.usefixtures("one_core")
 def test_a_lost_server_ends_the_job(cluster: Cluster, tmp_path: Path) -> None:
     servers = [cluster.start("ps", number) for number in (0, 1)]
     for number in (0, 1):
