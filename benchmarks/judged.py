@@ -50,7 +50,6 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "wide": ("{model}.dim=128",),
     "labels": ("data.catalog_requests=0",),
     "mixed": ("loss.hard_negatives.count=200",),
-    "same-leaf": ("loss.same_leaf_negatives=200",),
     "unranked": ("loss.ranking.weight=0",),
 }
 # The last checkpoint counts: a dozen queries cannot tell which one is best.
