@@ -18,7 +18,7 @@ _EVERY_S, _PATIENCE_S = 3.0, 600.0  # a chief that is started again is not given
 def serve(task: Task, job: Job) -> None:
     """Serves until the chief has been there and is gone, its job done; one that is late or lost is waited for."""
     # A step waits for the others' answers in a thread of its own: with one for each of few cores all of them wait.
-    threads = max(len(os.sched_getaffinity(0)), len(task.cluster["worker"]) + 1)
+    threads = max(os.cpu_count() or 1, len(task.cluster["worker"]) + 1)
     config = tf.compat.v1.ConfigProto(inter_op_parallelism_threads=threads)
     cluster = tf.train.ClusterSpec(task.cluster)
     tf.distribute.Server(cluster, job_name=task.type, task_index=task.number, config=config, start=True)

@@ -48,7 +48,10 @@ def exact_in_batches(client: Client) -> bool:
 
 def assert_as_alone(client: Client, found: dict[str, np.ndarray], request: dict[str, Any]) -> None:
     """What a request got in a batch, by row `[1, k]`, is what it gets alone."""
-    alone = client.retrieve(request)
+    assert_as_in_a_batch(client, found, client.retrieve(request))
+
+
+def assert_as_in_a_batch(client: Client, found: dict[str, np.ndarray], alone: dict[str, np.ndarray]) -> None:
     assert alone["item_ids"].shape == found["item_ids"].shape
     if exact_in_batches(client):
         assert_same_answers(found, alone)
@@ -143,14 +146,13 @@ def test_merged_requests_answer_as_alone(client: Client, items: Shelf) -> None:
         assert vectors[row] == pytest.approx(client.embed(request)[0], abs=1e-5)
     ks = [3, 50, 0]
     merged = client.search(vectors[:3], *ks)
-    for row, k in enumerate(ks if exact_in_batches(client) else []):
-        assert_same_answers(row_of(merged, row, k), client.search(vectors[row : row + 1], k))
+    for row, k in enumerate(ks):
+        assert_as_in_a_batch(client, row_of(merged, row, k), client.search(vectors[row : row + 1], k))
     queries = np.array([b"shoes", b"", b"bag"], object)
     merged = client.model.call("serving_default", {"query": queries})
     for row in range(3):
         alone = client.model.call("serving_default", {"query": queries[row : row + 1]})
-        if exact_in_batches(client):
-            assert_same_answers(row_of(merged, row, 10), alone)
+        assert_as_in_a_batch(client, row_of(merged, row, 10), alone)
     some = {name: values[:5] for name, values in items.inputs.items()}
     merged = client.model.call("embed_item", some)["embedding"]
     for row in range(5):
@@ -245,13 +247,12 @@ def test_batches_of_one_k(client: Client) -> None:
     for ks in ([6, 6], [6, 4]):
         merged = client.search(vectors, *ks)
         assert merged["item_ids"].shape == (2, 6)
-        for row, k in enumerate(ks if exact_in_batches(client) else []):
-            assert_same_answers(row_of(merged, row, k), row_of(alone[row], 0, k))
+        for row, k in enumerate(ks):
+            assert_as_in_a_batch(client, row_of(merged, row, k), row_of(alone[row], 0, k))
     assert client.search(vectors, -1, -1)["item_ids"].shape == (2, 0)
     mixed = client.search(vectors, -6, 6)
     assert not any(mixed["item_ids"][0])
-    if exact_in_batches(client):
-        assert_same_answers(row_of(mixed, 1, 6), alone[1])
+    assert_as_in_a_batch(client, row_of(mixed, 1, 6), alone[1])
 
 
 def test_an_empty_batch(client: Client) -> None:

@@ -28,9 +28,9 @@ WEIGHED = Weighed(VECTORS_ALONE._replace(fusion=Fusion("scores", ((0.4, 0.6),)))
 def folders(
     job: str, data: str, config: Callable[..., ServingConfig], tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, Path]:
-    """One model and two shards of the same catalogue, with fresh items and tombstones.
+    """One model and three shards of the same catalogue, with fresh items and tombstones.
 
-    The shards come from three files of a few items, read in blocks of a few.
+    The shards come from files of a few items, read in blocks of a few.
     """
     place, items = tmp_path_factory.mktemp("channels"), shelf(data)
     pieces = str(deal_out(data, place / "data", files=3))
@@ -45,7 +45,7 @@ def folders(
         patch.setattr(weigh_shards, "_weighed", lambda _: (WEIGHED.chosen, np.zeros(0, np.int64)))
         patch.setattr(deal_items, "_BATCH", 16)
         patch.setattr(deal_items, "_BLOCK", 32)
-        for name, shards in (("one", None), ("shards", 2)):
+        for name, shards in (("one", None), ("shards", 3)):
             assert export(settings, job, data if shards is None else pieces, str(place / name), shards=shards) == 0
             assert export(settings, None, data, str(place / name), str(fresh), str(gone)) == 0
     return place / "one", place / "shards"

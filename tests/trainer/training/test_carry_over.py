@@ -28,8 +28,8 @@ MODELS = {
     "dnn": ("dnn.attributes=[item, leaf]", "dnn.behaviours=true"),
     "tfrs": (),
 }
-FIXED = ("dnn.tables.item.hashed_rows=30",)  # rows that unknown items share, whatever the vocabulary has become
-CASES = [*MODELS.items(), ("dnn", (*MODELS["dnn"], *FIXED))]
+FIXED = ("mgdspr.tables.item.hashed_rows=30",)  # rows that unknown items share, whatever the vocabulary has become
+CASES = [*MODELS.items(), ("mgdspr", FIXED)]
 
 
 def _started(config: TrainerConfig, data: str, folder: Path) -> Trainer:
